@@ -1,0 +1,1 @@
+//! Grafana dashboards over the declared metrics, and the generator of everything generated.

@@ -1,0 +1,52 @@
+//! Every metric that Futura knows: its own, and those of other exporters that its rules and dashboards read.
+//!
+//! The names, labels and bounds are wire format: dashboards and alerts outside this repository depend on them.
+
+use crate::spec::Descriptor;
+
+pub mod build;
+pub mod business;
+pub mod checks;
+pub mod database;
+pub mod errors;
+pub mod event_bus;
+pub mod event_store;
+pub mod external;
+pub mod http;
+pub mod logs;
+pub mod process;
+pub mod resilience;
+
+const AREAS: &[&[Descriptor]] = &[
+    build::CATALOGUE,
+    business::CATALOGUE,
+    checks::CATALOGUE,
+    database::CATALOGUE,
+    errors::CATALOGUE,
+    event_bus::CATALOGUE,
+    event_store::CATALOGUE,
+    external::CATALOGUE,
+    http::CATALOGUE,
+    logs::CATALOGUE,
+    process::CATALOGUE,
+    resilience::CATALOGUE,
+];
+
+/// Every declared metric, by area.
+pub fn catalogue() -> impl Iterator<Item = &'static Descriptor> {
+    AREAS.iter().copied().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::catalogue;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_two_metrics_share_a_name() {
+        let mut names = HashSet::new();
+        for descriptor in catalogue() {
+            assert!(names.insert(descriptor.name), "{} is declared twice", descriptor.name);
+        }
+    }
+}

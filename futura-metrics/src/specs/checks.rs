@@ -1,0 +1,67 @@
+//! Synthetic checks that the sidecar runs.
+
+use crate::{
+    label,
+    spec::{CounterSpec, GaugeSpec, HistogramSpec, Unit},
+};
+
+label! {
+    /// The check's name in the configuration.
+    pub enum Check: "check";
+}
+
+label! {
+    /// What a check speaks.
+    pub enum CheckKind: "kind" { Http => "http", Tcp => "tcp" }
+}
+
+label! {
+    /// Why a check failed.
+    pub enum Reason: "reason" {
+        /// The name did not resolve.
+        Dns => "dns",
+        /// No connection: refused, unreachable or reset.
+        Connect => "connect",
+        /// The TLS handshake or the certificate.
+        Tls => "tls",
+        /// The check's time ran out.
+        Timeout => "timeout",
+        /// An answer with another status than expected.
+        Status => "status",
+        /// An answer whose body was not as expected.
+        Body => "body",
+        /// An answer that does not follow the protocol.
+        Protocol => "protocol",
+    }
+}
+
+/// Bounds of a check's duration in seconds.
+pub const CHECK_BOUNDS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+crate::declare! {
+    /// Runs of a check that ended.
+    pub CHECK_RUNS_TOTAL: CounterSpec<(Check, CheckKind)> = CounterSpec::new("check_runs_total", Unit::Count);
+
+    /// Runs of a check that succeeded.
+    pub CHECK_SUCCESSES_TOTAL: CounterSpec<(Check, CheckKind)> = CounterSpec::new("check_successes_total", Unit::Count);
+
+    /// Runs of a check that failed, by reason.
+    pub CHECK_FAILURES_TOTAL: CounterSpec<(Check, CheckKind, Reason)> = CounterSpec::new("check_failures_total", Unit::Count);
+
+    /// Runs of a check that were due while the one before had not ended, and were left out.
+    pub CHECK_RUNS_SKIPPED_TOTAL: CounterSpec<(Check, CheckKind)> = CounterSpec::new("check_runs_skipped_total", Unit::Count);
+
+    /// Duration of a check's runs.
+    pub CHECK_DURATION_SECONDS: HistogramSpec<(Check, CheckKind)> =
+        HistogramSpec::new("check_duration_seconds", Unit::Seconds, CHECK_BOUNDS);
+
+    /// Whether a check's last run succeeded: 1 or 0.
+    pub CHECK_SUCCESS: GaugeSpec<(Check, CheckKind)> = GaugeSpec::new("check_success", Unit::State);
+
+    /// Duration of a check's last run.
+    pub CHECK_LAST_DURATION_SECONDS: GaugeSpec<(Check, CheckKind)> = GaugeSpec::new("check_last_duration_seconds", Unit::Seconds);
+
+    /// When a check's last run ended.
+    pub CHECK_LAST_RUN_TIMESTAMP_SECONDS: GaugeSpec<(Check, CheckKind)> =
+        GaugeSpec::new("check_last_run_timestamp_seconds", Unit::Timestamp);
+}

@@ -1,0 +1,38 @@
+//! Sentry envelopes that the sidecar forwards.
+
+use crate::{
+    label,
+    spec::{CounterSpec, GaugeSpec, Unit},
+};
+
+label! {
+    /// Why an envelope was not accepted or not delivered.
+    pub enum DropReason: "reason" {
+        /// Not an envelope, or too large.
+        Invalid => "invalid",
+        /// The spool holds as much as it may.
+        SpoolFull => "spool_full",
+        /// The upstream refused it for good.
+        Refused => "refused",
+    }
+}
+
+crate::declare! {
+    /// Sentry envelopes accepted from applications, durable in the spool.
+    pub ERROR_ENVELOPES_RECEIVED_TOTAL: CounterSpec = CounterSpec::new("error_envelopes_received_total", Unit::Count);
+
+    /// Sentry envelopes that the upstream took.
+    pub ERROR_ENVELOPES_FORWARDED_TOTAL: CounterSpec = CounterSpec::new("error_envelopes_forwarded_total", Unit::Count);
+
+    /// Sentry envelopes that were refused or given up, by reason.
+    pub ERROR_ENVELOPES_DROPPED_TOTAL: CounterSpec<(DropReason,)> = CounterSpec::new("error_envelopes_dropped_total", Unit::Count);
+
+    /// Attempts to deliver an envelope that failed and will be made again.
+    pub ERROR_FORWARD_RETRIES_TOTAL: CounterSpec = CounterSpec::new("error_forward_retries_total", Unit::Count);
+
+    /// Sentry envelopes waiting in the spool.
+    pub ERROR_SPOOL_ENVELOPES: GaugeSpec = GaugeSpec::new("error_spool_envelopes", Unit::Count);
+
+    /// Size of the spool.
+    pub ERROR_SPOOL_BYTES: GaugeSpec = GaugeSpec::new("error_spool_bytes", Unit::Bytes);
+}

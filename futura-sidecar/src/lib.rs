@@ -1,0 +1,1 @@
+//! The observability sidecar: synthetic checks, a status page and error forwarding.

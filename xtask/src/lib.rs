@@ -1,0 +1,1 @@
+//! The project's commands: demo, test, bench, generate.
