@@ -1,5 +1,35 @@
-//! Metrics, traces and errors for a service.
+//! Metrics, traces and errors for a service: one crate, a few lines, a cost per request that cannot be felt.
+//!
+//! - [`spec`] and [`specs`]: every metric is declared once, as a typed constant. Without default features the crate is these
+//!   alone, which is all that alert rules and dashboards need.
+//! - [`Metrics`]: the registry that a program passes around; [`storage`] holds its numbers, [`exposition`] writes them.
+//! - [`http`]: the layer that measures requests.
+//! - [`telemetry`]: logs, OTLP traces and Sentry from the standard environment variables.
+//! - [`admin`] and [`shutdown`]: `/metrics`, `/livez`, `/readyz`, and how a program ends.
+//! - [`process`]: the process's own metrics.
 
-#[macro_use]
 pub mod spec;
 pub mod specs;
+
+#[cfg(feature = "admin")]
+pub mod admin;
+#[cfg(feature = "registry")]
+pub mod exposition;
+#[cfg(feature = "http")]
+pub mod http;
+#[cfg(feature = "registry")]
+pub mod process;
+#[cfg(feature = "registry")]
+mod registry;
+#[cfg(feature = "admin")]
+pub mod shutdown;
+#[cfg(feature = "registry")]
+pub mod storage;
+#[cfg(feature = "telemetry")]
+pub mod telemetry;
+
+#[cfg(feature = "registry")]
+pub use self::{
+    registry::{Metrics, RegisterError},
+    storage::{Counter, Family, Gauge, Histogram},
+};

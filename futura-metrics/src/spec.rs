@@ -292,7 +292,8 @@ pub const fn is_metric_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let mut index = 0;
     while index < bytes.len() {
-        let ok = matches!(bytes[index], b'a'..=b'z' | b'A'..=b'Z' | b'_' | b':') || (index > 0 && bytes[index].is_ascii_digit());
+        let ok = matches!(bytes[index], b'a'..=b'z' | b'A'..=b'Z' | b'_' | b':')
+            || (index > 0 && bytes[index].is_ascii_digit());
         if !ok {
             return false;
         }

@@ -41,7 +41,6 @@ macro_rules! label_set {
             type Values<'a> = ($($label::Value<'a>,)*);
             type Texts<'a> = [&'a str; $count];
 
-            #[expect(clippy::unused_unit, reason = "the empty tuple is a label set too")]
             fn texts<'a>(($($index,)*): Self::Values<'a>) -> Self::Texts<'a> {
                 [$($label::text($index)),*]
             }

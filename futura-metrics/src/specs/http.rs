@@ -58,7 +58,9 @@ impl Label for Status {
     fn text<'a>(status: Self::Value<'a>) -> &'a str {
         static DIGITS: [u8; 1500] = digits();
         // Codes outside 100 to 599 are not HTTP's; they fold, so that no peer can make up series.
-        let Some(offset) = status.checked_sub(100).map(|code| usize::from(code) * 3).filter(|offset| *offset < DIGITS.len()) else {
+        let Some(offset) =
+            status.checked_sub(100).map(|code| usize::from(code) * 3).filter(|offset| *offset < DIGITS.len())
+        else {
             return "_other";
         };
         std::str::from_utf8(&DIGITS[offset..offset + 3]).expect("three ASCII digits")
@@ -85,7 +87,9 @@ mod tests {
 
     #[test]
     fn status_text_is_the_code_or_folds() {
-        for (status, text) in [(99, "_other"), (100, "100"), (404, "404"), (599, "599"), (600, "_other"), (u16::MAX, "_other")] {
+        for (status, text) in
+            [(99, "_other"), (100, "100"), (404, "404"), (599, "599"), (600, "_other"), (u16::MAX, "_other")]
+        {
             assert_eq!(Status::text(status), text);
         }
     }

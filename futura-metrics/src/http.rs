@@ -1,0 +1,242 @@
+//! One tower layer that decides route, status and outcome once, and feeds the metrics, the request span and Sentry from it.
+//!
+//! It works in two places:
+//! - inside [`axum::Router::layer`]: one line, and the route is the one that axum matched;
+//! - outermost, around the whole router, with the routes declared: nothing is allocated per request.
+//!
+//! A request counts once, when its response body ends, whatever ends it: the body finished (with the status of the head),
+//! it failed (`500`), the client went away (`499`), the handler panicked (`500`, which the layer also answers).
+
+use self::{
+    request::InFlight,
+    response::{MeasuredBody, ResponseFuture},
+    routes::Routes,
+};
+use crate::{
+    Counter, Family, Gauge, Histogram, Metrics, RegisterError,
+    specs::http::{HTTP_REQUEST_DURATION_SECONDS, HTTP_REQUESTS_IN_FLIGHT, HTTP_REQUESTS_TOTAL, Method, Path, Status},
+};
+use axum::{Router, ServiceExt as IntoMakeServiceExt, body::Body, routing::IntoMakeService};
+use http::{Request, Response};
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower::{
+    Layer, Service,
+    util::{MapResponse, ServiceExt},
+};
+
+mod request;
+mod response;
+mod routes;
+#[cfg(feature = "telemetry")]
+mod traced;
+
+/// Measures every request. Clones measure into the same series.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use futura_metrics::{Metrics, http::HttpLayer};
+///
+/// let metrics = Metrics::new();
+/// let app: Router = Router::new()
+///     .route("/events/{id}", get(|| async { "an event" }))
+///     .layer(HttpLayer::new(&metrics)?);
+/// # Ok::<(), futura_metrics::RegisterError>(())
+/// ```
+///
+/// Outermost, with declared routes, which exist at zero from the start:
+///
+/// ```no_run
+/// use axum::{Router, routing::get};
+/// use futura_metrics::{Metrics, http::HttpLayer, specs::http::Method};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let metrics = Metrics::new();
+/// let router = Router::new().route("/events/{id}", get(|| async { "an event" }));
+/// let layer = HttpLayer::with_routes(&metrics, [(Method::Get, "/events/{id}")])?;
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+/// axum::serve(listener, layer.wrap(router)).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct HttpLayer {
+    shared: Arc<Shared>,
+    #[cfg(feature = "telemetry")]
+    scope: Option<traced::RequestScope>,
+}
+
+/// The service that [`HttpLayer`] makes of another.
+#[derive(Clone)]
+pub struct HttpService<S> {
+    shared: Arc<Shared>,
+    #[cfg(feature = "telemetry")]
+    scope: Option<traced::RequestScope>,
+    inner: Inner<S>,
+}
+
+/// A router that is measured from outside, as `axum::serve` takes it.
+pub type MeasuredApp = IntoMakeService<MapResponse<HttpService<Router>, BoxBody>>;
+
+type BoxBody = fn(Response<MeasuredBody<Body>>) -> Response<Body>;
+
+/// Why a layer with declared routes was not made.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum HttpLayerError {
+    /// The metrics of the layer are registered already.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+    /// A route's template is malformed, or conflicts with one declared before it.
+    #[error("route `{path}`")]
+    Route {
+        /// The template as it was declared.
+        path: String,
+        /// What is wrong with it.
+        #[source]
+        source: matchit::InsertError,
+    },
+}
+
+/// What all clones of a layer share.
+struct Shared {
+    routes: Routes,
+    series: HttpMetrics,
+}
+
+/// The three families.
+struct HttpMetrics {
+    requests: Family<Counter, (Method, Path, Status)>,
+    duration: Family<Histogram, (Method, Path)>,
+    in_flight: Family<Gauge, (Method, Path)>,
+}
+
+#[cfg(not(feature = "telemetry"))]
+type Inner<S> = S;
+#[cfg(feature = "telemetry")]
+type Inner<S> = traced::Inner<S>;
+
+// === impl HttpLayer ===
+
+impl HttpLayer {
+    /// A layer for [`axum::Router::layer`]; it takes the route from axum's `MatchedPath`.
+    ///
+    /// # Errors
+    /// When the metrics of the layer are registered already.
+    pub fn new(metrics: &Metrics) -> Result<Self, RegisterError> {
+        Ok(Self::from_routes(HttpMetrics::register(metrics)?, Routes::matched()))
+    }
+
+    /// A layer that goes around the whole router and finds the route by itself, by axum's templates.
+    ///
+    /// The series of each declared route and method exist from the start, for status `200` and `500`.
+    ///
+    /// # Errors
+    /// When a template is malformed, or the metrics of the layer are registered already.
+    pub fn with_routes<'a>(
+        metrics: &Metrics,
+        routes: impl IntoIterator<Item = (Method, &'a str)>,
+    ) -> Result<Self, HttpLayerError> {
+        let series = HttpMetrics::register(metrics)?;
+        let routes = Routes::declared(routes, &series)?;
+        Ok(Self::from_routes(series, routes))
+    }
+
+    /// Gives each request a span and, where Sentry is on, a scope of its own.
+    ///
+    /// The span continues an incoming `traceparent`; a panic, and a 5xx answer without an error reported before it, become
+    /// one Sentry event.
+    #[cfg(feature = "telemetry")]
+    #[must_use]
+    pub fn traced(mut self, telemetry: &crate::telemetry::Telemetry) -> Self {
+        self.scope = Some(traced::RequestScope::new(telemetry.sentry_client()));
+        self
+    }
+
+    /// The whole router, measured from outside, for `axum::serve`.
+    ///
+    /// That function takes one type of body, so each response body is boxed, the layer's one allocation; as a
+    /// [`tower::Layer`] it makes none.
+    pub fn wrap(&self, router: Router) -> MeasuredApp {
+        let boxed: BoxBody = |response| response.map(Body::new);
+        IntoMakeServiceExt::<Request<Body>>::into_make_service(self.layer(router).map_response(boxed))
+    }
+
+    fn from_routes(series: HttpMetrics, routes: Routes) -> Self {
+        Self {
+            shared: Arc::new(Shared { routes, series }),
+            #[cfg(feature = "telemetry")]
+            scope: None,
+        }
+    }
+}
+
+impl<S> Layer<S> for HttpLayer {
+    type Service = HttpService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        HttpService {
+            shared: Arc::clone(&self.shared),
+            #[cfg(feature = "telemetry")]
+            scope: self.scope.clone(),
+            #[cfg(feature = "telemetry")]
+            inner: traced::bind_hub(inner, self.scope.as_ref()),
+            #[cfg(not(feature = "telemetry"))]
+            inner,
+        }
+    }
+}
+
+impl fmt::Debug for HttpLayer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("HttpLayer").finish_non_exhaustive()
+    }
+}
+
+// === impl HttpService ===
+
+impl<S, B> Service<Request<Body>> for HttpService<S>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    B: http_body::Body + Default,
+{
+    type Response = Response<MeasuredBody<B>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    #[cfg_attr(not(feature = "telemetry"), expect(unused_mut, reason = "only telemetry adds to the request"))]
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let in_flight = InFlight::start(&self.shared, &request);
+        #[cfg(feature = "telemetry")]
+        {
+            let trace = self.scope.as_ref().map(|scope| scope.open(&mut request, in_flight.route()));
+            ResponseFuture::traced(in_flight, trace, || self.inner.call(request))
+        }
+        #[cfg(not(feature = "telemetry"))]
+        ResponseFuture::new(in_flight, || self.inner.call(request))
+    }
+}
+
+impl<S> fmt::Debug for HttpService<S> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("HttpService").finish_non_exhaustive()
+    }
+}
+
+// === impl HttpMetrics ===
+
+impl HttpMetrics {
+    fn register(metrics: &Metrics) -> Result<Self, RegisterError> {
+        Ok(Self {
+            requests: metrics.counters(HTTP_REQUESTS_TOTAL)?,
+            duration: metrics.histograms(HTTP_REQUEST_DURATION_SECONDS)?,
+            in_flight: metrics.gauges(HTTP_REQUESTS_IN_FLIGHT)?,
+        })
+    }
+}

@@ -1,0 +1,66 @@
+//! A request from its head to the end of its response, counted once when it is dropped at the latest.
+
+use super::{
+    Shared,
+    routes::{Route, fold_method},
+};
+use crate::specs::http::Method;
+use http::{Request, StatusCode};
+use std::{sync::Arc, thread, time::Instant};
+
+/// The status, known to nginx's users, of a request whose client went away before it was answered in full.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// One request under measurement. Dropping it counts it: as a panic's if the thread is panicking, else as given up.
+pub(super) struct InFlight {
+    shared: Arc<Shared>,
+    route: Arc<Route>,
+    method: Method,
+    start: Instant,
+    status: Option<StatusCode>,
+}
+
+// === impl InFlight ===
+
+impl InFlight {
+    pub(super) fn start<B>(shared: &Arc<Shared>, request: &Request<B>) -> Self {
+        let method = fold_method(request.method());
+        let route = shared.routes.find(request);
+        route.slot(method, &shared.series).in_flight.inc();
+        Self { shared: Arc::clone(shared), route, method, start: Instant::now(), status: None }
+    }
+
+    #[cfg(feature = "telemetry")]
+    pub(super) fn route(&self) -> &str {
+        &self.route.path
+    }
+
+    /// Whether a response with this status to this request has no body on the wire, so that nobody will read one.
+    pub(super) fn ends_at_head(&self, status: StatusCode) -> bool {
+        self.method == Method::Head
+            || (self.method == Method::Connect && status.is_success())
+            || status.is_informational()
+            || status == StatusCode::NO_CONTENT
+            || status == StatusCode::NOT_MODIFIED
+    }
+
+    /// Ends the request with the status that it was answered with.
+    pub(super) fn finish(mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let status = match self.status {
+            Some(status) => status.as_u16(),
+            None if thread::panicking() => StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
+            None => CLIENT_CLOSED_REQUEST,
+        };
+        let series = &self.shared.series;
+        let slot = self.route.slot(self.method, series);
+        slot.in_flight.dec();
+        slot.duration.observe_since(self.start);
+        slot.counter(&self.route, self.method, status, series).inc();
+    }
+}

@@ -1,0 +1,169 @@
+//! The response: its head as a future, its body as a stream, and what ends each.
+
+use super::request::InFlight;
+#[cfg(feature = "telemetry")]
+use super::traced::{InnerFuture, RequestTrace};
+use http::{Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use std::{
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+pin_project! {
+    /// Waits for the head of a response.
+    pub struct ResponseFuture<F> {
+        // None when the service panicked before it gave a future.
+        #[pin]
+        inner: Option<InnerFuture<F>>,
+        request: Option<InFlight>,
+        trace: Trace,
+    }
+}
+
+pin_project! {
+    /// A response body that ends its request's measurement when it ends.
+    pub struct MeasuredBody<B> {
+        #[pin]
+        inner: B,
+        request: Option<(InFlight, StatusCode)>,
+        // What is left of a body whose length was known: hyper does not poll past it.
+        remaining: Option<u64>,
+    }
+}
+
+#[cfg(feature = "telemetry")]
+type Trace = Option<RequestTrace>;
+#[cfg(not(feature = "telemetry"))]
+type Trace = ();
+#[cfg(not(feature = "telemetry"))]
+type InnerFuture<F> = F;
+
+// === impl ResponseFuture ===
+
+impl<F> ResponseFuture<F> {
+    #[cfg(not(feature = "telemetry"))]
+    pub(super) fn new(request: InFlight, call: impl FnOnce() -> F) -> Self {
+        Self { inner: catch_unwind(AssertUnwindSafe(call)).ok(), request: Some(request), trace: () }
+    }
+
+    #[cfg(feature = "telemetry")]
+    pub(super) fn traced(request: InFlight, trace: Trace, call: impl FnOnce() -> InnerFuture<F>) -> Self {
+        let entered = trace.as_ref().map(RequestTrace::enter);
+        let inner = catch_unwind(AssertUnwindSafe(call)).ok();
+        drop(entered);
+        Self { inner, request: Some(request), trace }
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body + Default,
+{
+    type Output = Result<Response<MeasuredBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let future = self.project();
+        #[cfg(feature = "telemetry")]
+        let entered = future.trace.as_ref().map(RequestTrace::enter);
+        let polled = match future.inner.as_pin_mut() {
+            // After a panic the future is not polled again, so nothing sees a broken invariant of it.
+            Some(inner) => {
+                catch_unwind(AssertUnwindSafe(|| inner.poll(context))).unwrap_or_else(|_| Poll::Ready(Ok(panicked())))
+            }
+            None => Poll::Ready(Ok(panicked())),
+        };
+        #[cfg(feature = "telemetry")]
+        drop(entered);
+        let result = ready!(polled);
+        let request = future.request.take().expect("a future is not polled after it is ready");
+        let status = result.as_ref().map_or(StatusCode::INTERNAL_SERVER_ERROR, Response::status);
+        #[cfg(feature = "telemetry")]
+        if let Some(trace) = future.trace.take() {
+            trace.close(status, request.route());
+        }
+        Poll::Ready(match result {
+            Ok(response) => Ok(response.map(|body| MeasuredBody::new(body, request, status))),
+            Err(error) => {
+                request.finish(status);
+                Err(error)
+            }
+        })
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+// === impl MeasuredBody ===
+
+impl<B: Body> MeasuredBody<B> {
+    fn new(inner: B, request: InFlight, status: StatusCode) -> Self {
+        let remaining = inner.size_hint().exact();
+        let mut body = Self { inner, request: None, remaining };
+        if body.inner.is_end_stream() || body.remaining == Some(0) || request.ends_at_head(status) {
+            request.finish(status);
+        } else {
+            body.request = Some((request, status));
+        }
+        body
+    }
+}
+
+impl<B: Body> Body for MeasuredBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let mut body = self.project();
+        let frame = ready!(body.inner.as_mut().poll_frame(context));
+        let ended = match &frame {
+            None => Some(true),
+            Some(Err(_)) => Some(false),
+            Some(Ok(frame)) => {
+                if let (Some(remaining), Some(data)) = (body.remaining.as_mut(), frame.data_ref()) {
+                    *remaining = remaining.saturating_sub(bytes_of(data));
+                }
+                (body.inner.is_end_stream() || *body.remaining == Some(0)).then_some(true)
+            }
+        };
+        if let Some(whole) = ended
+            && let Some((request, status)) = body.request.take()
+        {
+            request.finish(if whole { status } else { StatusCode::INTERNAL_SERVER_ERROR });
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl<B> fmt::Debug for MeasuredBody<B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("MeasuredBody").finish_non_exhaustive()
+    }
+}
+
+fn panicked<B: Default>() -> Response<B> {
+    let mut response = Response::new(B::default());
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response
+}
+
+fn bytes_of(data: &impl bytes::Buf) -> u64 {
+    data.remaining() as u64
+}

@@ -1,0 +1,187 @@
+//! The registry: every metric of a program, registered once, rendered together.
+
+use crate::{
+    exposition::{self, ClientMetric, Format},
+    spec::{CounterSpec, Descriptor, GaugeSpec, HistogramSpec, Kind, LabelSet, is_metric_name},
+    storage::{Counter, Family, Gauge, Histogram, Metric},
+};
+use parking_lot::Mutex;
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+/// The metrics of one program: a handle that is passed around, never a global.
+///
+/// ```
+/// use futura_metrics::{Metrics, exposition::Format, specs::business::ORDERS_CREATED_TOTAL};
+///
+/// let metrics = Metrics::new();
+/// let orders = metrics.counter(ORDERS_CREATED_TOTAL)?;
+/// orders.inc();
+/// assert!(metrics.render(Format::Text).contains("\norders_created_total 1\n"));
+/// # Ok::<(), futura_metrics::RegisterError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Metrics {
+    inner: Arc<Inner>,
+}
+
+/// Why a metric was not registered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegisterError {
+    /// The name is in use, perhaps by a metric of another kind or by a suffix such as `_count`.
+    #[error("metric `{name}`: the name is already registered as {taken}")]
+    Duplicate {
+        /// The name that was asked for.
+        name: String,
+        /// What holds it.
+        taken: String,
+    },
+    /// The name cannot be exposed.
+    #[error("metric `{name}`: a name is letters, digits, `_` and `:`, and does not start with a digit")]
+    BadName {
+        /// The name that was asked for.
+        name: String,
+    },
+}
+
+#[derive(Default)]
+struct Inner {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Sorted by name, so that every exposition has one order.
+    families: BTreeMap<&'static str, Arc<dyn exposition::Encode>>,
+    /// Every sample name in use, with the family that it belongs to.
+    names: BTreeMap<String, String>,
+    client: prometheus_client::registry::Registry,
+    client_families: Vec<ClientMetric>,
+    collectors: Vec<Arc<dyn Fn() + Send + Sync>>,
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// An empty registry.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Registers a counter without labels.
+    ///
+    /// # Errors
+    /// When a name that it would expose is taken or malformed; so for all that registers.
+    pub fn counter(&self, spec: CounterSpec) -> Result<Counter, RegisterError> {
+        self.family::<Counter, ()>(spec.descriptor()).map(|family| family.with(()))
+    }
+
+    /// Registers a gauge without labels.
+    pub fn gauge(&self, spec: GaugeSpec) -> Result<Gauge, RegisterError> {
+        self.family::<Gauge, ()>(spec.descriptor()).map(|family| family.with(()))
+    }
+
+    /// Registers a histogram without labels.
+    pub fn histogram(&self, spec: HistogramSpec) -> Result<Histogram, RegisterError> {
+        self.family::<Histogram, ()>(spec.descriptor()).map(|family| family.with(()))
+    }
+
+    /// Registers a counter with labels. Where all labels are closed sets, every series starts at zero.
+    pub fn counters<L: LabelSet>(&self, spec: CounterSpec<L>) -> Result<Family<Counter, L>, RegisterError> {
+        self.family(spec.descriptor())
+    }
+
+    /// Registers a gauge with labels. Where all labels are closed sets, every series starts at zero.
+    pub fn gauges<L: LabelSet>(&self, spec: GaugeSpec<L>) -> Result<Family<Gauge, L>, RegisterError> {
+        self.family(spec.descriptor())
+    }
+
+    /// Registers a histogram with labels. Where all labels are closed sets, every series starts at zero.
+    pub fn histograms<L: LabelSet>(&self, spec: HistogramSpec<L>) -> Result<Family<Histogram, L>, RegisterError> {
+        self.family(spec.descriptor())
+    }
+
+    /// Registers a metric of the `prometheus_client` crate; a counter's name comes without `_total`, as that crate wants it.
+    pub fn register_client(
+        &self,
+        name: &str,
+        help: &str,
+        metric: impl prometheus_client::registry::Metric,
+    ) -> Result<(), RegisterError> {
+        let kind = exposition::ClientKind::of(&metric);
+        let mut state = self.inner.state.lock();
+        state.claim(name, &kind.sample_names(name))?;
+        // That crate writes HELP as it comes, with a period after it: a line break would end the line, and a period double.
+        let help = exposition::escape_help(help.strip_suffix('.').unwrap_or(help));
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that registers")]
+        state.client.register(name, help, metric);
+        state.client_families.push(ClientMetric { name: name.to_owned(), kind });
+        Ok(())
+    }
+
+    /// Has `collect` run before each scrape, to set metrics whose truth is elsewhere. It must not block.
+    pub fn on_scrape(&self, collect: impl Fn() + Send + Sync + 'static) {
+        self.inner.state.lock().collectors.push(Arc::new(collect));
+    }
+
+    /// Renders every metric in one exposition.
+    pub fn render(&self, format: Format) -> String {
+        let collectors = self.inner.state.lock().collectors.clone();
+        collectors.iter().for_each(|collect| collect());
+        let families: Vec<_> = self.inner.state.lock().families.values().cloned().collect();
+        let mut out = String::new();
+        for family in families {
+            family.encode(format, &mut out);
+        }
+        let state = self.inner.state.lock();
+        exposition::encode_client(&state.client, &state.client_families, format, &mut out);
+        exposition::finish(format, &mut out);
+        out
+    }
+
+    fn family<M: Metric, L: LabelSet>(&self, descriptor: Descriptor) -> Result<Family<M, L>, RegisterError> {
+        let mut state = self.inner.state.lock();
+        state.claim(descriptor.name, &sample_names(&descriptor))?;
+        let family = Family::new(descriptor);
+        state.families.insert(descriptor.name, family.inner());
+        Ok(family)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.inner.state.lock().families.keys()).finish()
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Takes all of a metric's sample names, or none.
+    fn claim(&mut self, name: &str, samples: &[String]) -> Result<(), RegisterError> {
+        if !is_metric_name(name) {
+            return Err(RegisterError::BadName { name: name.to_owned() });
+        }
+        if let Some(taken) = samples.iter().find_map(|sample| self.names.get(sample)) {
+            return Err(RegisterError::Duplicate { name: name.to_owned(), taken: format!("`{taken}`") });
+        }
+        self.names.extend(samples.iter().map(|sample| (sample.clone(), name.to_owned())));
+        Ok(())
+    }
+}
+
+/// Every name that a metric's exposition uses, the family name of OpenMetrics included.
+fn sample_names(descriptor: &Descriptor) -> Vec<String> {
+    let name = descriptor.name;
+    match descriptor.kind {
+        Kind::Counter => {
+            let base = name.strip_suffix("_total").unwrap_or(name);
+            vec![base.to_owned(), format!("{base}_total"), format!("{base}_created")]
+        }
+        Kind::Gauge => vec![name.to_owned()],
+        Kind::Histogram => histogram_names(name),
+    }
+}
+
+pub(crate) fn histogram_names(name: &str) -> Vec<String> {
+    ["", "_bucket", "_sum", "_count", "_created"].iter().map(|suffix| format!("{name}{suffix}")).collect()
+}

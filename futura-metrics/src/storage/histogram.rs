@@ -1,0 +1,141 @@
+//! A histogram: integer steps, a bucket found by bit length, and two additions an observation.
+//!
+//! There is no separate count: it is the sum of the buckets, so `+Inf` equals `_count` in every scrape.
+
+use super::{Metric, Reading, counter::nanoseconds};
+use crate::spec::Descriptor;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+/// A handle to one histogram; clones observe into the same series.
+///
+/// The sum may be ahead of the buckets by the observations that are being made at the time of a scrape.
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    cells: Arc<Cells>,
+}
+
+#[derive(Debug)]
+struct Cells {
+    bounds: Bounds,
+    /// One for each bound, and the last for what lies above all.
+    buckets: Box<[AtomicU64]>,
+    sum: AtomicU64,
+}
+
+/// Bucket bounds in steps, with the first bucket that each bit length of a value can fall into.
+#[derive(Debug)]
+struct Bounds {
+    steps: Box<[u64]>,
+    first_by_bit_length: [u8; 65],
+    steps_per_unit: u64,
+}
+
+/// What a histogram held at one time.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Observations in each bucket, not cumulated, the last above all bounds.
+    pub(crate) buckets: Vec<u64>,
+    /// Sum of all observations in steps.
+    pub(crate) sum: u64,
+}
+
+// === impl Histogram ===
+
+impl Histogram {
+    /// Observes a value in the base unit. Negative values and NaN are no observations and are left out.
+    pub fn observe(&self, value: f64) {
+        if value >= 0.0 {
+            // A float to integer cast saturates, which is what a value past the last bound needs.
+            self.cells.observe((value * self.cells.bounds.steps_per_unit as f64) as u64);
+        }
+    }
+
+    /// Observes a time in a histogram of seconds.
+    pub fn observe_duration(&self, duration: Duration) {
+        self.cells.observe(nanoseconds(duration));
+    }
+
+    /// Observes the time since `start` in a histogram of seconds.
+    pub fn observe_since(&self, start: Instant) {
+        self.observe_duration(start.elapsed());
+    }
+
+    /// How many observations were made.
+    pub fn count(&self) -> u64 {
+        self.cells.buckets.iter().map(|bucket| bucket.load(Relaxed)).sum()
+    }
+}
+
+// === impl Cells ===
+
+impl Cells {
+    fn observe(&self, steps: u64) {
+        self.buckets[self.bounds.bucket(steps)].fetch_add(1, Relaxed);
+        self.sum.fetch_add(steps, Relaxed);
+    }
+}
+
+// === impl Bounds ===
+
+impl Bounds {
+    fn new(bounds: &[f64], steps_per_unit: u64) -> Self {
+        let steps: Box<[u64]> = bounds.iter().map(|bound| (bound * steps_per_unit as f64).round() as u64).collect();
+        let first_by_bit_length = std::array::from_fn(|length| {
+            let smallest = if length == 0 { 0 } else { 1 << (length - 1) };
+            u8::try_from(steps.partition_point(|bound| *bound < smallest)).expect("a spec has at most 63 bounds")
+        });
+        Self { steps, first_by_bit_length, steps_per_unit }
+    }
+
+    /// The first bucket whose bound is not below `value`: where bounds lie an octave apart, one comparison.
+    fn bucket(&self, value: u64) -> usize {
+        let mut bucket = usize::from(self.first_by_bit_length[(u64::BITS - value.leading_zeros()) as usize]);
+        while self.steps.get(bucket).is_some_and(|bound| *bound < value) {
+            bucket += 1;
+        }
+        bucket
+    }
+}
+
+// === impl Metric ===
+
+impl Metric for Histogram {
+    fn create(descriptor: &Descriptor) -> Self {
+        let bounds = Bounds::new(descriptor.bounds, descriptor.unit.steps());
+        let buckets = (0..=descriptor.bounds.len()).map(|_| AtomicU64::new(0)).collect();
+        Self { cells: Arc::new(Cells { bounds, buckets, sum: AtomicU64::new(0) }) }
+    }
+
+    fn read(&self) -> Reading {
+        let buckets = self.cells.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect();
+        Reading::Histogram(Snapshot { buckets, sum: self.cells.sum.load(Relaxed) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bounds;
+    use proptest::{collection::btree_set, prelude::any, prop_assert_eq, proptest};
+
+    proptest! {
+        #[test]
+        fn a_value_falls_into_the_first_bucket_whose_bound_is_not_below_it(
+            bounds in btree_set(1_u64..1 << 52, 1..63),
+            values in proptest::collection::vec(any::<u64>(), 50),
+            shift in 0_u32..64,
+        ) {
+            let floats: Vec<f64> = bounds.iter().map(|bound| *bound as f64).collect();
+            let table = Bounds::new(&floats, 1);
+            for value in values.iter().map(|value| value >> shift).chain(bounds.iter().copied()) {
+                prop_assert_eq!(table.bucket(value), table.steps.partition_point(|bound| *bound < value));
+            }
+        }
+    }
+}

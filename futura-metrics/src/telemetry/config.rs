@@ -1,0 +1,159 @@
+//! The environment variables of telemetry, read and checked together.
+
+use super::TelemetryError;
+use sentry::types::Dsn;
+use std::{
+    env, fmt,
+    io::{IsTerminal, stderr},
+};
+use tracing_subscriber::EnvFilter;
+
+/// Every variable that telemetry reads: its name, its default and its meaning.
+pub const VARIABLES: &[(&str, &str, &str)] = &[
+    ("LOG_FORMAT", "pretty on a terminal, else json", "how log records are written to standard error: pretty or json"),
+    ("RUST_LOG", "info", "which log records are written, such as `info,sqlx=warn`"),
+    ("SENTRY_DSN", "", "where errors are reported; none are without it"),
+    ("SENTRY_ENVIRONMENT", "production", "the environment that errors are reported for"),
+    ("SENTRY_RELEASE", "SERVICE@VERSION", "the release that errors are reported for"),
+    ("SENTRY_SAMPLE_RATE", "1.0", "the share of errors that are reported, from 0.0 to 1.0"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "", "where traces are sent, such as http://localhost:4318; none are without it"),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "", "the same for traces alone, as a whole URL"),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "http/protobuf or grpc"),
+    ("OTEL_EXPORTER_OTLP_COMPRESSION", "none", "gzip or none"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "", "headers to send with them, as key=value,key=value"),
+    ("OTEL_SERVICE_NAME", "SERVICE", "the service that traces are sent for"),
+    ("OTEL_RESOURCE_ATTRIBUTES", "", "more attributes of the service, as key=value,key=value"),
+    (
+        "OTEL_TRACES_SAMPLER",
+        "parentbased_always_on",
+        "which traces are sampled; its argument is OTEL_TRACES_SAMPLER_ARG",
+    ),
+    ("OTEL_SDK_DISABLED", "false", "true sends no traces whatever else is set"),
+];
+
+/// What telemetry does, as the environment says.
+#[derive(Clone)]
+pub struct TelemetryConfig {
+    /// The service's name.
+    pub service: String,
+    /// The service's version.
+    pub version: String,
+    /// How log records are written.
+    pub log_format: LogFormat,
+    /// Which log records are written, in the syntax of `RUST_LOG`.
+    pub log_filter: String,
+    /// Where errors are reported.
+    pub sentry_dsn: Option<Dsn>,
+    /// The environment that errors are reported for.
+    pub environment: String,
+    /// The release that errors are reported for.
+    pub release: String,
+    /// The share of errors that are reported, from 0 to 1.
+    pub sample_rate: f32,
+    /// Whether traces are sent; the exporter reads where and how from the environment by itself.
+    pub export_traces: bool,
+}
+
+/// How log records are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+// === impl TelemetryConfig ===
+
+impl TelemetryConfig {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// When a variable has a value that means nothing; a variable that is set but empty counts as not set.
+    pub fn from_env(service: &str, version: &str) -> Result<Self, TelemetryError> {
+        Self::from_lookup(service, version, |name| env::var(name).ok())
+    }
+
+    /// Reads variables through `lookup`.
+    ///
+    /// # Errors
+    /// As [`from_env`](Self::from_env).
+    ///
+    /// ```
+    /// use futura_metrics::telemetry::TelemetryConfig;
+    ///
+    /// let bad = |name: &str| (name == "LOG_FORMAT").then(|| "xml".to_owned());
+    /// let error = TelemetryConfig::from_lookup("shop", "1.2.3", bad).unwrap_err();
+    /// assert_eq!(error.to_string(), "LOG_FORMAT=`xml`: expected `pretty` or `json`");
+    /// ```
+    pub fn from_lookup(
+        service: &str,
+        version: &str,
+        lookup: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, TelemetryError> {
+        let get = |name: &str| lookup(name).filter(|value| !value.is_empty());
+        let log_filter = get("RUST_LOG").unwrap_or_else(|| "info".to_owned());
+        check("RUST_LOG", &log_filter, EnvFilter::try_new(&log_filter).map(drop))?;
+        let sentry_dsn = get("SENTRY_DSN").map(|dsn| check("SENTRY_DSN", HIDDEN, dsn.parse::<Dsn>())).transpose()?;
+        let endpoint = get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| get("OTEL_EXPORTER_OTLP_ENDPOINT"));
+        let disabled = get("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        if let Some(protocol) = get("OTEL_EXPORTER_OTLP_PROTOCOL") {
+            let known = ["grpc", "http/protobuf"].contains(&protocol.as_str());
+            check(
+                "OTEL_EXPORTER_OTLP_PROTOCOL",
+                &protocol,
+                known.then_some(()).ok_or("expected `grpc` or `http/protobuf`"),
+            )?;
+        }
+        Ok(Self {
+            service: get("OTEL_SERVICE_NAME").unwrap_or_else(|| service.to_owned()),
+            version: version.to_owned(),
+            log_format: log_format(get("LOG_FORMAT").as_deref())?,
+            log_filter,
+            sentry_dsn,
+            environment: get("SENTRY_ENVIRONMENT").unwrap_or_else(|| "production".to_owned()),
+            release: get("SENTRY_RELEASE").unwrap_or_else(|| format!("{service}@{version}")),
+            sample_rate: sample_rate(get("SENTRY_SAMPLE_RATE").as_deref())?,
+            export_traces: endpoint.is_some() && !disabled,
+        })
+    }
+}
+
+impl fmt::Debug for TelemetryConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("TelemetryConfig")
+            .field("service", &self.service)
+            .field("version", &self.version)
+            .field("sentry", &self.sentry_dsn.is_some())
+            .field("traces", &self.export_traces)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Stands in an error for a value that may hold a secret.
+const HIDDEN: &str = "***";
+
+fn check<T, E: fmt::Display>(variable: &'static str, value: &str, result: Result<T, E>) -> Result<T, TelemetryError> {
+    result.map_err(|error| TelemetryError::BadVariable {
+        variable,
+        value: value.to_owned(),
+        expected: error.to_string(),
+    })
+}
+
+fn log_format(value: Option<&str>) -> Result<LogFormat, TelemetryError> {
+    match value {
+        Some("pretty") => Ok(LogFormat::Pretty),
+        Some("json") => Ok(LogFormat::Json),
+        Some(other) => check("LOG_FORMAT", other, Err("expected `pretty` or `json`")),
+        None if stderr().is_terminal() => Ok(LogFormat::Pretty),
+        None => Ok(LogFormat::Json),
+    }
+}
+
+fn sample_rate(value: Option<&str>) -> Result<f32, TelemetryError> {
+    let Some(value) = value else { return Ok(1.0) };
+    let rate = value.parse().ok().filter(|rate| (0.0..=1.0).contains(rate));
+    check("SENTRY_SAMPLE_RATE", &value, rate.ok_or("expected a number from 0.0 to 1.0"))
+}

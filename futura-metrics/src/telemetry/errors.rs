@@ -1,0 +1,94 @@
+//! Errors to Sentry: `error!` records and panics, each once, joined to the trace that they happened in.
+
+use super::{TelemetryConfig, TelemetryError};
+use crate::{Metrics, specs::business::SENTRY_ERRORS_TOTAL};
+use opentelemetry::trace::TraceContextExt;
+use sentry::{
+    Client, ClientOptions, Hub,
+    integrations::{
+        backtrace::{AttachStacktraceIntegration, ProcessStacktraceIntegration},
+        contexts::ContextIntegration,
+        debug_images::DebugImagesIntegration,
+        panic::{PanicIntegration, message_from_panic_info},
+    },
+    protocol::{Event, TraceContext},
+};
+use sentry_tracing::{BreadcrumbLayer, ErrorLayer};
+use std::{
+    panic::{self, PanicHookInfo},
+    sync::{Arc, Once},
+};
+use tracing::{Subscriber, level_filters::LevelFilter};
+use tracing_subscriber::{Layer, filter::Targets, registry::LookupSpan};
+
+/// The SDK queues 30 envelopes and drops what comes while they are sent; a burst of errors is longer than that.
+const QUEUE: usize = 1_000;
+
+/// The target of the record that a panic writes; the panic itself is reported, so the record is not.
+const PANIC_TARGET: &str = "futura_metrics::panic";
+
+pub(super) fn connect(config: &TelemetryConfig, metrics: &Metrics) -> Result<Option<Arc<Client>>, TelemetryError> {
+    let reported = metrics.counter(SENTRY_ERRORS_TOTAL)?;
+    let Some(dsn) = &config.sentry_dsn else { return Ok(None) };
+    let mut options = ClientOptions::new()
+        .release(config.release.clone())
+        .environment(config.environment.clone())
+        .sample_rate(config.sample_rate)
+        .attach_stacktrace(true)
+        .transport_channel_capacity(QUEUE)
+        // Of the default integrations all but the panic hook, which would block a worker until its event is sent.
+        .default_integrations(false)
+        .add_integration(AttachStacktraceIntegration)
+        .add_integration(DebugImagesIntegration::default())
+        .add_integration(ContextIntegration::default())
+        .add_integration(ProcessStacktraceIntegration)
+        .before_send(move |event| {
+            reported.inc();
+            Some(join_trace(event))
+        });
+    options.dsn = Some(dsn.clone());
+    let client = Arc::new(Client::from(sentry::apply_defaults(options)));
+    Hub::main().bind_client(Some(Arc::clone(&client)));
+    Ok(Some(client))
+}
+
+pub(super) fn layer<S>() -> impl Layer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let errors = Targets::new().with_default(LevelFilter::ERROR).with_target(PANIC_TARGET, LevelFilter::OFF);
+    ErrorLayer::new().with_filter(errors).and_then(BreadcrumbLayer::new().with_filter(LevelFilter::INFO))
+}
+
+/// Logs each panic as a record, and reports it to Sentry where that is on.
+pub(super) fn report_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| panic::set_hook(Box::new(report_panic)));
+}
+
+fn report_panic(info: &PanicHookInfo<'_>) {
+    let hub = Hub::current();
+    if hub.client().is_some() {
+        hub.capture_event(PanicIntegration::default().event_from_panic_info(info));
+    }
+    let location = info.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(target: PANIC_TARGET, location, "panicked: {}", message_from_panic_info(info));
+}
+
+/// Makes the current OpenTelemetry span the event's trace context, so that Sentry and the traces tell of one request.
+///
+/// `sentry-opentelemetry` does this for an older release of OpenTelemetry only. `tracing::Span::current` is of no use here:
+/// within a layer the dispatcher is not re-entrant.
+fn join_trace(mut event: Event<'static>) -> Event<'static> {
+    let context = opentelemetry::Context::current();
+    let span = context.span().span_context().clone();
+    if span.is_valid() {
+        let trace = TraceContext {
+            trace_id: span.trace_id().to_bytes().into(),
+            span_id: span.span_id().to_bytes().into(),
+            ..TraceContext::default()
+        };
+        event.contexts.insert("trace".to_owned(), trace.into());
+    }
+    event
+}

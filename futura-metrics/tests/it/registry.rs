@@ -1,0 +1,71 @@
+use futura_metrics::{
+    Metrics,
+    exposition::Format,
+    spec::{CounterSpec, GaugeSpec, Unit},
+    specs::{
+        business::ORDERS_CREATED_TOTAL, http::HTTP_REQUEST_DURATION_SECONDS, resilience::CIRCUIT_BREAKER_FAILURES_TOTAL,
+    },
+};
+use insta::assert_snapshot;
+use prometheus_client::metrics::counter::Counter;
+
+#[test]
+fn a_name_registers_once() {
+    let metrics = Metrics::new();
+    metrics.counter(ORDERS_CREATED_TOTAL).unwrap();
+    let error = metrics.counter(ORDERS_CREATED_TOTAL).unwrap_err();
+    assert_snapshot!(error, @"metric `orders_created_total`: the name is already registered as `orders_created_total`");
+}
+
+#[test]
+fn a_name_that_another_metric_exposes_as_a_sample_is_taken() {
+    let metrics = Metrics::new();
+    metrics.histograms(HTTP_REQUEST_DURATION_SECONDS).unwrap();
+    let count = GaugeSpec::<()>::new("http_request_duration_seconds_count", Unit::Count).help("Clashes.");
+    let error = metrics.gauge(count).unwrap_err();
+    assert_snapshot!(error, @"metric `http_request_duration_seconds_count`: the name is already registered as `http_request_duration_seconds`");
+}
+
+#[test]
+fn metrics_of_the_other_crate_share_one_name_space() {
+    let metrics = Metrics::new();
+    metrics.counter(ORDERS_CREATED_TOTAL).unwrap();
+    let clash = metrics.register_client("orders_created", "Clashes.", Counter::<u64>::default()).unwrap_err();
+    assert_snapshot!(clash, @"metric `orders_created`: the name is already registered as `orders_created_total`");
+    metrics.register_client("coffees", "Coffees served.", Counter::<u64>::default()).unwrap();
+    let again = metrics.register_client("coffees", "Coffees served.", Counter::<u64>::default()).unwrap_err();
+    assert_snapshot!(again, @"metric `coffees`: the name is already registered as `coffees`");
+    const COFFEES_TOTAL: CounterSpec = CounterSpec::new("coffees_total", Unit::Count).help("Clashes.");
+    metrics.counter(COFFEES_TOTAL).unwrap_err();
+}
+
+#[test]
+fn a_bad_name_is_refused_and_leaves_nothing_behind() {
+    let metrics = Metrics::new();
+    let error = metrics.register_client("coffees-served", "Coffees.", Counter::<u64>::default()).unwrap_err();
+    assert_snapshot!(error, @"metric `coffees-served`: a name is letters, digits, `_` and `:`, and does not start with a digit");
+    assert_eq!(metrics.render(Format::Text), "");
+}
+
+#[test]
+fn every_series_of_a_closed_label_set_starts_at_zero() {
+    let metrics = Metrics::new();
+    metrics.counters(CIRCUIT_BREAKER_FAILURES_TOTAL).unwrap();
+    assert_snapshot!(metrics.render(Format::Text), @r#"
+    # HELP circuit_breaker_failures_total Calls through a circuit breaker that failed.
+    # TYPE circuit_breaker_failures_total counter
+    circuit_breaker_failures_total{breaker="database"} 0
+    circuit_breaker_failures_total{breaker="payment"} 0
+    circuit_breaker_failures_total{breaker="redis"} 0
+    "#);
+}
+
+#[test]
+fn collectors_run_before_each_scrape() {
+    const SCRAPES: GaugeSpec = GaugeSpec::new("scrapes", Unit::Count).help("Scrapes so far.");
+    let metrics = Metrics::new();
+    let scrapes = metrics.gauge(SCRAPES).unwrap();
+    metrics.on_scrape(move || scrapes.inc());
+    metrics.render(Format::Text);
+    assert!(metrics.render(Format::Text).ends_with("\nscrapes 2\n"));
+}

@@ -1,0 +1,100 @@
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::Request,
+    routing::{get, post},
+};
+use futura_metrics::{
+    Metrics,
+    exposition::Format,
+    http::HttpLayer,
+    telemetry::{self, TelemetryConfig},
+};
+use http::StatusCode;
+use serde_json::Value;
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+use tower::ServiceExt;
+
+const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
+
+/// A server that takes Sentry envelopes and keeps the events in them.
+async fn sentry() -> (String, Arc<Mutex<Vec<Value>>>) {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&events);
+    let app = Router::new().route(
+        "/api/1/envelope/",
+        post(move |body: Bytes| async move {
+            // An envelope is lines of JSON: its header, then each item's header and payload.
+            let lines = body.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+            kept.lock().unwrap().extend(lines.filter(|line: &Value| line.get("platform").is_some()));
+            "{}"
+        }),
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dsn = format!("http://key@{}/1", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (dsn, events)
+}
+
+fn service() -> Router {
+    Router::new()
+        .route("/ok", get(|| async { "ok" }))
+        .route("/panic", get(|| async { panic!("a bug") as &str }))
+        .route("/bare", get(|| async { StatusCode::BAD_GATEWAY }))
+        .route(
+            "/logged/{id}",
+            get(|| async {
+                tracing::error!(order = 7, "the printer is on fire");
+                StatusCode::INTERNAL_SERVER_ERROR
+            }),
+        )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_failure_is_one_event_with_its_own_trace() {
+    let (dsn, events) = sentry().await;
+    let metrics = Metrics::new();
+    let lookup = |name: &str| match name {
+        "SENTRY_DSN" => Some(dsn.clone()),
+        "RUST_LOG" => Some("info".to_owned()),
+        _ => None,
+    };
+    let telemetry = telemetry::init(&TelemetryConfig::from_lookup("shop", "1.2.3", lookup).unwrap(), &metrics).unwrap();
+    let app = service().layer(HttpLayer::new(&metrics).unwrap().traced(&telemetry));
+    for path in ["/ok", "/panic", "/bare", "/logged/7?token=secret"] {
+        let request = Request::builder().uri(path).header("host", "shop").header("authorization", "Bearer secret");
+        let request = if path == "/bare" {
+            request.header("traceparent", format!("00-{TRACE_ID}-b7ad6b7169203331-01"))
+        } else {
+            request
+        };
+        app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    }
+    telemetry.shutdown().await;
+
+    let events = events.lock().unwrap();
+    let told: Vec<String> = events.iter().map(|event| tell(event)).collect();
+    insta::assert_debug_snapshot!(told, @r#"
+    [
+        "GET /panic: a bug (shop@1.2.3)",
+        "GET /bare: /bare answered 502 Bad Gateway (shop@1.2.3)",
+        "GET /logged/{id}: the printer is on fire (shop@1.2.3)",
+    ]
+    "#);
+    let traces: Vec<&str> =
+        events.iter().map(|event| event["contexts"]["trace"]["trace_id"].as_str().unwrap()).collect();
+    assert_eq!(traces[1], TRACE_ID, "an incoming trace is continued");
+    assert!(traces[0] != traces[1] && traces[1] != traces[2] && traces[0] != traces[2], "{traces:?}");
+    assert!(!serde_json::to_string(&*events).unwrap().contains("secret"));
+
+    let text = metrics.render(Format::Text);
+    assert!(text.contains("\nsentry_errors_total 3\n"), "{text}");
+    assert!(text.contains("\nlog_records_total{level=\"error\"} 2\n"), "{text}");
+}
+
+/// What an event says, in one line.
+fn tell(event: &Value) -> String {
+    let message = event["exception"]["values"][0]["value"].as_str().or(event["message"].as_str()).unwrap_or("");
+    format!("{}: {message} ({})", event["transaction"].as_str().unwrap_or(""), event["release"].as_str().unwrap_or(""))
+}
