@@ -62,7 +62,9 @@ impl Format {
         let mut quality = 1.0;
         for (name, value) in parts.filter_map(|parameter| parameter.split_once('=')) {
             match name.trim().to_ascii_lowercase().as_str() {
-                "q" => quality = value.trim().parse().ok().filter(|quality| (0.0..=1.0).contains(quality))?,
+                "q" => {
+                    quality = value.trim().parse().ok().filter(|quality| (0.0..=1.0).contains(quality))?;
+                }
                 "version" if value.trim().trim_matches('"') == own_version => specificity = 3,
                 "version" => return None,
                 _ => {}

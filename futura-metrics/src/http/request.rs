@@ -61,6 +61,6 @@ impl Drop for InFlight {
         let slot = self.route.slot(self.method, series);
         slot.in_flight.dec();
         slot.duration.observe_since(self.start);
-        slot.counter(&self.route, self.method, status, series).inc();
+        slot.count(&self.route, self.method, status, series);
     }
 }

@@ -63,8 +63,8 @@ impl Routes {
                     by_path.entry(path).insert(route).into_mut()
                 }
             };
-            let slot = route.slot(method, series);
-            slot.counter(route, method, 200, series);
+            route.slot(method, series);
+            series.requests.with((method, path, 200));
         }
         Ok(Self::Declared { known, unmatched: Route::new(UNMATCHED) })
     }
@@ -97,14 +97,13 @@ impl Route {
 
     pub(super) fn slot(&self, method: Method, series: &HttpMetrics) -> &Slot {
         self.slots[method as usize].get_or_init(|| {
-            let slot = Slot {
+            // The first failure of a route must not be the birth of its series: `rate` would not see it.
+            series.requests.with((method, &self.path, 500));
+            Slot {
                 in_flight: series.in_flight.with((method, &self.path)),
                 duration: series.duration.with((method, &self.path)),
                 statuses: [const { OnceLock::new() }; STATUSES.len()],
-            };
-            // The first failure of a route must not be the birth of its series: `rate` would not see it.
-            slot.counter(self, method, 500, series);
-            slot
+            }
         })
     }
 }
@@ -112,11 +111,11 @@ impl Route {
 // === impl Slot ===
 
 impl Slot {
-    pub(super) fn counter(&self, route: &Route, method: Method, status: u16, series: &HttpMetrics) -> Counter {
-        let resolve = || series.requests.with((method, &route.path, status));
+    /// Counts an answer with this status.
+    pub(super) fn count(&self, route: &Route, method: Method, status: u16, series: &HttpMetrics) {
         match STATUSES.binary_search(&status) {
-            Ok(index) => self.statuses[index].get_or_init(resolve).clone(),
-            Err(_) => resolve(),
+            Ok(index) => self.statuses[index].get_or_init(|| series.requests.with((method, &route.path, status))).inc(),
+            Err(_) => series.requests.with((method, &route.path, status)).inc(),
         }
     }
 }

@@ -155,5 +155,5 @@ fn log_format(value: Option<&str>) -> Result<LogFormat, TelemetryError> {
 fn sample_rate(value: Option<&str>) -> Result<f32, TelemetryError> {
     let Some(value) = value else { return Ok(1.0) };
     let rate = value.parse().ok().filter(|rate| (0.0..=1.0).contains(rate));
-    check("SENTRY_SAMPLE_RATE", &value, rate.ok_or("expected a number from 0.0 to 1.0"))
+    check("SENTRY_SAMPLE_RATE", value, rate.ok_or("expected a number from 0.0 to 1.0"))
 }

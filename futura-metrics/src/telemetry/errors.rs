@@ -15,10 +15,11 @@ use sentry::{
 };
 use sentry_tracing::{BreadcrumbLayer, ErrorLayer};
 use std::{
+    backtrace::{Backtrace, BacktraceStatus},
     panic::{self, PanicHookInfo},
     sync::{Arc, Once},
 };
-use tracing::{Subscriber, level_filters::LevelFilter};
+use tracing::{Subscriber, field, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, filter::Targets, registry::LookupSpan};
 
 /// The SDK queues 30 envelopes and drops what comes while they are sent; a burst of errors is longer than that.
@@ -72,7 +73,10 @@ fn report_panic(info: &PanicHookInfo<'_>) {
         hub.capture_event(PanicIntegration::default().event_from_panic_info(info));
     }
     let location = info.location().map(ToString::to_string).unwrap_or_default();
-    tracing::error!(target: PANIC_TARGET, location, "panicked: {}", message_from_panic_info(info));
+    // As the standard hook does, a backtrace only where RUST_BACKTRACE asks for one.
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| field::display(backtrace));
+    tracing::error!(target: PANIC_TARGET, location, backtrace, "panicked: {}", message_from_panic_info(info));
 }
 
 /// Makes the current OpenTelemetry span the event's trace context, so that Sentry and the traces tell of one request.

@@ -74,7 +74,7 @@ async fn each_failure_is_one_event_with_its_own_trace() {
     telemetry.shutdown().await;
 
     let events = events.lock().unwrap();
-    let told: Vec<String> = events.iter().map(|event| tell(event)).collect();
+    let told: Vec<String> = events.iter().map(tell).collect();
     insta::assert_debug_snapshot!(told, @r#"
     [
         "GET /panic: a bug (shop@1.2.3)",
