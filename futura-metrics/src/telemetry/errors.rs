@@ -57,7 +57,9 @@ pub(super) fn layer<S>() -> impl Layer<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    let errors = Targets::new().with_default(LevelFilter::ERROR).with_target(PANIC_TARGET, LevelFilter::OFF);
+    // A collector that is down is not the service's error; its SDK logs it at every attempt.
+    let quiet = [(PANIC_TARGET, LevelFilter::OFF), ("opentelemetry", LevelFilter::OFF)];
+    let errors = Targets::new().with_default(LevelFilter::ERROR).with_targets(quiet);
     ErrorLayer::new().with_filter(errors).and_then(BreadcrumbLayer::new().with_filter(LevelFilter::INFO))
 }
 
