@@ -11,5 +11,5 @@ mod text;
 
 pub(crate) use self::{
     client::{ClientKind, ClientMetric, encode_client},
-    text::{Encode, escape_help, finish},
+    text::{Encode, Layout, escape_help, finish, render_series},
 };

@@ -14,18 +14,16 @@ mod family;
 mod gauge;
 mod histogram;
 
-pub(crate) use self::{
-    family::{FamilyInner, Series},
-    histogram::Snapshot,
-};
+pub(crate) use self::family::FamilyInner;
 
 /// A handle to one series. Sealed: counters, gauges and histograms are all there are.
 pub trait Metric: Clone + Send + Sync + 'static {
     #[doc(hidden)]
     fn create(descriptor: &Descriptor) -> Self;
 
+    /// Reads the value; a histogram fills `buckets`, which serves one series after another.
     #[doc(hidden)]
-    fn read(&self) -> Reading;
+    fn read(&self, buckets: &mut Vec<u64>) -> Reading;
 }
 
 /// What one series holds at the time of a scrape.
@@ -36,6 +34,9 @@ pub enum Reading {
     Steps(u64),
     /// A gauge's value.
     Value(f64),
-    /// A histogram's buckets and sum.
-    Histogram(Snapshot),
+    /// A histogram's sum in steps; its buckets, not cumulated and the last above all bounds, are where the reader asked.
+    Histogram {
+        /// Sum of all observations, in steps.
+        sum: u64,
+    },
 }

@@ -1,9 +1,12 @@
 //! Writes our own families as text; both formats share everything but a counter's family name and the end mark.
+//!
+//! What does not change from scrape to scrape is rendered once, when a family or a series is born: a line is then two to
+//! four copies and a number.
 
 use super::Format;
 use crate::{
     spec::{Descriptor, Kind},
-    storage::{Metric, Reading, Series, Snapshot},
+    storage::{FamilyInner, Metric, Reading},
 };
 
 /// A family that can write itself.
@@ -11,13 +14,77 @@ pub(crate) trait Encode: Send + Sync {
     fn encode(&self, format: Format, out: &mut String);
 }
 
+/// The parts of a family's lines that all its series share.
+///
+/// A line is `head`, the series' own text, `tail` and the value.
+pub(crate) struct Layout {
+    text_head: String,
+    open_metrics_head: String,
+    steps_per_unit: u64,
+    /// For each bucket of a histogram, `+Inf` included, the end of its line's name.
+    bucket_tails: Vec<String>,
+    bucket_head: String,
+    sum_head: String,
+    count_head: String,
+    total_tail: &'static str,
+}
+
 // === impl Encode ===
 
-impl<M: Metric> Encode for crate::storage::FamilyInner<M> {
+impl<M: Metric> Encode for FamilyInner<M> {
     fn encode(&self, format: Format, out: &mut String) {
-        write_head(&self.descriptor, format, out);
-        let bounds = bound_labels(&self.descriptor);
-        self.for_each(|series| write_series(&self.descriptor, &bounds, series, out));
+        let layout = self.layout();
+        out.push_str(match format {
+            Format::Text => &layout.text_head,
+            Format::OpenMetrics => &layout.open_metrics_head,
+        });
+        let mut buckets = Vec::with_capacity(layout.bucket_tails.len());
+        self.for_each(|text, metric| match metric.read(&mut buckets) {
+            Reading::Steps(steps) => {
+                out.push_str(text);
+                write_steps(steps, layout.steps_per_unit, out);
+            }
+            Reading::Value(value) => {
+                out.push_str(text);
+                write_float(value, out);
+            }
+            Reading::Histogram { sum } => layout.write_histogram(text, &buckets, sum, out),
+        });
+    }
+}
+
+// === impl Layout ===
+
+impl Layout {
+    pub(crate) fn new(descriptor: &Descriptor) -> Self {
+        let name = descriptor.name;
+        // A histogram's series text opens the braces that its lines close; without labels its bucket lines open their own.
+        let (open, separator, total_tail) =
+            if descriptor.label_names.is_empty() { ("{", "", " ") } else { ("", ",", "} ") };
+        let bounds = bound_texts(descriptor);
+        Self {
+            text_head: render_head(descriptor, Format::Text),
+            open_metrics_head: render_head(descriptor, Format::OpenMetrics),
+            steps_per_unit: descriptor.unit.steps(),
+            bucket_tails: bounds.iter().map(|bound| format!("{separator}le=\"{bound}\"}} ")).collect(),
+            bucket_head: format!("{name}_bucket{open}"),
+            sum_head: format!("{name}_sum"),
+            count_head: format!("{name}_count"),
+            total_tail,
+        }
+    }
+
+    fn write_histogram(&self, text: &str, buckets: &[u64], sum: u64, out: &mut String) {
+        let mut count = 0;
+        for (tail, bucket) in self.bucket_tails.iter().zip(buckets) {
+            count += bucket;
+            out.extend([&self.bucket_head, text, tail]);
+            write_steps(count, 1, out);
+        }
+        out.extend([&self.sum_head, text, self.total_tail]);
+        write_steps(sum, self.steps_per_unit, out);
+        out.extend([&self.count_head, text, self.total_tail]);
+        write_steps(count, 1, out);
     }
 }
 
@@ -28,12 +95,40 @@ pub(crate) fn finish(format: Format, out: &mut String) {
     }
 }
 
-/// Escapes a HELP text as both formats ask: backslash and line feed, and the quote that OpenMetrics adds.
+/// Escapes a HELP text as both formats ask.
 pub(crate) fn escape_help(help: &str) -> String {
     help.replace('\\', "\\\\").replace('\n', "\\n")
 }
 
-fn write_head(descriptor: &Descriptor, format: Format, out: &mut String) {
+/// The part of a series' lines that is its own: the whole name for a single value, the open label set for a histogram.
+pub(crate) fn render_series(descriptor: &Descriptor, values: &[&str]) -> Box<str> {
+    let histogram = descriptor.kind == Kind::Histogram;
+    let mut text = if histogram { String::new() } else { descriptor.name.to_owned() };
+    for (index, (name, value)) in descriptor.label_names.iter().zip(values).enumerate() {
+        text.push(if index == 0 { '{' } else { ',' });
+        text.push_str(name);
+        text.push_str("=\"");
+        push_escaped(value, &mut text);
+        text.push('"');
+    }
+    if !histogram {
+        text.push_str(if values.is_empty() { " " } else { "} " });
+    }
+    text.into_boxed_str()
+}
+
+fn push_escaped(value: &str, text: &mut String) {
+    for character in value.chars() {
+        match character {
+            '\\' => text.push_str("\\\\"),
+            '"' => text.push_str("\\\""),
+            '\n' => text.push_str("\\n"),
+            other => text.push(other),
+        }
+    }
+}
+
+fn render_head(descriptor: &Descriptor, format: Format) -> String {
     let kind = match (descriptor.kind, descriptor.untyped, format) {
         (_, true, Format::Text) => "untyped",
         (_, true, Format::OpenMetrics) => "unknown",
@@ -46,55 +141,22 @@ fn write_head(descriptor: &Descriptor, format: Format, out: &mut String) {
         (Kind::Counter, Format::OpenMetrics) => descriptor.name.strip_suffix("_total").unwrap_or(descriptor.name),
         _ => descriptor.name,
     };
-    for part in ["# HELP ", name, " ", &escape_help(descriptor.help), "\n# TYPE ", name, " ", kind, "\n"] {
-        out.push_str(part);
-    }
+    format!("# HELP {name} {}\n# TYPE {name} {kind}\n", escape_help(descriptor.help))
 }
 
-fn write_series<M: Metric>(descriptor: &Descriptor, bounds: &[String], series: &Series<M>, out: &mut String) {
-    match series.metric.read() {
-        Reading::Steps(steps) => {
-            write_name(descriptor.name, "", &series.labels, out);
-            write_steps(steps, descriptor.unit.steps(), out);
+/// The values of `le`. OpenMetrics and Prometheus 3 write a whole bound as `1.0`; text 0.0.4 takes it as well, so a query
+/// that names a bound works whatever the format.
+fn bound_texts(descriptor: &Descriptor) -> Vec<String> {
+    match descriptor.kind {
+        Kind::Histogram => {
+            descriptor.bounds.iter().map(|bound| format!("{bound:?}")).chain(["+Inf".to_owned()]).collect()
         }
-        Reading::Value(value) => {
-            write_name(descriptor.name, "", &series.labels, out);
-            write_float(value, out);
-        }
-        Reading::Histogram(snapshot) => write_histogram(descriptor, bounds, &series.labels, &snapshot, out),
-    }
-}
-
-fn write_histogram(descriptor: &Descriptor, bounds: &[String], labels: &str, snapshot: &Snapshot, out: &mut String) {
-    let mut count = 0;
-    for (bound, bucket) in bounds.iter().zip(&snapshot.buckets) {
-        count += bucket;
-        for part in
-            [descriptor.name, "_bucket{", labels, if labels.is_empty() { "" } else { "," }, "le=\"", bound, "\"}"]
-        {
-            out.push_str(part);
-        }
-        write_steps(count, 1, out);
-    }
-    write_name(descriptor.name, "_sum", labels, out);
-    write_steps(snapshot.sum, descriptor.unit.steps(), out);
-    write_name(descriptor.name, "_count", labels, out);
-    write_steps(count, 1, out);
-}
-
-fn write_name(name: &str, suffix: &str, labels: &str, out: &mut String) {
-    out.push_str(name);
-    out.push_str(suffix);
-    if !labels.is_empty() {
-        for part in ["{", labels, "}"] {
-            out.push_str(part);
-        }
+        Kind::Counter | Kind::Gauge => Vec::new(),
     }
 }
 
 /// Writes integer steps as a decimal of units, exactly: no float comes between the atomic and the wire.
 fn write_steps(steps: u64, steps_per_unit: u64, out: &mut String) {
-    out.push(' ');
     out.push_str(itoa::Buffer::new().format(steps / steps_per_unit));
     let mut fraction = steps % steps_per_unit;
     if fraction > 0 {
@@ -110,7 +172,6 @@ fn write_steps(steps: u64, steps_per_unit: u64, out: &mut String) {
 }
 
 fn write_float(value: f64, out: &mut String) {
-    out.push(' ');
     if value.is_nan() {
         out.push_str("NaN");
     } else if value.is_infinite() {
@@ -121,15 +182,4 @@ fn write_float(value: f64, out: &mut String) {
         out.push_str(zmij::Buffer::new().format_finite(value));
     }
     out.push('\n');
-}
-
-/// The values of `le`. OpenMetrics and Prometheus 3 write a whole bound as `1.0`; text 0.0.4 takes it as well, so a query
-/// that names a bound works whatever the format.
-fn bound_labels(descriptor: &Descriptor) -> Vec<String> {
-    match descriptor.kind {
-        Kind::Histogram => {
-            descriptor.bounds.iter().map(|bound| format!("{bound:?}")).chain(["+Inf".to_owned()]).collect()
-        }
-        Kind::Counter | Kind::Gauge => Vec::new(),
-    }
 }

@@ -55,7 +55,7 @@ impl Metric for Counter {
         Self { steps: Arc::default(), steps_per_unit: descriptor.unit.steps() }
     }
 
-    fn read(&self) -> Reading {
+    fn read(&self, _: &mut Vec<u64>) -> Reading {
         Reading::Steps(self.steps.load(Relaxed))
     }
 }

@@ -1,7 +1,10 @@
 //! A family: the series of one metric, found by their label values.
 
 use super::Metric;
-use crate::spec::{Descriptor, LabelSet};
+use crate::{
+    exposition::{Layout, render_series},
+    spec::{Descriptor, LabelSet},
+};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use parking_lot::RwLock;
 use std::{
@@ -20,7 +23,8 @@ pub struct Family<M, L> {
 }
 
 pub(crate) struct FamilyInner<M> {
-    pub(crate) descriptor: Descriptor,
+    descriptor: Descriptor,
+    layout: Layout,
     hasher: DefaultHashBuilder,
     state: RwLock<State<M>>,
 }
@@ -31,11 +35,11 @@ struct State<M> {
     index: HashTable<usize>,
 }
 
-pub(crate) struct Series<M> {
+struct Series<M> {
     values: Box<[Box<str>]>,
-    /// `name="value",…`, escaped once when the series was born.
-    pub(crate) labels: Box<str>,
-    pub(crate) metric: M,
+    /// What is the series' own in its lines, escaped once.
+    text: Box<str>,
+    metric: M,
 }
 
 // === impl Family ===
@@ -74,7 +78,8 @@ impl<M, L> fmt::Debug for Family<M, L> {
 impl<M: Metric> FamilyInner<M> {
     fn new(descriptor: Descriptor) -> Self {
         let state = State { series: Vec::new(), index: HashTable::new() };
-        Self { descriptor, hasher: DefaultHashBuilder::default(), state: RwLock::new(state) }
+        let layout = Layout::new(&descriptor);
+        Self { descriptor, layout, hasher: DefaultHashBuilder::default(), state: RwLock::new(state) }
     }
 
     /// Gives every combination of a wholly closed label set its series, so that `rate` sees the first increment.
@@ -109,7 +114,7 @@ impl<M: Metric> FamilyInner<M> {
         let metric = M::create(&self.descriptor);
         let series = Series {
             values: values.iter().map(|value| Box::from(*value)).collect(),
-            labels: render_labels(self.descriptor.label_names, values),
+            text: render_series(&self.descriptor, values),
             metric: metric.clone(),
         };
         let State { series: all, index } = &mut *state;
@@ -125,8 +130,13 @@ impl<M: Metric> FamilyInner<M> {
         hasher.finish()
     }
 
-    pub(crate) fn for_each(&self, visit: impl FnMut(&Series<M>)) {
-        self.state.read().series.iter().for_each(visit);
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Visits the own text and the handle of each series.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&str, &M)) {
+        self.state.read().series.iter().for_each(|series| visit(&series.text, &series.metric));
     }
 }
 
@@ -138,25 +148,4 @@ impl<M> State<M> {
             |position: &usize| self.series[*position].values.iter().map(AsRef::as_ref).eq(values.iter().copied());
         self.index.find(hash, same).map(|position| &self.series[*position].metric)
     }
-}
-
-fn render_labels(names: &[&str], values: &[&str]) -> Box<str> {
-    let mut text = String::new();
-    for (name, value) in names.iter().zip(values) {
-        if !text.is_empty() {
-            text.push(',');
-        }
-        text.push_str(name);
-        text.push_str("=\"");
-        for character in value.chars() {
-            match character {
-                '\\' => text.push_str("\\\\"),
-                '"' => text.push_str("\\\""),
-                '\n' => text.push_str("\\n"),
-                other => text.push(other),
-            }
-        }
-        text.push('"');
-    }
-    text.into_boxed_str()
 }

@@ -85,7 +85,7 @@ impl Metric for Gauge {
         Self::default()
     }
 
-    fn read(&self) -> Reading {
+    fn read(&self, _: &mut Vec<u64>) -> Reading {
         Reading::Value(self.get())
     }
 }

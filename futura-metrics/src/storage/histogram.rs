@@ -36,16 +36,6 @@ struct Bounds {
     steps_per_unit: u64,
 }
 
-/// What a histogram held at one time.
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct Snapshot {
-    /// Observations in each bucket, not cumulated, the last above all bounds.
-    pub(crate) buckets: Vec<u64>,
-    /// Sum of all observations in steps.
-    pub(crate) sum: u64,
-}
-
 // === impl Histogram ===
 
 impl Histogram {
@@ -113,9 +103,10 @@ impl Metric for Histogram {
         Self { cells: Arc::new(Cells { bounds, buckets, sum: AtomicU64::new(0) }) }
     }
 
-    fn read(&self) -> Reading {
-        let buckets = self.cells.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect();
-        Reading::Histogram(Snapshot { buckets, sum: self.cells.sum.load(Relaxed) })
+    fn read(&self, buckets: &mut Vec<u64>) -> Reading {
+        buckets.clear();
+        buckets.extend(self.cells.buckets.iter().map(|bucket| bucket.load(Relaxed)));
+        Reading::Histogram { sum: self.cells.sum.load(Relaxed) }
     }
 }
 
