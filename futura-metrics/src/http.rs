@@ -64,7 +64,7 @@ mod traced;
 /// ```
 #[derive(Clone)]
 pub struct HttpLayer {
-    shared: Arc<Shared>,
+    routes: Arc<Routes>,
     #[cfg(feature = "telemetry")]
     scope: Option<traced::RequestScope>,
 }
@@ -72,7 +72,7 @@ pub struct HttpLayer {
 /// The service that [`HttpLayer`] makes of another.
 #[derive(Clone)]
 pub struct HttpService<S> {
-    shared: Arc<Shared>,
+    routes: Arc<Routes>,
     #[cfg(feature = "telemetry")]
     scope: Option<traced::RequestScope>,
     inner: Inner<S>,
@@ -100,12 +100,6 @@ pub enum HttpLayerError {
     },
 }
 
-/// What all clones of a layer share.
-struct Shared {
-    routes: Routes,
-    series: HttpMetrics,
-}
-
 /// The three families.
 struct HttpMetrics {
     requests: Family<Counter, (Method, Path, Status)>,
@@ -126,7 +120,7 @@ impl HttpLayer {
     /// # Errors
     /// When the metrics of the layer are registered already.
     pub fn new(metrics: &Metrics) -> Result<Self, RegisterError> {
-        Ok(Self::from_routes(HttpMetrics::register(metrics)?, Routes::matched()))
+        Ok(Self::measuring(Routes::matched(HttpMetrics::register(metrics)?), metrics))
     }
 
     /// A layer that goes around the whole router and finds the route by itself, by axum's templates.
@@ -139,9 +133,8 @@ impl HttpLayer {
         metrics: &Metrics,
         routes: impl IntoIterator<Item = (Method, &'a str)>,
     ) -> Result<Self, HttpLayerError> {
-        let series = HttpMetrics::register(metrics)?;
-        let routes = Routes::declared(routes, &series)?;
-        Ok(Self::from_routes(series, routes))
+        let routes = Routes::declared(routes, HttpMetrics::register(metrics)?)?;
+        Ok(Self::measuring(routes, metrics))
     }
 
     /// Gives each request a span and, where Sentry is on, a scope of its own.
@@ -164,9 +157,12 @@ impl HttpLayer {
         IntoMakeServiceExt::<Request<Body>>::into_make_service(self.layer(router).map_response(boxed))
     }
 
-    fn from_routes(series: HttpMetrics, routes: Routes) -> Self {
+    fn measuring(routes: Routes, metrics: &Metrics) -> Self {
+        let routes = Arc::new(routes);
+        let collected = Arc::clone(&routes);
+        metrics.on_scrape(move || collected.collect());
         Self {
-            shared: Arc::new(Shared { routes, series }),
+            routes,
             #[cfg(feature = "telemetry")]
             scope: None,
         }
@@ -178,7 +174,7 @@ impl<S> Layer<S> for HttpLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         HttpService {
-            shared: Arc::clone(&self.shared),
+            routes: Arc::clone(&self.routes),
             #[cfg(feature = "telemetry")]
             scope: self.scope.clone(),
             #[cfg(feature = "telemetry")]
@@ -212,7 +208,7 @@ where
 
     #[cfg_attr(not(feature = "telemetry"), expect(unused_mut, reason = "only telemetry adds to the request"))]
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let in_flight = InFlight::start(&self.shared, &request);
+        let in_flight = InFlight::start(&self.routes, &request);
         #[cfg(feature = "telemetry")]
         {
             let trace = self.scope.as_ref().map(|scope| scope.open(&mut request, in_flight.route()));

@@ -13,6 +13,7 @@ mod counter;
 mod family;
 mod gauge;
 mod histogram;
+mod sharded;
 
 pub(crate) use self::family::FamilyInner;
 

@@ -1,9 +1,6 @@
 //! A request from its head to the end of its response, counted once when it is dropped at the latest.
 
-use super::{
-    Shared,
-    routes::{Route, fold_method},
-};
+use super::routes::{Route, Routes, fold_method};
 use crate::specs::http::Method;
 use http::{Request, StatusCode};
 use std::{sync::Arc, thread, time::Instant};
@@ -13,7 +10,6 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// One request under measurement. Dropping it counts it: as a panic's if the thread is panicking, else as given up.
 pub(super) struct InFlight {
-    shared: Arc<Shared>,
     route: Arc<Route>,
     method: Method,
     start: Instant,
@@ -23,16 +19,15 @@ pub(super) struct InFlight {
 // === impl InFlight ===
 
 impl InFlight {
-    pub(super) fn start<B>(shared: &Arc<Shared>, request: &Request<B>) -> Self {
-        let method = fold_method(request.method());
-        let route = shared.routes.find(request);
-        route.slot(method, &shared.series).in_flight.inc();
-        Self { shared: Arc::clone(shared), route, method, start: Instant::now(), status: None }
+    pub(super) fn start<B>(routes: &Routes, request: &Request<B>) -> Self {
+        let (route, method) = (routes.find(request), fold_method(request.method()));
+        route.start(method);
+        Self { route, method, start: Instant::now(), status: None }
     }
 
     #[cfg(feature = "telemetry")]
     pub(super) fn route(&self) -> &str {
-        &self.route.path
+        self.route.path()
     }
 
     /// Whether a response with this status to this request has no body on the wire, so that nobody will read one.
@@ -57,10 +52,6 @@ impl Drop for InFlight {
             None if thread::panicking() => StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
             None => CLIENT_CLOSED_REQUEST,
         };
-        let series = &self.shared.series;
-        let slot = self.route.slot(self.method, series);
-        slot.in_flight.dec();
-        slot.duration.observe_since(self.start);
-        slot.count(&self.route, self.method, status, series);
+        self.route.end(self.method, status, self.start.elapsed());
     }
 }

@@ -9,7 +9,10 @@ use axum::extract::MatchedPath;
 use hashbrown::HashMap;
 use http::Request;
 use parking_lot::RwLock;
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// Counts of the statuses registered with IANA are kept in place; another one is looked up in its family.
 const STATUSES: [u16; 63] = [
@@ -18,72 +21,96 @@ const STATUSES: [u16; 63] = [
     426, 428, 429, 431, 451, 499, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511,
 ];
 
-/// Where the route of a request comes from.
-pub(super) enum Routes {
-    /// From axum, which has matched already: routes are learned as they are used, and there are as many as the router has.
-    Matched { known: RwLock<HashMap<String, Arc<Route>>>, unmatched: Arc<Route> },
-    /// From our own match against the declared templates.
-    Declared { known: matchit::Router<Arc<Route>>, unmatched: Arc<Route> },
+/// Every route that is known, and how to find that of a request.
+pub(super) struct Routes {
+    series: Arc<HttpMetrics>,
+    unmatched: Arc<Route>,
+    known: Known,
+}
+
+enum Known {
+    /// By axum, which has matched already: routes are learned as they are used, and there are as many as the router has.
+    Matched(RwLock<HashMap<String, Arc<Route>>>),
+    /// By our own match against the declared templates.
+    Declared { routes: Vec<Arc<Route>>, index: matchit::Router<usize> },
 }
 
 /// One route template and its series.
 pub(super) struct Route {
-    pub(super) path: Box<str>,
+    path: String,
+    series: Arc<HttpMetrics>,
     slots: [OnceLock<Slot>; Method::ALL.len()],
 }
 
 /// The series of one route and method.
-pub(super) struct Slot {
-    pub(super) in_flight: Gauge,
-    pub(super) duration: Histogram,
+struct Slot {
+    started: Counter,
+    in_flight: Gauge,
+    duration: Histogram,
     statuses: [OnceLock<Counter>; STATUSES.len()],
 }
 
 // === impl Routes ===
 
 impl Routes {
-    pub(super) fn matched() -> Self {
-        Self::Matched { known: RwLock::default(), unmatched: Route::new(UNMATCHED) }
+    pub(super) fn matched(series: HttpMetrics) -> Self {
+        Self::new(Arc::new(series), Known::Matched(RwLock::default()))
     }
 
     pub(super) fn declared<'a>(
-        routes: impl IntoIterator<Item = (Method, &'a str)>,
-        series: &HttpMetrics,
+        declared: impl IntoIterator<Item = (Method, &'a str)>,
+        series: HttpMetrics,
     ) -> Result<Self, HttpLayerError> {
-        let mut by_path: HashMap<&str, Arc<Route>> = HashMap::new();
-        let mut known = matchit::Router::new();
-        for (method, path) in routes {
-            let route = match by_path.get(path) {
-                Some(route) => route,
+        let series = Arc::new(series);
+        let mut routes: Vec<Arc<Route>> = Vec::new();
+        let mut index = matchit::Router::new();
+        for (method, path) in declared {
+            let route = match routes.iter().find(|route| route.path == path) {
+                Some(route) => Arc::clone(route),
                 None => {
-                    let route = Route::new(path);
-                    known
-                        .insert(path, Arc::clone(&route))
+                    index
+                        .insert(path, routes.len())
                         .map_err(|source| HttpLayerError::Route { path: path.to_owned(), source })?;
-                    by_path.entry(path).insert(route).into_mut()
+                    let route = Route::new(path, &series);
+                    routes.push(Arc::clone(&route));
+                    route
                 }
             };
-            route.slot(method, series);
+            route.slot(method);
             series.requests.with((method, path, 200));
         }
-        Ok(Self::Declared { known, unmatched: Route::new(UNMATCHED) })
+        Ok(Self::new(series, Known::Declared { routes, index }))
+    }
+
+    fn new(series: Arc<HttpMetrics>, known: Known) -> Self {
+        Self { unmatched: Route::new(UNMATCHED, &series), series, known }
     }
 
     pub(super) fn find<B>(&self, request: &Request<B>) -> Arc<Route> {
-        match self {
-            Self::Declared { known, unmatched } => {
-                Arc::clone(known.at(request.uri().path()).map_or(unmatched, |matched| matched.value))
+        match &self.known {
+            Known::Declared { routes, index } => {
+                let found = index.at(request.uri().path());
+                Arc::clone(found.map_or(&self.unmatched, |found| &routes[*found.value]))
             }
-            Self::Matched { known, unmatched } => match request.extensions().get::<MatchedPath>() {
+            Known::Matched(known) => match request.extensions().get::<MatchedPath>() {
                 Some(matched) => {
                     let path = matched.as_str();
                     if let Some(route) = known.read().get(path) {
                         return Arc::clone(route);
                     }
-                    Arc::clone(known.write().entry_ref(path).or_insert_with(|| Route::new(path)))
+                    Arc::clone(known.write().entry_ref(path).or_insert_with(|| Route::new(path, &self.series)))
                 }
-                None => Arc::clone(unmatched),
+                None => Arc::clone(&self.unmatched),
             },
+        }
+    }
+
+    /// Sets the gauges of requests in flight.
+    pub(super) fn collect(&self) {
+        self.unmatched.collect();
+        match &self.known {
+            Known::Declared { routes, .. } => routes.iter().for_each(|route| route.collect()),
+            Known::Matched(known) => known.read().values().for_each(|route| route.collect()),
         }
     }
 }
@@ -91,31 +118,50 @@ impl Routes {
 // === impl Route ===
 
 impl Route {
-    fn new(path: &str) -> Arc<Self> {
-        Arc::new(Self { path: path.into(), slots: Default::default() })
+    fn new(path: &str, series: &Arc<HttpMetrics>) -> Arc<Self> {
+        Arc::new(Self { path: path.to_owned(), series: Arc::clone(series), slots: Default::default() })
     }
 
-    pub(super) fn slot(&self, method: Method, series: &HttpMetrics) -> &Slot {
+    #[cfg(feature = "telemetry")]
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Counts a request that begins.
+    pub(super) fn start(&self, method: Method) {
+        self.slot(method).started.inc();
+    }
+
+    /// Counts a request that ended.
+    pub(super) fn end(&self, method: Method, status: u16, duration: Duration) {
+        let slot = self.slot(method);
+        slot.duration.observe_duration(duration);
+        let resolve = || self.series.requests.with((method, &self.path, status));
+        match STATUSES.binary_search(&status) {
+            Ok(index) => slot.statuses[index].get_or_init(resolve).inc(),
+            Err(_) => resolve().inc(),
+        }
+    }
+
+    fn slot(&self, method: Method) -> &Slot {
         self.slots[method as usize].get_or_init(|| {
             // The first failure of a route must not be the birth of its series: `rate` would not see it.
-            series.requests.with((method, &self.path, 500));
+            self.series.requests.with((method, &self.path, 500));
             Slot {
-                in_flight: series.in_flight.with((method, &self.path)),
-                duration: series.duration.with((method, &self.path)),
+                started: Counter::detached(),
+                in_flight: self.series.in_flight.with((method, &self.path)),
+                duration: self.series.duration.with((method, &self.path)),
                 statuses: [const { OnceLock::new() }; STATUSES.len()],
             }
         })
     }
-}
 
-// === impl Slot ===
-
-impl Slot {
-    /// Counts an answer with this status.
-    pub(super) fn count(&self, route: &Route, method: Method, status: u16, series: &HttpMetrics) {
-        match STATUSES.binary_search(&status) {
-            Ok(index) => self.statuses[index].get_or_init(|| series.requests.with((method, &route.path, status))).inc(),
-            Err(_) => series.requests.with((method, &route.path, status)).inc(),
+    /// What has started and not ended is in flight: a request pays for one count instead of a gauge's two changes.
+    fn collect(&self) {
+        for slot in self.slots.iter().filter_map(OnceLock::get) {
+            // Ends are read first, so that a request which ends in between does not make the difference negative.
+            let ended = slot.duration.count();
+            slot.in_flight.set((slot.started.get() - ended) as f64);
         }
     }
 }

@@ -8,10 +8,14 @@ use crate::{
 label! {
     /// Why an envelope was not accepted or not delivered.
     pub enum DropReason: "reason" {
-        /// Not an envelope, or too large.
+        /// Not an envelope, in an encoding that is not spoken, or not sent to its end in time.
         Invalid => "invalid",
+        /// Larger than an envelope may be.
+        TooLarge => "too_large",
         /// The spool holds as much as it may.
         SpoolFull => "spool_full",
+        /// The spool could not be written or read.
+        SpoolError => "spool_error",
         /// The upstream refused it for good.
         Refused => "refused",
     }
@@ -35,4 +39,13 @@ crate::declare! {
 
     /// Size of the spool.
     pub ERROR_SPOOL_BYTES: GaugeSpec = GaugeSpec::new("error_spool_bytes", Unit::Bytes);
+
+    /// How many Sentry envelopes the spool may hold.
+    pub ERROR_SPOOL_LIMIT_ENVELOPES: GaugeSpec = GaugeSpec::new("error_spool_limit_envelopes", Unit::Count);
+
+    /// How large the spool may grow.
+    pub ERROR_SPOOL_LIMIT_BYTES: GaugeSpec = GaugeSpec::new("error_spool_limit_bytes", Unit::Bytes);
+
+    /// Sentry envelopes kept as dead letters after the upstream refused them.
+    pub ERROR_DEAD_ENVELOPES: GaugeSpec = GaugeSpec::new("error_dead_envelopes", Unit::Count);
 }

@@ -1,12 +1,9 @@
-//! A counter: one atomic that only grows.
+//! A counter: a number that only grows.
 
-use super::{Metric, Reading};
+use super::{Metric, Reading, sharded::Sharded};
 use crate::spec::Descriptor;
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -15,13 +12,19 @@ use std::{
 /// A counter of seconds keeps nanoseconds, so that no addition is lost to rounding.
 #[derive(Clone, Debug)]
 pub struct Counter {
-    steps: Arc<AtomicU64>,
+    steps: Arc<Sharded<[AtomicU64; 1]>>,
     steps_per_unit: u64,
 }
 
 // === impl Counter ===
 
 impl Counter {
+    /// A counter of no family, for sums that are exposed as something else.
+    #[cfg(feature = "http")]
+    pub(crate) fn detached() -> Self {
+        Self { steps: Arc::new(Sharded::new([AtomicU64::new(0)])), steps_per_unit: 1 }
+    }
+
     /// Adds one.
     pub fn inc(&self) {
         self.add(1);
@@ -29,22 +32,22 @@ impl Counter {
 
     /// Adds whole units.
     pub fn add(&self, units: u64) {
-        self.steps.fetch_add(units.wrapping_mul(self.steps_per_unit), Relaxed);
+        self.steps.add(0, units.wrapping_mul(self.steps_per_unit));
     }
 
     /// Adds a time to a counter of seconds.
     pub fn add_duration(&self, duration: Duration) {
-        self.steps.fetch_add(nanoseconds(duration), Relaxed);
+        self.steps.add(0, nanoseconds(duration));
     }
 
-    /// Raises the counter of seconds to a total that is kept elsewhere, such as the kernel; it never falls.
+    /// Raises a counter of seconds to a total that is kept elsewhere, such as by the kernel, instead of adding to it.
     pub fn raise_to_duration(&self, total: Duration) {
-        self.steps.fetch_max(nanoseconds(total), Relaxed);
+        self.steps.raise(0, nanoseconds(total));
     }
 
     /// The count, in whole units.
     pub fn get(&self) -> u64 {
-        self.steps.load(Relaxed) / self.steps_per_unit
+        self.steps.total(0) / self.steps_per_unit
     }
 }
 
@@ -52,11 +55,11 @@ impl Counter {
 
 impl Metric for Counter {
     fn create(descriptor: &Descriptor) -> Self {
-        Self { steps: Arc::default(), steps_per_unit: descriptor.unit.steps() }
+        Self { steps: Arc::new(Sharded::new([AtomicU64::new(0)])), steps_per_unit: descriptor.unit.steps() }
     }
 
     fn read(&self, _: &mut Vec<u64>) -> Reading {
-        Reading::Steps(self.steps.load(Relaxed))
+        Reading::Steps(self.steps.total(0))
     }
 }
 

@@ -2,13 +2,10 @@
 //!
 //! There is no separate count: it is the sum of the buckets, so `+Inf` equals `_count` in every scrape.
 
-use super::{Metric, Reading, counter::nanoseconds};
+use super::{Metric, Reading, counter::nanoseconds, sharded::Sharded};
 use crate::spec::Descriptor;
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -17,15 +14,14 @@ use std::{
 /// The sum may be ahead of the buckets by the observations that are being made at the time of a scrape.
 #[derive(Clone, Debug)]
 pub struct Histogram {
-    cells: Arc<Cells>,
+    inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Cells {
+struct Inner {
     bounds: Bounds,
-    /// One for each bound, and the last for what lies above all.
-    buckets: Box<[AtomicU64]>,
-    sum: AtomicU64,
+    /// One for each bound, one for what lies above all, and the last for the sum.
+    cells: Sharded<Box<[AtomicU64]>>,
 }
 
 /// Bucket bounds in steps, with the first bucket that each bit length of a value can fall into.
@@ -43,13 +39,13 @@ impl Histogram {
     pub fn observe(&self, value: f64) {
         if value >= 0.0 {
             // A float to integer cast saturates, which is what a value past the last bound needs.
-            self.cells.observe((value * self.cells.bounds.steps_per_unit as f64) as u64);
+            self.inner.observe((value * self.inner.bounds.steps_per_unit as f64) as u64);
         }
     }
 
     /// Observes a time in a histogram of seconds.
     pub fn observe_duration(&self, duration: Duration) {
-        self.cells.observe(nanoseconds(duration));
+        self.inner.observe(nanoseconds(duration));
     }
 
     /// Observes the time since `start` in a histogram of seconds.
@@ -59,16 +55,23 @@ impl Histogram {
 
     /// How many observations were made.
     pub fn count(&self) -> u64 {
-        self.cells.buckets.iter().map(|bucket| bucket.load(Relaxed)).sum()
+        self.inner.buckets().sum()
     }
 }
 
-// === impl Cells ===
+// === impl Inner ===
 
-impl Cells {
+impl Inner {
     fn observe(&self, steps: u64) {
-        self.buckets[self.bounds.bucket(steps)].fetch_add(1, Relaxed);
-        self.sum.fetch_add(steps, Relaxed);
+        self.cells.add_all([(self.bounds.bucket(steps), 1), (self.sum_cell(), steps)]);
+    }
+
+    fn buckets(&self) -> impl Iterator<Item = u64> {
+        (0..self.sum_cell()).map(|cell| self.cells.total(cell))
+    }
+
+    fn sum_cell(&self) -> usize {
+        self.cells.len() - 1
     }
 }
 
@@ -99,14 +102,14 @@ impl Bounds {
 impl Metric for Histogram {
     fn create(descriptor: &Descriptor) -> Self {
         let bounds = Bounds::new(descriptor.bounds, descriptor.unit.steps());
-        let buckets = (0..=descriptor.bounds.len()).map(|_| AtomicU64::new(0)).collect();
-        Self { cells: Arc::new(Cells { bounds, buckets, sum: AtomicU64::new(0) }) }
+        let cells = (0..descriptor.bounds.len() + 2).map(|_| AtomicU64::new(0)).collect();
+        Self { inner: Arc::new(Inner { bounds, cells: Sharded::new(cells) }) }
     }
 
     fn read(&self, buckets: &mut Vec<u64>) -> Reading {
         buckets.clear();
-        buckets.extend(self.cells.buckets.iter().map(|bucket| bucket.load(Relaxed)));
-        Reading::Histogram { sum: self.cells.sum.load(Relaxed) }
+        buckets.extend(self.inner.buckets());
+        Reading::Histogram { sum: self.inner.cells.total(self.inner.sum_cell()) }
     }
 }
 
