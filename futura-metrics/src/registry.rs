@@ -3,6 +3,7 @@
 use crate::{
     exposition::{self, ClientMetric, Format},
     spec::{CounterSpec, Descriptor, GaugeSpec, HistogramSpec, Kind, LabelSet, is_metric_name},
+    specs::metrics::{LabelName, METRICS_FOLDED_TOTAL, MetricName},
     storage::{Counter, Family, Gauge, Histogram, Metric},
 };
 use parking_lot::Mutex;
@@ -48,7 +49,6 @@ struct Inner {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     /// Sorted by name, so that every exposition has one order.
     families: BTreeMap<&'static str, Arc<dyn exposition::Encode>>,
@@ -57,6 +57,7 @@ struct State {
     client: prometheus_client::registry::Registry,
     client_families: Vec<ClientMetric>,
     collectors: Vec<Arc<dyn Fn() + Send + Sync>>,
+    folded: Family<Counter, (MetricName, LabelName)>,
 }
 
 // === impl Metrics ===
@@ -141,7 +142,8 @@ impl Metrics {
     fn family<M: Metric, L: LabelSet>(&self, descriptor: Descriptor) -> Result<Family<M, L>, RegisterError> {
         let mut state = self.inner.state.lock();
         state.claim(descriptor.name, &sample_names(&descriptor))?;
-        let family = Family::new(descriptor);
+        let folded = state.folded.clone();
+        let family = Family::new(descriptor, |label| folded.declare((descriptor.name, label)));
         state.families.insert(descriptor.name, family.inner());
         Ok(family)
     }
@@ -154,6 +156,24 @@ impl fmt::Debug for Metrics {
 }
 
 // === impl State ===
+
+impl Default for State {
+    fn default() -> Self {
+        let descriptor = METRICS_FOLDED_TOTAL.descriptor();
+        let folded = Family::new(descriptor, |_| Counter::detached());
+        let mut state = Self {
+            families: BTreeMap::new(),
+            names: BTreeMap::new(),
+            client: prometheus_client::registry::Registry::default(),
+            client_families: Vec::new(),
+            collectors: Vec::new(),
+            folded: folded.clone(),
+        };
+        state.claim(descriptor.name, &sample_names(&descriptor)).expect("an empty registry has room for any good name");
+        state.families.insert(descriptor.name, folded.inner());
+        state
+    }
+}
 
 impl State {
     /// Takes all of a metric's sample names, or none.

@@ -14,6 +14,7 @@ pub mod event_store;
 pub mod external;
 pub mod http;
 pub mod logs;
+pub mod metrics;
 pub mod process;
 pub mod resilience;
 
@@ -28,6 +29,7 @@ const AREAS: &[&[Descriptor]] = &[
     external::CATALOGUE,
     http::CATALOGUE,
     logs::CATALOGUE,
+    metrics::CATALOGUE,
     process::CATALOGUE,
     resilience::CATALOGUE,
 ];

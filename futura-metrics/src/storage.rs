@@ -2,7 +2,7 @@
 
 pub use self::{
     counter::Counter,
-    family::Family,
+    family::{FOLDED, Family, OPEN_LABEL_LIMIT},
     gauge::{Gauge, GaugeGuard},
     histogram::Histogram,
 };
@@ -13,6 +13,7 @@ mod counter;
 mod family;
 mod gauge;
 mod histogram;
+mod index;
 mod sharded;
 
 pub(crate) use self::family::FamilyInner;

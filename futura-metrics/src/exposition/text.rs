@@ -33,6 +33,9 @@ pub(crate) struct Layout {
 
 impl<M: Metric> Encode for FamilyInner<M> {
     fn encode(&self, format: Format, out: &mut String) {
+        if self.is_empty() {
+            return;
+        }
         let layout = self.layout();
         out.push_str(match format {
             Format::Text => &layout.text_head,

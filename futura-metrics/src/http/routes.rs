@@ -77,7 +77,7 @@ impl Routes {
                 }
             };
             route.slot(method);
-            series.requests.with((method, path, 200));
+            series.requests.declare((method, path, 200));
         }
         Ok(Self::new(series, Known::Declared { routes, index }))
     }
@@ -136,7 +136,7 @@ impl Route {
     pub(super) fn end(&self, method: Method, status: u16, duration: Duration) {
         let slot = self.slot(method);
         slot.duration.observe_duration(duration);
-        let resolve = || self.series.requests.with((method, &self.path, status));
+        let resolve = || self.series.requests.declare((method, &self.path, status));
         match STATUSES.binary_search(&status) {
             Ok(index) => slot.statuses[index].get_or_init(resolve).inc(),
             Err(_) => resolve().inc(),
@@ -146,11 +146,11 @@ impl Route {
     fn slot(&self, method: Method) -> &Slot {
         self.slots[method as usize].get_or_init(|| {
             // The first failure of a route must not be the birth of its series: `rate` would not see it.
-            self.series.requests.with((method, &self.path, 500));
+            self.series.requests.declare((method, &self.path, 500));
             Slot {
                 started: Counter::detached(),
-                in_flight: self.series.in_flight.with((method, &self.path)),
-                duration: self.series.duration.with((method, &self.path)),
+                in_flight: self.series.in_flight.declare((method, &self.path)),
+                duration: self.series.duration.declare((method, &self.path)),
                 statuses: [const { OnceLock::new() }; STATUSES.len()],
             }
         })

@@ -20,7 +20,6 @@ pub struct Counter {
 
 impl Counter {
     /// A counter of no family, for sums that are exposed as something else.
-    #[cfg(feature = "http")]
     pub(crate) fn detached() -> Self {
         Self { steps: Arc::new(Sharded::new([AtomicU64::new(0)])), steps_per_unit: 1 }
     }

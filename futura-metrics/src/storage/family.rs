@@ -1,18 +1,24 @@
 //! A family: the series of one metric, found by their label values.
 
-use super::Metric;
+use super::{Counter, Metric, index::Index};
 use crate::{
     exposition::{Layout, render_series},
     spec::{Descriptor, LabelSet},
 };
-use hashbrown::{DefaultHashBuilder, HashTable};
-use parking_lot::RwLock;
+use hashbrown::{DefaultHashBuilder, HashSet};
+use parking_lot::Mutex;
 use std::{
     fmt,
     hash::{BuildHasher, Hash, Hasher},
     marker::PhantomData,
     sync::Arc,
 };
+
+/// The value that stands for all newcomers of an open label that has as many values as it may.
+pub const FOLDED: &str = "_other";
+
+/// How many values an open label of one family takes from [`Family::with`] before newcomers fold.
+pub const OPEN_LABEL_LIMIT: usize = 1_000;
 
 /// All series of one metric with labels.
 ///
@@ -26,13 +32,9 @@ pub(crate) struct FamilyInner<M> {
     descriptor: Descriptor,
     layout: Layout,
     hasher: DefaultHashBuilder,
-    state: RwLock<State<M>>,
-}
-
-struct State<M> {
-    /// In order of birth, which is the order of exposition.
-    series: Vec<Series<M>>,
-    index: HashTable<usize>,
+    series: Index<Series<M>>,
+    /// One for each label, in use where the label is open.
+    open: Vec<OpenLabel>,
 }
 
 struct Series<M> {
@@ -42,18 +44,34 @@ struct Series<M> {
     metric: M,
 }
 
+/// The values that an open label has taken, and how often one more was folded.
+#[derive(Default)]
+struct OpenLabel {
+    taken: Mutex<HashSet<Box<str>>>,
+    folded: Option<Counter>,
+}
+
 // === impl Family ===
 
 impl<M: Metric, L: LabelSet> Family<M, L> {
-    pub(crate) fn new(descriptor: Descriptor) -> Self {
-        let family = Self { inner: Arc::new(FamilyInner::new(descriptor)), labels: PhantomData };
+    /// `folded` counts, for each open label, the values that were folded.
+    pub(crate) fn new(descriptor: Descriptor, folded: impl Fn(&'static str) -> Counter) -> Self {
+        let family = Self { inner: Arc::new(FamilyInner::new(descriptor, folded)), labels: PhantomData };
         family.inner.fill_closed_set();
         family
     }
 
     /// The series with these label values, born at zero when it is new.
+    ///
+    /// An open label takes [`OPEN_LABEL_LIMIT`] values this way; one more becomes [`FOLDED`] in that label alone, so that
+    /// whoever chooses the values cannot exhaust memory, nor hide what else the series tells.
     pub fn with(&self, values: L::Values<'_>) -> M {
-        self.inner.with(L::texts(values).as_ref())
+        self.inner.with(L::texts(values).as_ref()).clone()
+    }
+
+    /// The series with these label values, which the program knows from the start: they never fold.
+    pub fn declare(&self, values: L::Values<'_>) -> M {
+        self.inner.declare(L::texts(values).as_ref()).clone()
     }
 
     pub(crate) fn inner(&self) -> Arc<FamilyInner<M>> {
@@ -76,10 +94,19 @@ impl<M, L> fmt::Debug for Family<M, L> {
 // === impl FamilyInner ===
 
 impl<M: Metric> FamilyInner<M> {
-    fn new(descriptor: Descriptor) -> Self {
-        let state = State { series: Vec::new(), index: HashTable::new() };
-        let layout = Layout::new(&descriptor);
-        Self { descriptor, layout, hasher: DefaultHashBuilder::default(), state: RwLock::new(state) }
+    fn new(descriptor: Descriptor, folded: impl Fn(&'static str) -> Counter) -> Self {
+        let labels = descriptor.label_names.iter().zip(descriptor.label_values);
+        let open = labels.map(|(name, values)| OpenLabel {
+            taken: Mutex::default(),
+            folded: values.is_empty().then(|| folded(name)),
+        });
+        Self {
+            layout: Layout::new(&descriptor),
+            hasher: DefaultHashBuilder::default(),
+            series: Index::new(),
+            open: open.collect(),
+            descriptor,
+        }
     }
 
     /// Gives every combination of a wholly closed label set its series, so that `rate` sees the first increment.
@@ -89,44 +116,71 @@ impl<M: Metric> FamilyInner<M> {
             return;
         }
         let combinations: usize = sets.iter().map(|set| set.len()).product();
-        for mut number in 0..combinations {
-            let values: Vec<&str> = sets
-                .iter()
-                .map(|set| {
-                    let value = set[number % set.len()];
-                    number /= set.len();
-                    value
-                })
-                .collect();
-            self.with(&values);
+        for number in 0..combinations {
+            let mut rest = number;
+            let pick = |set: &&'static [&'static str]| {
+                let value = set[rest % set.len()];
+                rest /= set.len();
+                value
+            };
+            self.declare(&sets.iter().map(pick).collect::<Vec<_>>());
         }
     }
 
-    fn with(&self, values: &[&str]) -> M {
+    fn with(&self, values: &[&str]) -> &M {
         let hash = self.hash(values);
-        if let Some(metric) = self.state.read().find(hash, values) {
-            return metric.clone();
+        match self.series.find(hash, |series| series.has(values)) {
+            Some(series) => &series.metric,
+            None => self.declare(&self.admit(values)),
         }
-        let mut state = self.state.write();
-        if let Some(metric) = state.find(hash, values) {
-            return metric.clone();
-        }
-        let metric = M::create(&self.descriptor);
-        let series = Series {
-            values: values.iter().map(|value| Box::from(*value)).collect(),
-            text: render_series(&self.descriptor, values),
-            metric: metric.clone(),
-        };
-        let State { series: all, index } = &mut *state;
-        all.push(series);
-        index.insert_unique(hash, all.len() - 1, |position| self.hash(&all[*position].values));
-        metric
     }
 
-    fn hash<S: AsRef<str>>(&self, values: &[S]) -> u64 {
+    fn declare(&self, values: &[&str]) -> &M {
+        let series = self.series.find_or_insert(
+            self.hash(values),
+            |series| series.has(values),
+            || {
+                for (label, value) in self.open.iter().zip(values) {
+                    label.taken.lock().insert(Box::from(*value));
+                }
+                Series {
+                    values: values.iter().map(|value| Box::from(*value)).collect(),
+                    text: render_series(&self.descriptor, values),
+                    metric: M::create(&self.descriptor),
+                }
+            },
+        );
+        &series.metric
+    }
+
+    /// The values with those folded that their label has no room for.
+    fn admit<'a>(&self, values: &[&'a str]) -> Vec<&'a str> {
+        let labels = self.open.iter().zip(values).enumerate();
+        let admitted = labels.map(|(position, (label, value))| {
+            let Some(folded) = &label.folded else { return *value };
+            let taken = label.taken.lock();
+            if taken.len() < OPEN_LABEL_LIMIT || taken.contains(*value) {
+                return *value;
+            }
+            if folded.get() == 0 {
+                let (metric, label) = (self.descriptor.name, self.descriptor.label_names[position]);
+                tracing::warn!(
+                    metric,
+                    label,
+                    limit = OPEN_LABEL_LIMIT,
+                    "a label has too many values; newcomers become `{FOLDED}`"
+                );
+            }
+            folded.inc();
+            FOLDED
+        });
+        admitted.collect()
+    }
+
+    fn hash(&self, values: &[&str]) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         // A str hashes with an end mark, so ("ab", "c") and ("a", "bc") differ.
-        values.iter().for_each(|value| value.as_ref().hash(&mut hasher));
+        values.iter().for_each(|value| value.hash(&mut hasher));
         hasher.finish()
     }
 
@@ -134,18 +188,20 @@ impl<M: Metric> FamilyInner<M> {
         &self.layout
     }
 
-    /// Visits the own text and the handle of each series.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.series.iter().next().is_none()
+    }
+
+    /// Visits the own text and the handle of each series, in order of birth.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&str, &M)) {
-        self.state.read().series.iter().for_each(|series| visit(&series.text, &series.metric));
+        self.series.iter().for_each(|series| visit(&series.text, &series.metric));
     }
 }
 
-// === impl State ===
+// === impl Series ===
 
-impl<M> State<M> {
-    fn find(&self, hash: u64, values: &[&str]) -> Option<&M> {
-        let same =
-            |position: &usize| self.series[*position].values.iter().map(AsRef::as_ref).eq(values.iter().copied());
-        self.index.find(hash, same).map(|position| &self.series[*position].metric)
+impl<M> Series<M> {
+    fn has(&self, values: &[&str]) -> bool {
+        self.values.iter().map(AsRef::as_ref).eq(values.iter().copied())
     }
 }

@@ -45,6 +45,10 @@ fn text_names_a_counter_with_its_suffix_and_escapes_help_and_values() {
     # HELP calls_total Calls \\ by\nguest.
     # TYPE calls_total counter
     calls_total{guest="a \"quoted\"\nback\\slash"} 1
+    # HELP futura_metrics_folded_total Times that a value became `_other`, because its label had as many values as it may.
+    # TYPE futura_metrics_folded_total counter
+    futura_metrics_folded_total{metric="calls_total",label="guest"} 0
+    futura_metrics_folded_total{metric="wait_seconds",label="guest"} 0
     # HELP load_ratio Load.
     # TYPE load_ratio gauge
     load_ratio 0.1

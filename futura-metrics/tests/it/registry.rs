@@ -1,13 +1,27 @@
 use futura_metrics::{
     Metrics,
     exposition::Format,
+    label,
     spec::{CounterSpec, GaugeSpec, Unit},
     specs::{
         business::ORDERS_CREATED_TOTAL, http::HTTP_REQUEST_DURATION_SECONDS, resilience::CIRCUIT_BREAKER_FAILURES_TOTAL,
     },
+    storage::OPEN_LABEL_LIMIT,
 };
 use insta::assert_snapshot;
 use prometheus_client::metrics::counter::Counter;
+
+label! {
+    /// Who calls.
+    pub enum Guest: "guest";
+}
+
+label! {
+    /// What for.
+    pub enum Size: "size" { Small => "small", Large => "large" }
+}
+
+const CALLS_TOTAL: CounterSpec<(Guest, Size)> = CounterSpec::new("calls_total", Unit::Count).help("Calls.");
 
 #[test]
 fn a_name_registers_once() {
@@ -58,6 +72,29 @@ fn every_series_of_a_closed_label_set_starts_at_zero() {
     circuit_breaker_failures_total{breaker="payment"} 0
     circuit_breaker_failures_total{breaker="redis"} 0
     "#);
+}
+
+#[test]
+fn newcomers_beyond_the_limit_fold_in_their_label_alone_and_declared_values_never_do() {
+    let metrics = Metrics::new();
+    let calls = metrics.counters(CALLS_TOTAL).unwrap();
+    for number in 0..2 * OPEN_LABEL_LIMIT {
+        calls.with((&number.to_string(), Size::Small)).inc();
+    }
+    calls.declare(("declared late", Size::Small)).inc();
+    calls.with(("0", Size::Large)).inc();
+    calls.with(("a newcomer", Size::Large)).add(5);
+    let text = metrics.render(Format::Text);
+    assert_eq!(text.lines().filter(|line| line.starts_with("calls_total{")).count(), OPEN_LABEL_LIMIT + 4);
+    for line in [
+        "calls_total{guest=\"_other\",size=\"small\"} 1000",
+        "calls_total{guest=\"_other\",size=\"large\"} 5",
+        "calls_total{guest=\"declared late\",size=\"small\"} 1",
+        "calls_total{guest=\"0\",size=\"large\"} 1",
+        "futura_metrics_folded_total{metric=\"calls_total\",label=\"guest\"} 1001",
+    ] {
+        assert!(text.contains(&format!("\n{line}\n")), "{line}");
+    }
 }
 
 #[test]
