@@ -17,6 +17,8 @@ mod index;
 mod sharded;
 
 pub(crate) use self::family::FamilyInner;
+#[cfg(feature = "http")]
+pub(crate) use self::index::Index;
 
 /// A handle to one series. Sealed: counters, gauges and histograms are all there are.
 pub trait Metric: Clone + Send + Sync + 'static {

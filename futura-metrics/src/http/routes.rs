@@ -4,12 +4,13 @@ use super::{HttpLayerError, HttpMetrics};
 use crate::{
     Counter, Gauge, Histogram,
     specs::http::{Method, UNMATCHED},
+    storage::Index,
 };
 use axum::extract::MatchedPath;
-use hashbrown::HashMap;
+use hashbrown::DefaultHashBuilder;
 use http::Request;
-use parking_lot::RwLock;
 use std::{
+    hash::BuildHasher,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -30,7 +31,7 @@ pub(super) struct Routes {
 
 enum Known {
     /// By axum, which has matched already: routes are learned as they are used, and there are as many as the router has.
-    Matched(RwLock<HashMap<String, Arc<Route>>>),
+    Matched { routes: Box<Index<Arc<Route>>>, hasher: DefaultHashBuilder },
     /// By our own match against the declared templates.
     Declared { routes: Vec<Arc<Route>>, index: matchit::Router<usize> },
 }
@@ -54,7 +55,10 @@ struct Slot {
 
 impl Routes {
     pub(super) fn matched(series: HttpMetrics) -> Self {
-        Self::new(Arc::new(series), Known::Matched(RwLock::default()))
+        Self::new(
+            Arc::new(series),
+            Known::Matched { routes: Box::new(Index::new()), hasher: DefaultHashBuilder::default() },
+        )
     }
 
     pub(super) fn declared<'a>(
@@ -92,16 +96,14 @@ impl Routes {
                 let found = index.at(request.uri().path());
                 Arc::clone(found.map_or(&self.unmatched, |found| &routes[*found.value]))
             }
-            Known::Matched(known) => match request.extensions().get::<MatchedPath>() {
-                Some(matched) => {
-                    let path = matched.as_str();
-                    if let Some(route) = known.read().get(path) {
-                        return Arc::clone(route);
-                    }
-                    Arc::clone(known.write().entry_ref(path).or_insert_with(|| Route::new(path, &self.series)))
-                }
-                None => Arc::clone(&self.unmatched),
-            },
+            Known::Matched { routes, hasher } => {
+                let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+                Arc::clone(matched.map_or(&self.unmatched, |path| {
+                    let (hash, same) = (hasher.hash_one(path), |route: &Arc<Route>| route.path == path);
+                    let found = routes.find(hash, same);
+                    found.unwrap_or_else(|| routes.find_or_insert(hash, same, || Route::new(path, &self.series)))
+                }))
+            }
         }
     }
 
@@ -110,7 +112,7 @@ impl Routes {
         self.unmatched.collect();
         match &self.known {
             Known::Declared { routes, .. } => routes.iter().for_each(|route| route.collect()),
-            Known::Matched(known) => known.read().values().for_each(|route| route.collect()),
+            Known::Matched { routes, .. } => routes.iter().for_each(|route| route.collect()),
         }
     }
 }

@@ -15,13 +15,13 @@ use std::sync::{
 /// Slots of the first table and values of the first chunk.
 const FIRST: usize = 8;
 
-/// Doubling this often from [`FIRST`] goes past any number of series that a process could hold.
-const DOUBLINGS: usize = 28;
+/// Doubling this often from [`FIRST`] makes room for eight million values.
+const DOUBLINGS: usize = 20;
 
 /// The positions of a table are the low half of its slots, the other half is the hash's.
 const POSITION_BITS: u32 = 32;
 
-pub(super) struct Index<T> {
+pub(crate) struct Index<T> {
     chunks: [OnceLock<Box<[OnceLock<T>]>>; DOUBLINGS],
     tables: [OnceLock<Box<[AtomicU64]>>; DOUBLINGS],
     len: Mutex<usize>,
@@ -30,7 +30,7 @@ pub(super) struct Index<T> {
 // === impl Index ===
 
 impl<T> Index<T> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             chunks: [const { OnceLock::new() }; DOUBLINGS],
             tables: [const { OnceLock::new() }; DOUBLINGS],
@@ -39,7 +39,7 @@ impl<T> Index<T> {
     }
 
     /// The value with this hash that is the `same`.
-    pub(super) fn find(&self, hash: u64, same: impl Fn(&T) -> bool) -> Option<&T> {
+    pub(crate) fn find(&self, hash: u64, same: impl Fn(&T) -> bool) -> Option<&T> {
         self.tables.iter().map_while(OnceLock::get).find_map(|table| {
             let mut slots = probe(table, hash).map(|slot| slot.load(Acquire)).take_while(|slot| *slot != 0);
             slots.find_map(|slot| {
@@ -51,7 +51,7 @@ impl<T> Index<T> {
     }
 
     /// The same as [`find`](Self::find), with the value of `make` added where there is none.
-    pub(super) fn find_or_insert(&self, hash: u64, same: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> &T {
+    pub(crate) fn find_or_insert(&self, hash: u64, same: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> &T {
         let mut len = self.len.lock();
         if let Some(value) = self.find(hash, same) {
             return value;
@@ -71,7 +71,7 @@ impl<T> Index<T> {
     }
 
     /// All values, in the order in which they were added.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.chunks.iter().map_while(OnceLock::get).flatten().map_while(OnceLock::get)
     }
 
