@@ -2,7 +2,7 @@
 
 pub use self::{
     counter::Counter,
-    family::{FOLDED, Family, OPEN_LABEL_LIMIT},
+    family::{FAMILY_LIMIT, FOLDED, Family, OPEN_LABEL_LIMIT},
     gauge::{Gauge, GaugeGuard},
     histogram::Histogram,
 };

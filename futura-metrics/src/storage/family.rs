@@ -20,6 +20,9 @@ pub const FOLDED: &str = "_other";
 /// How many values an open label of one family takes from [`Family::with`] before newcomers fold.
 pub const OPEN_LABEL_LIMIT: usize = 1_000;
 
+/// How many series [`Family::with`] makes of one family before every open label of a newcomer folds.
+pub const FAMILY_LIMIT: usize = 10_000;
+
 /// All series of one metric with labels.
 ///
 /// Resolve a series once with [`with`](Family::with) and keep the handle where the values are known in advance.
@@ -64,7 +67,8 @@ impl<M: Metric, L: LabelSet> Family<M, L> {
     /// The series with these label values, born at zero when it is new.
     ///
     /// An open label takes [`OPEN_LABEL_LIMIT`] values this way; one more becomes [`FOLDED`] in that label alone, so that
-    /// whoever chooses the values cannot exhaust memory, nor hide what else the series tells.
+    /// whoever chooses the values cannot exhaust memory, nor hide what else the series tells. Several open labels together
+    /// make [`FAMILY_LIMIT`] series.
     pub fn with(&self, values: L::Values<'_>) -> M {
         self.inner.with(L::texts(values).as_ref()).clone()
     }
@@ -155,11 +159,12 @@ impl<M: Metric> FamilyInner<M> {
 
     /// The values with those folded that their label has no room for.
     fn admit<'a>(&self, values: &[&'a str]) -> Vec<&'a str> {
+        let full = self.series.len() >= FAMILY_LIMIT;
         let labels = self.open.iter().zip(values).enumerate();
         let admitted = labels.map(|(position, (label, value))| {
             let Some(folded) = &label.folded else { return *value };
             let taken = label.taken.lock();
-            if taken.len() < OPEN_LABEL_LIMIT || taken.contains(*value) {
+            if !full && (taken.len() < OPEN_LABEL_LIMIT || taken.contains(*value)) {
                 return *value;
             }
             if folded.get() == 0 {

@@ -75,6 +75,10 @@ impl<T> Index<T> {
         self.chunks.iter().map_while(OnceLock::get).flatten().map_while(OnceLock::get)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        *self.len.lock()
+    }
+
     fn get(&self, position: usize) -> Option<&T> {
         let (chunk, offset) = locate(position);
         self.chunks[chunk].get()?[offset].get()

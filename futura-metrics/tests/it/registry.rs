@@ -6,7 +6,7 @@ use futura_metrics::{
     specs::{
         business::ORDERS_CREATED_TOTAL, http::HTTP_REQUEST_DURATION_SECONDS, resilience::CIRCUIT_BREAKER_FAILURES_TOTAL,
     },
-    storage::OPEN_LABEL_LIMIT,
+    storage::{FAMILY_LIMIT, OPEN_LABEL_LIMIT},
 };
 use insta::assert_snapshot;
 use prometheus_client::metrics::counter::Counter;
@@ -14,6 +14,11 @@ use prometheus_client::metrics::counter::Counter;
 label! {
     /// Who calls.
     pub enum Guest: "guest";
+}
+
+label! {
+    /// Who is called.
+    pub enum Host: "host";
 }
 
 label! {
@@ -95,6 +100,19 @@ fn newcomers_beyond_the_limit_fold_in_their_label_alone_and_declared_values_neve
     ] {
         assert!(text.contains(&format!("\n{line}\n")), "{line}");
     }
+}
+
+#[test]
+fn several_open_labels_cannot_multiply_beyond_the_limit_of_the_family() {
+    const PAIRS_TOTAL: CounterSpec<(Guest, Host)> = CounterSpec::new("pairs_total", Unit::Count).help("Pairs.");
+    let metrics = Metrics::new();
+    let pairs = metrics.counters(PAIRS_TOTAL).unwrap();
+    for number in 0..3 * FAMILY_LIMIT {
+        pairs.with((&(number % 500).to_string(), &(number / 500).to_string())).inc();
+    }
+    let text = metrics.render(Format::Text);
+    assert_eq!(text.lines().filter(|line| line.starts_with("pairs_total{")).count(), FAMILY_LIMIT + 1);
+    assert!(text.contains("\npairs_total{guest=\"_other\",host=\"_other\"} 20000\n"));
 }
 
 #[test]
