@@ -1,17 +1,22 @@
 //! The admin port: `/metrics` for Prometheus, `/livez` and `/readyz` for Kubernetes.
 
-use crate::{Metrics, exposition::Format};
+pub(crate) use self::scrape::ScrapeMetrics;
+
+use self::scrape::Scraper;
+use crate::Metrics;
 use axum::{
     Router,
     extract::State,
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{HeaderMap, StatusCode, header};
+use http::StatusCode;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering::Relaxed},
 };
+
+mod scrape;
 
 /// Whether the program takes work: not before it has started, nor once it is stopping. Starts as not ready.
 #[derive(Clone, Debug, Default)]
@@ -36,9 +41,9 @@ pub fn routes(metrics: &Metrics, readiness: &Readiness) -> Router {
         .merge(metrics_route(metrics))
 }
 
-/// `/metrics` alone.
+/// `/metrics` alone, with all that [`crate::exposition`] says of a scrape.
 pub fn metrics_route(metrics: &Metrics) -> Router {
-    Router::new().route("/metrics", get(scrape).with_state(metrics.clone()))
+    Router::new().route("/metrics", get(scrape::answer).with_state(Scraper::new(metrics)))
 }
 
 // === impl Readiness ===
@@ -53,12 +58,6 @@ impl Readiness {
     pub fn is_ready(&self) -> bool {
         self.ready.load(Relaxed)
     }
-}
-
-async fn scrape(State(metrics): State<Metrics>, headers: HeaderMap) -> Response {
-    let accept: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-    let format = Format::negotiate(&accept.join(","));
-    ([(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")], metrics.render(format)).into_response()
 }
 
 async fn ready(State(readiness): State<Readiness>) -> Response {

@@ -1,14 +1,21 @@
 //! The text formats: Prometheus 0.0.4 and OpenMetrics 1.0, chosen by `Accept`.
 //!
+//! The route of [`crate::admin`] compresses with zstd or gzip by `Accept-Encoding`, leaves out all but the families of
+//! `?name[]=`, works off the runtime's threads, lets scrapes that ask for the same at the same time share one gathering, and
+//! answers `503` when eight different ones are in flight or one takes ten seconds.
+//!
 //! References: <https://prometheus.io/docs/instrumenting/exposition_formats/>,
 //! <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
 
-pub use self::accept::Format;
+pub use self::{accept::Format, select::Selection};
 
 mod accept;
 mod client;
+mod select;
 mod text;
 
+#[cfg(feature = "admin")]
+pub(crate) use self::accept::qualities;
 pub(crate) use self::{
     client::{ClientKind, ClientMetric, encode_client},
     text::{Encode, Layout, escape_help, finish, render_series},

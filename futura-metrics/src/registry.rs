@@ -1,9 +1,19 @@
 //! The registry: every metric of a program, registered once, rendered together.
 
+#[cfg(feature = "admin")]
 use crate::{
-    exposition::{self, ClientMetric, Format},
+    admin::ScrapeMetrics,
+    specs::metrics::{
+        METRICS_SCRAPE_DURATION_SECONDS, METRICS_SCRAPE_SIZE_BYTES, METRICS_SCRAPES_REFUSED_TOTAL, METRICS_SERIES,
+    },
+};
+use crate::{
+    exposition::{self, ClientMetric, Format, Selection},
     spec::{CounterSpec, Descriptor, GaugeSpec, HistogramSpec, Kind, LabelSet, is_metric_name},
-    specs::metrics::{LabelName, METRICS_FOLDED_TOTAL, MetricName},
+    specs::{
+        self,
+        metrics::{LabelName, METRICS_FOLDED_TOTAL, MetricName},
+    },
     storage::{Counter, Family, Gauge, Histogram, Metric},
 };
 use parking_lot::Mutex;
@@ -58,6 +68,8 @@ struct State {
     client_families: Vec<ClientMetric>,
     collectors: Vec<Arc<dyn Fn() + Send + Sync>>,
     folded: Family<Counter, (MetricName, LabelName)>,
+    #[cfg(feature = "admin")]
+    scrapes: Option<ScrapeMetrics>,
 }
 
 // === impl Metrics ===
@@ -126,26 +138,37 @@ impl Metrics {
 
     /// Renders every metric in one exposition.
     pub fn render(&self, format: Format) -> String {
+        self.render_selected(format, &Selection::all())
+    }
+
+    /// Renders the metrics of `selection` in one exposition.
+    pub fn render_selected(&self, format: Format, selection: &Selection) -> String {
         let collectors = self.inner.state.lock().collectors.clone();
         collectors.iter().for_each(|collect| collect());
-        let families: Vec<_> = self.inner.state.lock().families.values().cloned().collect();
+        let families: Vec<_> = self.inner.state.lock().selected(selection).collect();
         let mut out = String::new();
         for family in families {
             family.encode(format, &mut out);
         }
         let state = self.inner.state.lock();
-        exposition::encode_client(&state.client, &state.client_families, format, &mut out);
+        exposition::encode_client(&state.client, &state.client_families, format, selection, &mut out);
         exposition::finish(format, &mut out);
         out
     }
 
+    /// Series of our own storage, a histogram counting as one.
+    pub fn series(&self) -> usize {
+        self.inner.state.lock().families.values().map(|family| family.len()).sum()
+    }
+
+    /// The handles that every route for scrapes shares, registered with the first.
+    #[cfg(feature = "admin")]
+    pub(crate) fn scrape_metrics(&self) -> ScrapeMetrics {
+        self.inner.state.lock().scrape_metrics()
+    }
+
     fn family<M: Metric, L: LabelSet>(&self, descriptor: Descriptor) -> Result<Family<M, L>, RegisterError> {
-        let mut state = self.inner.state.lock();
-        state.claim(descriptor.name, &sample_names(&descriptor))?;
-        let folded = state.folded.clone();
-        let family = Family::new(descriptor, |label| folded.declare((descriptor.name, label)));
-        state.families.insert(descriptor.name, family.inner());
-        Ok(family)
+        self.inner.state.lock().family(descriptor)
     }
 }
 
@@ -162,20 +185,57 @@ impl Default for State {
         let descriptor = METRICS_FOLDED_TOTAL.descriptor();
         let folded = Family::new(descriptor, |_| Counter::detached());
         let mut state = Self {
-            families: BTreeMap::new(),
+            families: BTreeMap::from([(descriptor.name, folded.inner() as Arc<dyn exposition::Encode>)]),
             names: BTreeMap::new(),
             client: prometheus_client::registry::Registry::default(),
             client_families: Vec::new(),
             collectors: Vec::new(),
-            folded: folded.clone(),
+            folded,
+            #[cfg(feature = "admin")]
+            scrapes: None,
         };
-        state.claim(descriptor.name, &sample_names(&descriptor)).expect("an empty registry has room for any good name");
-        state.families.insert(descriptor.name, folded.inner());
+        // The names of the library's own metrics are taken from the start, whether or when they are used.
+        for own in specs::metrics::CATALOGUE {
+            state.claim(own.name, &sample_names(own)).expect("the own names are well-formed and differ");
+        }
         state
     }
 }
 
 impl State {
+    fn family<M: Metric, L: LabelSet>(&mut self, descriptor: Descriptor) -> Result<Family<M, L>, RegisterError> {
+        self.claim(descriptor.name, &sample_names(&descriptor))?;
+        Ok(self.add(descriptor))
+    }
+
+    fn add<M: Metric, L: LabelSet>(&mut self, descriptor: Descriptor) -> Family<M, L> {
+        let folded = self.folded.clone();
+        let family = Family::new(descriptor, |label| folded.declare((descriptor.name, label)));
+        self.families.insert(descriptor.name, family.inner());
+        family
+    }
+
+    fn selected(&self, selection: &Selection) -> impl Iterator<Item = Arc<dyn exposition::Encode>> {
+        let asked = |family: &&Arc<dyn exposition::Encode>| {
+            selection.takes(sample_names(family.descriptor()).iter().map(String::as_str))
+        };
+        self.families.values().filter(asked).cloned()
+    }
+
+    #[cfg(feature = "admin")]
+    fn scrape_metrics(&mut self) -> ScrapeMetrics {
+        if let Some(scrapes) = &self.scrapes {
+            return scrapes.clone();
+        }
+        let scrapes = ScrapeMetrics {
+            duration: self.add::<_, ()>(METRICS_SCRAPE_DURATION_SECONDS.descriptor()).with(()),
+            size: self.add::<_, ()>(METRICS_SCRAPE_SIZE_BYTES.descriptor()).with(()),
+            refused: self.add::<_, ()>(METRICS_SCRAPES_REFUSED_TOTAL.descriptor()).with(()),
+            series: self.add::<_, ()>(METRICS_SERIES.descriptor()).with(()),
+        };
+        self.scrapes.insert(scrapes).clone()
+    }
+
     /// Takes all of a metric's sample names, or none.
     fn claim(&mut self, name: &str, samples: &[String]) -> Result<(), RegisterError> {
         if !is_metric_name(name) {

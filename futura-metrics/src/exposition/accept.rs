@@ -74,6 +74,19 @@ impl Format {
     }
 }
 
+/// Each element of a header such as `Accept-Encoding` with its quality, which is 1 where none is given and 0 where it is bad.
+#[cfg(feature = "admin")]
+pub(crate) fn qualities(header: &str) -> impl Iterator<Item = (&str, f32)> {
+    header.split(',').map(|element| {
+        let (token, parameters) = element.split_once(';').unwrap_or((element, ""));
+        let quality =
+            parameters.split(';').filter_map(|parameter| parameter.split_once('=')).find_map(|(name, value)| {
+                name.trim().eq_ignore_ascii_case("q").then(|| value.trim().parse().unwrap_or(0.0))
+            });
+        (token.trim(), quality.unwrap_or(1.0))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::Format;

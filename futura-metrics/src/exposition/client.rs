@@ -1,6 +1,6 @@
 //! Metrics of the `prometheus_client` crate, which writes OpenMetrics: as they come, or turned into text 0.0.4.
 
-use super::Format;
+use super::{Format, Selection};
 use crate::registry::histogram_names;
 use prometheus_client::{
     encoding::text::encode_registry,
@@ -59,36 +59,46 @@ impl ClientKind {
     }
 }
 
-/// Appends what `registry` holds.
-pub(crate) fn encode_client(registry: &Registry, families: &[ClientMetric], format: Format, out: &mut String) {
-    match format {
-        Format::OpenMetrics => encode_registry(out, registry).expect("writing to a String does not fail"),
-        Format::Text => {
-            let mut open = String::new();
-            encode_registry(&mut open, registry).expect("writing to a String does not fail");
-            open.lines().for_each(|line| write_text_line(line, families, out));
+/// Appends what `registry` holds of `selection`.
+pub(crate) fn encode_client(
+    registry: &Registry,
+    families: &[ClientMetric],
+    format: Format,
+    selection: &Selection,
+    out: &mut String,
+) {
+    let mut open = String::new();
+    encode_registry(&mut open, registry).expect("writing to a String does not fail");
+    let mut taken = true;
+    for line in open.lines() {
+        // Lines of one family follow its HELP, in which the family is named.
+        let family = line.strip_prefix("# ").and_then(|rest| {
+            let name = rest.split(' ').nth(1)?;
+            families.iter().find(|family| family.name == name)
+        });
+        if let Some(family) = family {
+            taken = selection.takes(family.kind.sample_names(&family.name).iter().map(String::as_str));
+        }
+        match (taken, format) {
+            (false, _) => {}
+            (true, Format::OpenMetrics) => out.extend([line, "\n"]),
+            (true, Format::Text) => write_text_line(line, family, out),
         }
     }
 }
 
-fn write_text_line(line: &str, families: &[ClientMetric], out: &mut String) {
-    if let Some(rest) = line.strip_prefix("# ") {
-        let mut words = rest.splitn(3, ' ');
-        let (keyword, name, text) =
-            (words.next().unwrap_or(""), words.next().unwrap_or(""), words.next().unwrap_or(""));
-        let Some(family) = families.iter().find(|family| family.name == name) else {
-            return;
-        };
-        let (name, kind) = family.kind.in_text(name);
-        match keyword {
-            "HELP" => out.extend(["# HELP ", &name, " ", text, "\n"]),
-            "TYPE" => out.extend(["# TYPE ", &name, " ", kind, "\n"]),
-            // Text 0.0.4 has no UNIT line.
-            _ => {}
-        }
-    } else {
-        out.push_str(without_exemplar(line));
-        out.push('\n');
+/// Writes a line of OpenMetrics as one of text 0.0.4; `family` is that of a comment line.
+fn write_text_line(line: &str, family: Option<&ClientMetric>, out: &mut String) {
+    let Some(family) = family else {
+        return out.extend([without_exemplar(line), "\n"]);
+    };
+    let (name, kind) = family.kind.in_text(&family.name);
+    let mut words = line.splitn(4, ' ').skip(1);
+    match (words.next(), words.nth(1)) {
+        (Some("HELP"), Some(help)) => out.extend(["# HELP ", &name, " ", help, "\n"]),
+        (Some("TYPE"), _) => out.extend(["# TYPE ", &name, " ", kind, "\n"]),
+        // Text 0.0.4 has no UNIT line.
+        _ => {}
     }
 }
 

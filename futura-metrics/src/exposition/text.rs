@@ -11,6 +11,11 @@ use crate::{
 
 /// A family that can write itself.
 pub(crate) trait Encode: Send + Sync {
+    fn descriptor(&self) -> &Descriptor;
+
+    /// How many series it has.
+    fn len(&self) -> usize;
+
     fn encode(&self, format: Format, out: &mut String);
 }
 
@@ -32,8 +37,16 @@ pub(crate) struct Layout {
 // === impl Encode ===
 
 impl<M: Metric> Encode for FamilyInner<M> {
+    fn descriptor(&self) -> &Descriptor {
+        self.descriptor()
+    }
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+
     fn encode(&self, format: Format, out: &mut String) {
-        if self.is_empty() {
+        if self.len() == 0 {
             return;
         }
         let layout = self.layout();

@@ -193,8 +193,12 @@ impl<M: Metric> FamilyInner<M> {
         &self.layout
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.series.iter().next().is_none()
+    pub(crate) fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.series.len()
     }
 
     /// Visits the own text and the handle of each series, in order of birth.

@@ -1,0 +1,218 @@
+//! The answer to a scrape: negotiated, compressed, off the runtime's threads, shared by all who ask for the same at once.
+
+use crate::{
+    Counter, Gauge, Histogram, Metrics,
+    exposition::{Format, Selection, qualities},
+};
+use axum::{
+    extract::{RawQuery, State},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use hashbrown::HashMap;
+use http::{HeaderMap, HeaderName, StatusCode, header};
+use parking_lot::Mutex;
+use std::{
+    io::{self, Write},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{sync::OnceCell, task::spawn_blocking, time::timeout};
+
+/// How many scrapes that ask for different things may be in flight.
+const MAX_FLIGHTS: usize = 8;
+
+/// How long a scrape may take; Prometheus' own default is ten seconds.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// The cheapest level of each: an exposition repeats itself so much that more effort costs far more than it saves.
+const GZIP_LEVEL: u32 = 1;
+const ZSTD_LEVEL: i32 = 1;
+
+/// Answers the scrapes of one route.
+pub(super) struct Scraper {
+    metrics: Metrics,
+    own: ScrapeMetrics,
+    flights: Mutex<HashMap<Ask, Arc<OnceCell<io::Result<Bytes>>>>>,
+}
+
+/// What the library tells of its scrapes.
+#[derive(Clone)]
+pub(crate) struct ScrapeMetrics {
+    pub(crate) duration: Histogram,
+    pub(crate) size: Gauge,
+    pub(crate) refused: Counter,
+    pub(crate) series: Gauge,
+}
+
+/// What a scrape asks for; scrapes that ask for the same share an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Ask {
+    format: Format,
+    encoding: Encoding,
+    selection: Selection,
+}
+
+/// How an answer is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Encoding {
+    Identity,
+    Gzip,
+    Zstd,
+}
+
+/// Too many scrapes are in flight.
+struct Busy;
+
+pub(super) async fn answer(
+    State(scraper): State<Arc<Scraper>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let ask = Ask::new(&headers, query.as_deref().unwrap_or_default());
+    let answer = timeout(TIME_LIMIT, scraper.fly(&ask)).await;
+    let (status, problem) = match answer {
+        Ok(Ok(flight)) => match flight.get() {
+            Some(Ok(body)) => return (ask.headers(), body.clone()).into_response(),
+            Some(Err(error)) => {
+                tracing::error!(%error, "a scrape failed");
+                (StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n")
+            }
+            None => (StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be gathered\n"),
+        },
+        Ok(Err(Busy)) => (StatusCode::SERVICE_UNAVAILABLE, "too many scrapes are in flight\n"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the scrape took too long\n"),
+    };
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        scraper.own.refused.inc();
+    }
+    (status, [(header::RETRY_AFTER, "1")], problem).into_response()
+}
+
+// === impl Scraper ===
+
+impl Scraper {
+    pub(super) fn new(metrics: &Metrics) -> Arc<Self> {
+        Arc::new(Self { metrics: metrics.clone(), own: metrics.scrape_metrics(), flights: Mutex::default() })
+    }
+
+    /// Joins the flight that asks for the same, or starts one.
+    async fn fly(&self, ask: &Ask) -> Result<Arc<OnceCell<io::Result<Bytes>>>, Busy> {
+        let flight = {
+            let mut flights = self.flights.lock();
+            if flights.len() >= MAX_FLIGHTS && !flights.contains_key(ask) {
+                return Err(Busy);
+            }
+            Arc::clone(flights.entry_ref(ask).or_default())
+        };
+        // Where the one who flies goes away, the next who waits takes over.
+        flight
+            .get_or_init(|| async {
+                let (metrics, own, work) = (self.metrics.clone(), self.own.clone(), ask.clone());
+                let body = spawn_blocking(move || work.render(&metrics, &own)).await;
+                self.flights.lock().remove(ask);
+                body.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+            })
+            .await;
+        Ok(flight)
+    }
+}
+
+// === impl Ask ===
+
+impl Ask {
+    fn new(headers: &HeaderMap, query: &str) -> Self {
+        let joined = |name: HeaderName| {
+            let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+            values.join(",")
+        };
+        let names = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "name[]");
+        Self {
+            format: Format::negotiate(&joined(header::ACCEPT)),
+            encoding: Encoding::negotiate(&joined(header::ACCEPT_ENCODING)),
+            selection: Selection::only(names.map(|(_, name)| name.into_owned())),
+        }
+    }
+
+    fn render(&self, metrics: &Metrics, own: &ScrapeMetrics) -> io::Result<Bytes> {
+        let start = Instant::now();
+        own.series.set(metrics.series() as f64);
+        let text = metrics.render_selected(self.format, &self.selection);
+        own.size.set(text.len() as f64);
+        let body = self.encoding.encode(text)?;
+        own.duration.observe_since(start);
+        Ok(body)
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(self.format.content_type()));
+        headers.insert(header::VARY, header::HeaderValue::from_static("accept, accept-encoding"));
+        if let Some(encoding) = self.encoding.name() {
+            headers.insert(header::CONTENT_ENCODING, header::HeaderValue::from_static(encoding));
+        }
+        headers
+    }
+}
+
+// === impl Encoding ===
+
+impl Encoding {
+    /// The best that `Accept-Encoding` likes; zstd before gzip where it likes both, as it is cheaper and smaller.
+    fn negotiate(accept: &str) -> Self {
+        let quality = |name: &str| {
+            let named = qualities(accept).find(|(token, _)| token.eq_ignore_ascii_case(name));
+            named.or_else(|| qualities(accept).find(|(token, _)| *token == "*")).map_or(0.0, |(_, quality)| quality)
+        };
+        let (zstd, gzip) = (quality("zstd"), quality("gzip"));
+        match (zstd > 0.0, gzip > 0.0) {
+            (true, _) if zstd >= gzip => Self::Zstd,
+            (_, true) => Self::Gzip,
+            _ => Self::Identity,
+        }
+    }
+
+    const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Identity => None,
+            Self::Gzip => Some("gzip"),
+            Self::Zstd => Some("zstd"),
+        }
+    }
+
+    fn encode(self, text: String) -> io::Result<Bytes> {
+        match self {
+            Self::Identity => Ok(text.into()),
+            Self::Gzip => {
+                let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::new(GZIP_LEVEL));
+                encoder.write_all(text.as_bytes())?;
+                encoder.finish().map(Into::into)
+            }
+            Self::Zstd => zstd::bulk::compress(text.as_bytes(), ZSTD_LEVEL).map(Into::into),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Encoding;
+
+    #[test]
+    fn the_encoding_is_the_one_liked_best() {
+        let cases = [
+            ("", Encoding::Identity),
+            ("gzip", Encoding::Gzip),
+            ("gzip, zstd", Encoding::Zstd),
+            ("gzip;q=1.0, zstd;q=0.5", Encoding::Gzip),
+            ("zstd;q=0, gzip;q=0.1", Encoding::Gzip),
+            ("gzip;q=0, *;q=0", Encoding::Identity),
+            ("br, *;q=0.1", Encoding::Zstd),
+            ("deflate", Encoding::Identity),
+            ("GZIP ; Q=0.3", Encoding::Gzip),
+        ];
+        for (accept, expected) in cases {
+            assert_eq!(Encoding::negotiate(accept), expected, "{accept}");
+        }
+    }
+}
