@@ -6,7 +6,7 @@
 //! - [`http`]: the layer that measures requests.
 //! - [`telemetry`]: logs, OTLP traces and Sentry from the standard environment variables.
 //! - [`admin`] and [`shutdown`]: `/metrics`, `/livez`, `/readyz`, and how a program ends.
-//! - [`process`]: the process's own metrics.
+//! - [`process`]: the process's own metrics; [`testing`]: assertions on metrics.
 
 pub mod spec;
 pub mod specs;
@@ -27,6 +27,8 @@ pub mod shutdown;
 pub mod storage;
 #[cfg(feature = "telemetry")]
 pub mod telemetry;
+#[cfg(feature = "registry")]
+pub mod testing;
 
 #[cfg(feature = "registry")]
 pub use self::{
