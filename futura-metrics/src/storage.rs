@@ -2,6 +2,7 @@
 
 pub use self::{
     counter::Counter,
+    exemplar::SpanRef,
     family::{FAMILY_LIMIT, FOLDED, Family, OPEN_LABEL_LIMIT},
     gauge::{Gauge, GaugeGuard},
     histogram::Histogram,
@@ -10,15 +11,16 @@ pub use self::{
 use crate::spec::Descriptor;
 
 mod counter;
+mod exemplar;
 mod family;
 mod gauge;
 mod histogram;
 mod index;
 mod sharded;
 
-pub(crate) use self::family::FamilyInner;
 #[cfg(feature = "http")]
 pub(crate) use self::index::Index;
+pub(crate) use self::{exemplar::Exemplar, family::FamilyInner};
 
 /// A handle to one series. Sealed: counters, gauges and histograms are all there are.
 pub trait Metric: Clone + Send + Sync + 'static {
@@ -27,7 +29,16 @@ pub trait Metric: Clone + Send + Sync + 'static {
 
     /// Reads the value; a histogram fills `buckets`, which serves one series after another.
     #[doc(hidden)]
-    fn read(&self, buckets: &mut Vec<u64>) -> Reading;
+    fn read(&self, buckets: &mut Vec<Bucket>) -> Reading;
+}
+
+/// What one bucket of a histogram holds.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Bucket {
+    /// Observations in this bucket alone.
+    pub(crate) count: u64,
+    pub(crate) exemplar: Option<Exemplar>,
 }
 
 /// What one series holds at the time of a scrape.
@@ -38,7 +49,7 @@ pub enum Reading {
     Steps(u64),
     /// A gauge's value.
     Value(f64),
-    /// A histogram's sum in steps; its buckets, not cumulated and the last above all bounds, are where the reader asked.
+    /// A histogram's sum in steps; its buckets, the last above all bounds, are where the reader asked.
     Histogram {
         /// Sum of all observations, in steps.
         sum: u64,

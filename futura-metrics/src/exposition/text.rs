@@ -6,8 +6,9 @@
 use super::Format;
 use crate::{
     spec::{Descriptor, Kind},
-    storage::{FamilyInner, Metric, Reading},
+    storage::{Bucket, Exemplar, FamilyInner, Metric, Reading, SpanRef},
 };
+use std::fmt::Write;
 
 /// A family that can write itself.
 pub(crate) trait Encode: Send + Sync {
@@ -64,7 +65,7 @@ impl<M: Metric> Encode for FamilyInner<M> {
                 out.push_str(text);
                 write_float(value, out);
             }
-            Reading::Histogram { sum } => layout.write_histogram(text, &buckets, sum, out),
+            Reading::Histogram { sum } => layout.write_histogram(text, &buckets, sum, format, out),
         });
     }
 }
@@ -90,17 +91,28 @@ impl Layout {
         }
     }
 
-    fn write_histogram(&self, text: &str, buckets: &[u64], sum: u64, out: &mut String) {
+    fn write_histogram(&self, text: &str, buckets: &[Bucket], sum: u64, format: Format, out: &mut String) {
         let mut count = 0;
         for (tail, bucket) in self.bucket_tails.iter().zip(buckets) {
-            count += bucket;
+            count += bucket.count;
             out.extend([&self.bucket_head, text, tail]);
-            write_steps(count, 1, out);
+            push_steps(count, 1, out);
+            // Text 0.0.4 has no exemplars.
+            if let Some(exemplar) = bucket.exemplar.filter(|_| format == Format::OpenMetrics) {
+                self.push_exemplar(exemplar, out);
+            }
+            out.push('\n');
         }
         out.extend([&self.sum_head, text, self.total_tail]);
         write_steps(sum, self.steps_per_unit, out);
         out.extend([&self.count_head, text, self.total_tail]);
         write_steps(count, 1, out);
+    }
+
+    fn push_exemplar(&self, exemplar: Exemplar, out: &mut String) {
+        let SpanRef { trace_id, span_id } = exemplar.span;
+        let _ = write!(out, " # {{trace_id=\"{trace_id:032x}\",span_id=\"{span_id:016x}\"}} ");
+        push_steps(exemplar.steps, self.steps_per_unit, out);
     }
 }
 
@@ -171,8 +183,13 @@ fn bound_texts(descriptor: &Descriptor) -> Vec<String> {
     }
 }
 
-/// Writes integer steps as a decimal of units, exactly: no float comes between the atomic and the wire.
 fn write_steps(steps: u64, steps_per_unit: u64, out: &mut String) {
+    push_steps(steps, steps_per_unit, out);
+    out.push('\n');
+}
+
+/// Writes integer steps as a decimal of units, exactly: no float comes between the atomic and the wire.
+fn push_steps(steps: u64, steps_per_unit: u64, out: &mut String) {
     out.push_str(itoa::Buffer::new().format(steps / steps_per_unit));
     let mut fraction = steps % steps_per_unit;
     if fraction > 0 {
@@ -184,7 +201,6 @@ fn write_steps(steps: u64, steps_per_unit: u64, out: &mut String) {
             weight /= 10;
         }
     }
-    out.push('\n');
 }
 
 fn write_float(value: f64, out: &mut String) {

@@ -1,7 +1,7 @@
 //! A request from its head to the end of its response, counted once when it is dropped at the latest.
 
 use super::routes::{Route, Routes, fold_method};
-use crate::specs::http::Method;
+use crate::{specs::http::Method, storage::SpanRef};
 use http::{Request, StatusCode};
 use std::{sync::Arc, thread, time::Instant};
 
@@ -14,6 +14,7 @@ pub(super) struct InFlight {
     method: Method,
     start: Instant,
     status: Option<StatusCode>,
+    span: Option<SpanRef>,
 }
 
 // === impl InFlight ===
@@ -22,7 +23,13 @@ impl InFlight {
     pub(super) fn start<B>(routes: &Routes, request: &Request<B>) -> Self {
         let (route, method) = (routes.find(request), fold_method(request.method()));
         route.start(method);
-        Self { route, method, start: Instant::now(), status: None }
+        Self { route, method, start: Instant::now(), status: None, span: None }
+    }
+
+    /// Names the span that the request ran in, for the exemplar of its duration.
+    #[cfg(feature = "telemetry")]
+    pub(super) fn set_span(&mut self, span: Option<SpanRef>) {
+        self.span = span;
     }
 
     #[cfg(feature = "telemetry")]
@@ -52,6 +59,6 @@ impl Drop for InFlight {
             None if thread::panicking() => StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
             None => CLIENT_CLOSED_REQUEST,
         };
-        self.route.end(self.method, status, self.start.elapsed());
+        self.route.end(self.method, status, self.start.elapsed(), self.span);
     }
 }

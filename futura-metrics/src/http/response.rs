@@ -3,6 +3,8 @@
 use super::request::InFlight;
 #[cfg(feature = "telemetry")]
 use super::traced::{InnerFuture, RequestTrace};
+#[cfg(feature = "telemetry")]
+use crate::storage::SpanRef;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -78,14 +80,17 @@ where
             }
             None => Poll::Ready(Ok(panicked())),
         };
-        #[cfg(feature = "telemetry")]
-        drop(entered);
         let result = ready!(polled);
-        let request = future.request.take().expect("a future is not polled after it is ready");
+        #[cfg_attr(not(feature = "telemetry"), expect(unused_mut, reason = "only telemetry adds to it"))]
+        let mut request = future.request.take().expect("a future is not polled after it is ready");
         let status = result.as_ref().map_or(StatusCode::INTERNAL_SERVER_ERROR, Response::status);
         #[cfg(feature = "telemetry")]
-        if let Some(trace) = future.trace.take() {
-            trace.close(status, request.route());
+        {
+            request.set_span(entered.as_ref().and_then(|_| SpanRef::current()));
+            drop(entered);
+            if let Some(trace) = future.trace.take() {
+                trace.close(status, request.route());
+            }
         }
         Poll::Ready(match result {
             Ok(response) => Ok(response.map(|body| MeasuredBody::new(body, request, status))),

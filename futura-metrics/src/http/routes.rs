@@ -4,7 +4,7 @@ use super::{HttpLayerError, HttpMetrics};
 use crate::{
     Counter, Gauge, Histogram,
     specs::http::{Method, UNMATCHED},
-    storage::Index,
+    storage::{Index, SpanRef},
 };
 use axum::extract::MatchedPath;
 use hashbrown::DefaultHashBuilder;
@@ -135,9 +135,9 @@ impl Route {
     }
 
     /// Counts a request that ended.
-    pub(super) fn end(&self, method: Method, status: u16, duration: Duration) {
+    pub(super) fn end(&self, method: Method, status: u16, duration: Duration, span: Option<SpanRef>) {
         let slot = self.slot(method);
-        slot.duration.observe_duration(duration);
+        slot.duration.observe_duration_in(duration, span);
         let resolve = || self.series.requests.declare((method, &self.path, status));
         match STATUSES.binary_search(&status) {
             Ok(index) => slot.statuses[index].get_or_init(resolve).inc(),

@@ -1,6 +1,6 @@
 //! A counter: a number that only grows.
 
-use super::{Metric, Reading, sharded::Sharded};
+use super::{Bucket, Metric, Reading, sharded::Sharded};
 use crate::spec::Descriptor;
 use std::{
     sync::{Arc, atomic::AtomicU64},
@@ -57,7 +57,7 @@ impl Metric for Counter {
         Self { steps: Arc::new(Sharded::new([AtomicU64::new(0)])), steps_per_unit: descriptor.unit.steps() }
     }
 
-    fn read(&self, _: &mut Vec<u64>) -> Reading {
+    fn read(&self, _: &mut Vec<Bucket>) -> Reading {
         Reading::Steps(self.steps.total(0))
     }
 }

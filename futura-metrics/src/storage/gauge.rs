@@ -1,6 +1,6 @@
 //! A gauge: the bits of one `f64` in an atomic.
 
-use super::{Metric, Reading};
+use super::{Bucket, Metric, Reading};
 use crate::spec::Descriptor;
 use std::{
     sync::{
@@ -85,7 +85,7 @@ impl Metric for Gauge {
         Self::default()
     }
 
-    fn read(&self, _: &mut Vec<u64>) -> Reading {
+    fn read(&self, _: &mut Vec<Bucket>) -> Reading {
         Reading::Value(self.get())
     }
 }

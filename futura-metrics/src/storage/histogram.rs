@@ -2,10 +2,15 @@
 //!
 //! There is no separate count: it is the sum of the buckets, so `+Inf` equals `_count` in every scrape.
 
-use super::{Metric, Reading, counter::nanoseconds, sharded::Sharded};
+use super::{
+    Bucket, Metric, Reading, SpanRef,
+    counter::nanoseconds,
+    exemplar::{Exemplar, Slot},
+    sharded::Sharded,
+};
 use crate::spec::Descriptor;
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -22,6 +27,8 @@ struct Inner {
     bounds: Bounds,
     /// One for each bound, one for what lies above all, and the last for the sum.
     cells: Sharded<Box<[AtomicU64]>>,
+    /// One for each bucket, once there is an exemplar.
+    exemplars: OnceLock<Box<[Slot]>>,
 }
 
 /// Bucket bounds in steps, with the first bucket that each bit length of a value can fall into.
@@ -39,13 +46,18 @@ impl Histogram {
     pub fn observe(&self, value: f64) {
         if value >= 0.0 {
             // A float to integer cast saturates, which is what a value past the last bound needs.
-            self.inner.observe((value * self.inner.bounds.steps_per_unit as f64) as u64);
+            self.inner.observe((value * self.inner.bounds.steps_per_unit as f64) as u64, None);
         }
     }
 
     /// Observes a time in a histogram of seconds.
     pub fn observe_duration(&self, duration: Duration) {
-        self.inner.observe(nanoseconds(duration));
+        self.observe_duration_in(duration, None);
+    }
+
+    /// Observes a time that passed in `span`, which becomes the exemplar of its bucket.
+    pub fn observe_duration_in(&self, duration: Duration, span: Option<SpanRef>) {
+        self.inner.observe(nanoseconds(duration), span);
     }
 
     /// Observes the time since `start` in a histogram of seconds.
@@ -62,8 +74,13 @@ impl Histogram {
 // === impl Inner ===
 
 impl Inner {
-    fn observe(&self, steps: u64) {
-        self.cells.add_all([(self.bounds.bucket(steps), 1), (self.sum_cell(), steps)]);
+    fn observe(&self, steps: u64, span: Option<SpanRef>) {
+        let bucket = self.bounds.bucket(steps);
+        self.cells.add_all([(bucket, 1), (self.sum_cell(), steps)]);
+        if let Some(span) = span {
+            let slots = self.exemplars.get_or_init(|| (0..self.sum_cell()).map(|_| Slot::new()).collect());
+            slots[bucket].write(Exemplar { span, steps });
+        }
     }
 
     fn buckets(&self) -> impl Iterator<Item = u64> {
@@ -103,12 +120,16 @@ impl Metric for Histogram {
     fn create(descriptor: &Descriptor) -> Self {
         let bounds = Bounds::new(descriptor.bounds, descriptor.unit.steps());
         let cells = (0..descriptor.bounds.len() + 2).map(|_| AtomicU64::new(0)).collect();
-        Self { inner: Arc::new(Inner { bounds, cells: Sharded::new(cells) }) }
+        Self { inner: Arc::new(Inner { bounds, cells: Sharded::new(cells), exemplars: OnceLock::new() }) }
     }
 
-    fn read(&self, buckets: &mut Vec<u64>) -> Reading {
+    fn read(&self, buckets: &mut Vec<Bucket>) -> Reading {
+        let slots = self.inner.exemplars.get();
         buckets.clear();
-        buckets.extend(self.inner.buckets());
+        buckets.extend(self.inner.buckets().enumerate().map(|(bucket, count)| {
+            let exemplar = slots.and_then(|slots| slots[bucket].read());
+            Bucket { count, exemplar }
+        }));
         Reading::Histogram { sum: self.inner.cells.total(self.inner.sum_cell()) }
     }
 }

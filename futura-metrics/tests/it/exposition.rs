@@ -4,6 +4,7 @@ use futura_metrics::{
     label,
     spec::{CounterSpec, GaugeSpec, HistogramSpec, Unit},
     specs::business::{ORDERS_CREATED_TOTAL, TICKETS_ACTIVE_TOTAL},
+    storage::SpanRef,
 };
 use insta::assert_snapshot;
 use prometheus_client::metrics::{
@@ -75,6 +76,19 @@ fn openmetrics_names_the_family_without_the_suffix_and_ends_with_eof() {
     assert!(text.contains("# TYPE orders_created counter\norders_created_total 3\n"), "{text}");
     assert!(text.contains("# TYPE tickets_active_total unknown\n"), "{text}");
     assert!(text.ends_with("\n# EOF\n"), "{text}");
+}
+
+#[test]
+fn an_exemplar_stands_in_its_bucket_in_openmetrics_alone() {
+    let metrics = Metrics::new();
+    let wait = metrics.histograms(WAIT_SECONDS).unwrap().with(("Ada",));
+    let span = SpanRef { trace_id: 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c, span_id: 0xb7ad_6b71_6920_3331 };
+    wait.observe_duration_in(Duration::from_millis(600), Some(span));
+    wait.observe_duration_in(Duration::from_millis(700), None);
+    let line = "wait_seconds_bucket{guest=\"Ada\",le=\"1.0\"} 2";
+    let exemplar = " # {trace_id=\"0af7651916cd43dd8448eb211c80319c\",span_id=\"b7ad6b7169203331\"} 0.6";
+    assert!(metrics.render(Format::OpenMetrics).contains(&format!("\n{line}{exemplar}\n")));
+    assert!(metrics.render(Format::Text).contains(&format!("\n{line}\n")));
 }
 
 #[test]
