@@ -1,0 +1,181 @@
+//! Examples of an alert: series under which it fires and under which it stays silent.
+//!
+//! Series and labels are typed by the metrics' declarations; time runs in minutes, a sample a minute. From these
+//! examples come the files for `promtool test rules`.
+
+use std::marker::PhantomData;
+
+use futura_metrics::spec::{HistogramSpec, LabelSet, Spec};
+
+use crate::promql::{TargetLabel, le_text};
+
+/// What happens to some series, and what the alert makes of it.
+#[derive(Debug)]
+pub struct Example<L> {
+    scenario: Scenario,
+    labels: PhantomData<fn() -> L>,
+}
+
+/// The samples of one metric's series: one for a counter or gauge, one a bucket for a histogram.
+#[derive(Clone, Debug)]
+pub struct Series {
+    lines: Vec<Line>,
+}
+
+/// Values over time, one a minute.
+#[derive(Clone, Debug)]
+pub struct Samples {
+    notation: Vec<String>,
+    last: f64,
+}
+
+/// An example without its types.
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) series: Vec<Series>,
+    pub(crate) moments: Vec<Moment>,
+}
+
+/// What the alert does at one time; no firing means that it is silent.
+#[derive(Debug)]
+pub(crate) struct Moment {
+    pub(crate) minute: u64,
+    pub(crate) firing: Vec<Firing>,
+}
+
+/// The labels that the expression gives an alert that fires, and its value.
+#[derive(Debug)]
+pub(crate) struct Firing {
+    pub(crate) labels: Vec<(&'static str, String)>,
+    pub(crate) value: f64,
+}
+
+#[derive(Clone, Debug)]
+struct Line {
+    name: String,
+    labels: Vec<(&'static str, String)>,
+    samples: Samples,
+}
+
+/// The series of a counter or gauge that has these labels.
+pub fn series<S: Spec>(spec: S, labels: <S::Labels as LabelSet>::Values<'_>, samples: Samples) -> Series {
+    let name = spec.describe().name.to_owned();
+    Series { lines: vec![Line { name, labels: named::<S::Labels>(labels), samples }] }
+}
+
+/// The buckets of a histogram of which every observation is above the bound before `bound` and at most `bound`.
+///
+/// # Panics
+/// When `bound` is not one of the histogram's.
+pub fn observations<L: LabelSet>(
+    spec: HistogramSpec<L>,
+    labels: L::Values<'_>,
+    bound: f64,
+    samples: &Samples,
+) -> Series {
+    let descriptor = spec.descriptor();
+    assert!(descriptor.bounds.contains(&bound), "{} has no bucket {bound}", descriptor.name);
+    let lines = descriptor.bounds.iter().copied().chain([f64::INFINITY]).map(|le| {
+        let mut labels = named::<L>(labels);
+        labels.push(("le", le_text(le)));
+        let samples = if le < bound { samples.flattened() } else { samples.clone() };
+        Line { name: format!("{}_bucket", descriptor.name), labels, samples }
+    });
+    Series { lines: lines.collect() }
+}
+
+fn named<L: LabelSet>(values: L::Values<'_>) -> Vec<(&'static str, String)> {
+    let texts = L::texts(values);
+    L::NAMES.iter().copied().zip(texts.as_ref().iter().map(|text| (*text).to_owned())).collect()
+}
+
+// === impl Example ===
+
+impl<L: LabelSet> Example<L> {
+    /// Says what happens; `name` completes "the alert, when …".
+    pub fn when(name: &'static str, series: impl IntoIterator<Item = Series>) -> Self {
+        let scenario = Scenario { name, series: series.into_iter().collect(), moments: Vec::new() };
+        Self { scenario, labels: PhantomData }
+    }
+
+    /// The alert fires at this minute with these labels and this value.
+    pub fn fires_at(mut self, minute: u64, labels: L::Values<'_>, value: f64) -> Self {
+        let firing = Firing { labels: named::<L>(labels), value };
+        match self.scenario.moments.last_mut() {
+            Some(moment) if moment.minute == minute => moment.firing.push(firing),
+            _ => self.scenario.moments.push(Moment { minute, firing: vec![firing] }),
+        }
+        self
+    }
+
+    /// The alert is silent at this minute.
+    pub fn silent_at(mut self, minute: u64) -> Self {
+        self.scenario.moments.push(Moment { minute, firing: Vec::new() });
+        self
+    }
+
+    pub(crate) fn into_scenario(self) -> Scenario {
+        self.scenario
+    }
+}
+
+// === impl Series ===
+
+impl Series {
+    /// The series comes from a target with this label.
+    pub fn target<T: TargetLabel>(mut self, value: T::Value<'_>) -> Self {
+        for line in &mut self.lines {
+            line.labels.push((T::NAME, T::text(value).to_owned()));
+        }
+        self
+    }
+
+    /// Each series and its samples, as promtool writes them.
+    pub(crate) fn notation(&self) -> impl Iterator<Item = (String, String)> {
+        self.lines.iter().map(|line| {
+            let labels: Vec<_> = line.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+            let selector =
+                if labels.is_empty() { line.name.clone() } else { format!("{}{{{}}}", line.name, labels.join(",")) };
+            (selector, line.samples.notation.join(" "))
+        })
+    }
+}
+
+// === impl Samples ===
+
+impl Samples {
+    /// The value `value`, from minute 0 to `minute`.
+    pub fn steady(value: f64, minute: u64) -> Self {
+        Self { notation: vec![format!("{value}+0x{minute}")], last: value }
+    }
+
+    /// Grows from zero by `per_minute`, from minute 0 to `minute`.
+    pub fn growing(per_minute: f64, minute: u64) -> Self {
+        Self { notation: vec![format!("0+{per_minute}x{minute}")], last: per_minute * minute as f64 }
+    }
+
+    /// Then has the value `value` for some more minutes.
+    pub fn then_steady(mut self, value: f64, minutes: u64) -> Self {
+        self.notation.push(format!("{value}+0x{}", minutes - 1));
+        self.last = value;
+        self
+    }
+
+    /// Then grows by `per_minute` for some more minutes; by zero, it stays.
+    pub fn then_growing(mut self, per_minute: f64, minutes: u64) -> Self {
+        let first = self.last + per_minute;
+        self.notation.push(format!("{first}+{per_minute}x{}", minutes - 1));
+        self.last += per_minute * minutes as f64;
+        self
+    }
+
+    /// As many samples, all zero.
+    fn flattened(&self) -> Self {
+        let zeros = self.notation.iter().map(|part| {
+            let (_, count) = part.split_once('x').expect("every part is written with its count");
+            format!("0+0x{count}")
+        });
+        Self { notation: zeros.collect(), last: 0.0 }
+    }
+}

@@ -1,0 +1,270 @@
+//! Expressions with a value, and the conditions that compare it.
+
+use std::{fmt, marker::PhantomData, ops};
+
+use futura_metrics::spec::LabelSet;
+
+use super::{By, Quantity, SubsetOf};
+
+/// An expression: a value for each combination of the labels `L`.
+#[derive(Debug)]
+pub struct Vector<L> {
+    text: String,
+    /// Whether `text` has an operator outermost, so that it needs parentheses as an operand.
+    binary: bool,
+    quantity: Quantity,
+    /// The bounds of the histogram that the value was estimated from; empty if it was not.
+    bounds: &'static [f64],
+    labels: PhantomData<fn() -> L>,
+}
+
+/// An expression that has a value only where something holds.
+#[derive(Debug)]
+pub struct Condition<L> {
+    vector: Vector<L>,
+    threshold: Threshold,
+}
+
+/// What a condition compares its value with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Threshold {
+    /// On which side it holds.
+    pub comparison: Comparison,
+    /// The value compared with.
+    pub value: f64,
+    /// What the value measures.
+    pub quantity: Quantity,
+    /// The bounds of the histogram that the compared value was estimated from; empty if it was not.
+    pub bounds: &'static [f64],
+}
+
+/// On which side of its threshold a condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `>`
+    Above,
+    /// `<`
+    Below,
+    /// `==`
+    Equal,
+}
+
+// === impl Vector ===
+
+impl<L> Vector<L> {
+    pub(super) fn call(text: String, quantity: Quantity) -> Self {
+        Self { text, binary: false, quantity, bounds: &[], labels: PhantomData }
+    }
+
+    pub(super) fn until_now(self) -> Self {
+        let text = format!("time() - {}", self.into_operand());
+        Self { text, binary: true, quantity: Quantity::Seconds, bounds: &[], labels: PhantomData }
+    }
+
+    pub(super) fn with_bounds(self, bounds: &'static [f64]) -> Self {
+        Self { bounds, ..self }
+    }
+
+    fn binary<R: fmt::Display>(self, operator: &str, right: R, quantity: Quantity) -> Self {
+        let text = format!("{} {operator} {right}", self.into_operand());
+        Self { text, binary: true, quantity, bounds: &[], labels: PhantomData }
+    }
+
+    fn into_operand(self) -> String {
+        if self.binary { format!("({})", self.text) } else { self.text }
+    }
+
+    /// What the value measures.
+    pub fn quantity(&self) -> Quantity {
+        self.quantity
+    }
+
+    /// Says what the value measures where that depends on a label and the declaration cannot know.
+    pub fn measured_in(self, quantity: Quantity) -> Self {
+        Self { quantity, ..self }
+    }
+
+    /// The sum by the labels of `by`.
+    pub fn sum<G: SubsetOf<L, Indices>, Indices>(self, _by: By<G>) -> Vector<G> {
+        let quantity = self.quantity.sum();
+        self.aggregate("sum", quantity)
+    }
+
+    /// The highest value by the labels of `by`.
+    pub fn max<G: SubsetOf<L, Indices>, Indices>(self, _by: By<G>) -> Vector<G> {
+        let quantity = self.quantity;
+        self.aggregate("max", quantity)
+    }
+
+    /// The lowest value by the labels of `by`.
+    pub fn min<G: SubsetOf<L, Indices>, Indices>(self, _by: By<G>) -> Vector<G> {
+        let quantity = self.quantity;
+        self.aggregate("min", quantity)
+    }
+
+    /// The average by the labels of `by`.
+    pub fn avg<G: SubsetOf<L, Indices>, Indices>(self, _by: By<G>) -> Vector<G> {
+        let quantity = self.quantity;
+        self.aggregate("avg", quantity)
+    }
+
+    /// The number of series by the labels of `by`.
+    pub fn count<G: SubsetOf<L, Indices>, Indices>(self, _by: By<G>) -> Vector<G> {
+        self.aggregate("count", Quantity::Count)
+    }
+
+    fn aggregate<G: LabelSet>(self, function: &str, quantity: Quantity) -> Vector<G> {
+        Vector::call(format!("{function}{}({})", By::<G>::clause(&[]), self.text), quantity)
+    }
+
+    /// This as a share of `whole`; where `whole` is zero there is no value, so that no alert fires on nothing.
+    ///
+    /// # Panics
+    /// When the two measure different things.
+    pub fn ratio_to(self, whole: Self) -> Self {
+        self.must_measure(&whole);
+        let guarded = format!("({} > 0)", whole.into_operand());
+        self.binary("/", guarded, Quantity::Ratio)
+    }
+
+    fn must_measure(&self, other: &Self) {
+        let (left, right) = (self.quantity, other.quantity);
+        assert!(left == right, "{left:?} and {right:?} do not mix: `{self}`, `{other}`");
+    }
+
+    /// Holds where the value is above `threshold`.
+    pub fn above(self, threshold: f64) -> Condition<L> {
+        self.compare(Comparison::Above, threshold)
+    }
+
+    /// Holds where the value is below `threshold`.
+    pub fn below(self, threshold: f64) -> Condition<L> {
+        self.compare(Comparison::Below, threshold)
+    }
+
+    /// Holds where the value is exactly `value`: for states, and for counts that did not move.
+    pub fn equal_to(self, value: f64) -> Condition<L> {
+        self.compare(Comparison::Equal, value)
+    }
+
+    fn compare(self, comparison: Comparison, value: f64) -> Condition<L> {
+        assert!(value.is_finite(), "a threshold is a finite number");
+        let (quantity, bounds) = (self.quantity, self.bounds);
+        let operator = match comparison {
+            Comparison::Above => ">",
+            Comparison::Below => "<",
+            Comparison::Equal => "==",
+        };
+        let threshold = Threshold { comparison, value, quantity, bounds };
+        Condition { vector: self.binary(operator, value, quantity), threshold }
+    }
+}
+
+impl Vector<()> {
+    /// Zero where there is no series at all: what was never counted did not happen.
+    pub fn or_zero(self) -> Self {
+        let quantity = self.quantity;
+        self.binary("or", "vector(0)", quantity)
+    }
+
+    /// Holds, with value 1, when there is no series at all.
+    pub fn absent(self) -> Condition<()> {
+        let threshold = Threshold { comparison: Comparison::Equal, value: 1.0, quantity: Quantity::State, bounds: &[] };
+        Condition { vector: Self::call(format!("absent({})", self.text), Quantity::State), threshold }
+    }
+}
+
+impl<L> ops::Add for Vector<L> {
+    type Output = Self;
+
+    /// # Panics
+    /// When the two measure different things.
+    fn add(self, other: Self) -> Self {
+        self.must_measure(&other);
+        let quantity = self.quantity;
+        self.binary("+", other.into_operand(), quantity)
+    }
+}
+
+impl<L> ops::Sub for Vector<L> {
+    type Output = Self;
+
+    /// # Panics
+    /// When the two measure different things.
+    fn sub(self, other: Self) -> Self {
+        self.must_measure(&other);
+        let quantity = self.quantity;
+        self.binary("-", other.into_operand(), quantity)
+    }
+}
+
+impl<L> ops::Mul<f64> for Vector<L> {
+    type Output = Self;
+
+    fn mul(self, factor: f64) -> Self {
+        let quantity = self.quantity;
+        self.binary("*", factor, quantity)
+    }
+}
+
+impl<L> ops::Div<f64> for Vector<L> {
+    type Output = Self;
+
+    fn div(self, divisor: f64) -> Self {
+        let quantity = self.quantity;
+        self.binary("/", divisor, quantity)
+    }
+}
+
+impl<L> Clone for Vector<L> {
+    fn clone(&self) -> Self {
+        Self { text: self.text.clone(), ..*self }
+    }
+}
+
+impl<L> fmt::Display for Vector<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+// === impl Condition ===
+
+impl<L> Condition<L> {
+    /// What the value is compared with; of conditions joined, that of the first.
+    pub fn threshold(&self) -> Threshold {
+        self.threshold
+    }
+
+    /// Holds where both hold, with the value of this one.
+    pub fn and(self, other: Self) -> Self {
+        self.join("and", other)
+    }
+
+    /// Holds where either holds, with the value of this one if both do.
+    pub fn or(self, other: Self) -> Self {
+        self.join("or", other)
+    }
+
+    /// Holds where this one holds and `other` does not.
+    pub fn unless(self, other: Self) -> Self {
+        self.join("unless", other)
+    }
+
+    fn join(self, operator: &str, other: Self) -> Self {
+        let (quantity, right) = (self.vector.quantity, other.vector.into_operand());
+        Self { vector: self.vector.binary(operator, right, quantity), threshold: self.threshold }
+    }
+}
+
+impl<L> Clone for Condition<L> {
+    fn clone(&self) -> Self {
+        Self { vector: self.vector.clone(), threshold: self.threshold }
+    }
+}
+
+impl<L> fmt::Display for Condition<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.vector.fmt(f)
+    }
+}

@@ -1,0 +1,150 @@
+//! The data stores: MongoDB and Redis.
+
+use futura_metrics::specs::external::{ConnType, MONGODB_SS_CONNECTIONS, REDIS_COMMANDS_PROCESSED_TOTAL, REDIS_UP};
+
+use crate::{
+    alert::{Alert, Definition, Severity, Team, minutes},
+    example::{Example, Samples, series},
+    panel::overview,
+    promql::{Instance, Window, all, by, counter, gauge, label},
+    queries,
+    runbook::{Runbook, ask, run},
+    template::{template, value},
+};
+
+const MONGODB: &str = "mongodb-0:9216";
+
+pub(super) fn alerts() -> Vec<Alert> {
+    vec![mongodb_connection_issues(), redis_down()]
+}
+
+fn mongodb_connection_issues() -> Alert {
+    let available =
+        |samples| [series(MONGODB_SS_CONNECTIONS, (ConnType::Available,), samples).target::<Instance>(MONGODB)];
+    let connections = gauge(MONGODB_SS_CONNECTIONS).only(label::<ConnType>().eq(ConnType::Available)).value();
+    let definition = Definition {
+        name: "MongoDBConnectionIssues",
+        severity: Severity::Critical,
+        team: Team::Database,
+        service: Some("mongodb"),
+        condition: connections.min(by::<(Instance,)>()).below(10.0),
+        lasts: minutes(5),
+        panel: Some(overview::DATABASE_CONNECTIONS),
+        summary: template(("MongoDB on ", label::<Instance>(), " is running out of connections")),
+        description: template(("MongoDB on ", label::<Instance>(), " can take only ", value(), " more connections.")),
+        examples: vec![
+            Example::when(
+                "9 connections are left for 20 minutes",
+                available(Samples::steady(9.0, 20).then_steady(500.0, 10)),
+            )
+            .silent_at(4)
+            .fires_at(5, (MONGODB,), 9.0)
+            .silent_at(25),
+            Example::when("10 connections are left", available(Samples::steady(10.0, 30))).silent_at(30),
+            Example::when(
+                "connections are short for 4 minutes",
+                available(Samples::steady(3.0, 4).then_steady(500.0, 20)),
+            )
+            .silent_at(4)
+            .silent_at(10),
+        ],
+        runbook: mongodb_connection_issues_runbook(),
+    };
+    definition.into()
+}
+
+fn mongodb_connection_issues_runbook() -> Runbook {
+    Runbook {
+        symptom: "MongoDB can take fewer than ten more connections.",
+        meaning: "The next pod that starts, or the next burst, will be refused. Mostly a client does not give its \
+                  connections back, or more pods run than the pool sizes were made for.",
+        investigation: vec![
+            ask("See how many connections there are, and of which kind", queries::mongodb_connections(ConnType::ALL)),
+            run(
+                "See who holds them",
+                "kubectl -n {namespace} exec -it mongodb-0 -- mongosh --quiet --eval \
+                 'db.currentOp(true).inprog.forEach(op => print(op.client, op.appName, op.desc))' | sort | uniq -c",
+            ),
+            run("See how many pods connect", "kubectl -n {namespace} get pods -o wide"),
+            run(
+                "See whether operations hang and hold their connection",
+                "kubectl -n {namespace} exec -it mongodb-0 -- mongosh --quiet --eval \
+                 'db.currentOp({ secs_running: { $gt: 10 } })'",
+            ),
+        ],
+        resolution: &[
+            "One client holds far more than its pool: restart it, for example `kubectl -n {namespace} rollout \
+             restart deployment/api`.",
+            "Operations hang: end them with `db.killOp(<opid>)` and look for the missing index.",
+            "More pods than before: lower each pod's pool (`maxPoolSize` in the connection string), or raise \
+             `net.maxIncomingConnections` and the limit of open files with it.",
+        ],
+        related: &["HighResponseTime", "HighErrorRate"],
+    }
+}
+
+fn redis_down() -> Alert {
+    let up = |samples| [series(REDIS_UP, (), samples)];
+    let definition = Definition {
+        name: "RedisDown",
+        severity: Severity::Critical,
+        team: Team::Database,
+        service: Some("redis"),
+        // Without its exporter nobody knows that Redis answers, so no series is as bad as a zero.
+        condition: gauge(REDIS_UP).value().min(all()).or_zero().equal_to(0.0),
+        lasts: minutes(2),
+        panel: Some(overview::REDIS_OPERATIONS),
+        summary: template(("Redis does not answer",)),
+        description: template((
+            "The exporter cannot reach Redis, or is gone itself: the queue and the cache are down or unwatched.",
+        )),
+        examples: vec![
+            Example::when("Redis does not answer for 10 minutes", up(Samples::steady(0.0, 10).then_steady(1.0, 10)))
+                .silent_at(1)
+                .fires_at(2, (), 0.0)
+                .fires_at(10, (), 0.0)
+                .silent_at(11),
+            Example::when("the exporter is gone", []).silent_at(1).fires_at(2, (), 0.0),
+            Example::when(
+                "Redis restarts within a minute",
+                up(Samples::steady(1.0, 5).then_steady(0.0, 1).then_steady(1.0, 10)),
+            )
+            .silent_at(6)
+            .silent_at(8),
+        ],
+        runbook: redis_down_runbook(),
+    };
+    definition.into()
+}
+
+fn redis_down_runbook() -> Runbook {
+    Runbook {
+        symptom: "Redis has not answered for two minutes, or its exporter is gone.",
+        meaning: "The API's breaker opens and the queue works from memory, each pod for itself: people keep their \
+                  place only as long as their pod lives. Rate limits are no longer shared either.",
+        investigation: vec![
+            ask("See which exporter reports it", gauge(REDIS_UP).value()),
+            run(
+                "See whether the pod runs, and why not",
+                "kubectl -n {namespace} get pods -l app=redis\nkubectl -n {namespace} describe pod -l app=redis",
+            ),
+            run("Ask Redis itself", "kubectl -n {namespace} exec deploy/redis -- redis-cli ping"),
+            run(
+                "Read its last words: memory, disk, a failed snapshot",
+                "kubectl -n {namespace} logs -l app=redis --tail=100 --previous",
+            ),
+            ask(
+                "See what it did before",
+                counter(REDIS_COMMANDS_PROCESSED_TOTAL).rate(Window::minutes(5)).sum(by::<(Instance,)>()),
+            ),
+        ],
+        resolution: &[
+            "Killed for memory (`OOMKilled`): raise its limit above `maxmemory`, or lower `maxmemory`.",
+            "Its volume is full: free space or enlarge it; see DiskSpaceLow.",
+            "It hangs: delete the pod, `kubectl -n {namespace} delete pod -l app=redis`; the queue is restored \
+             from its snapshot.",
+            "Redis answers and only the exporter fails: repair its password or address.",
+        ],
+        related: &["PodDown", "DiskSpaceLow"],
+    }
+}

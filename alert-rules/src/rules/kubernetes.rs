@@ -1,0 +1,166 @@
+//! Pods and deployments of the namespace.
+
+use futura_metrics::specs::external::{
+    Condition, ConditionStatus, Deployment, KUBE_DEPLOYMENT_STATUS_CONDITION, KUBE_POD_STATUS_PHASE, Namespace, Phase,
+    Pod,
+};
+
+use crate::{
+    alert::{Alert, Definition, Severity, Team, minutes},
+    example::{Example, Samples, Series, series},
+    panel::overview,
+    promql::{by, gauge, label},
+    runbook::{Runbook, ask, run},
+    site::Site,
+    template::template,
+};
+
+const SERVICE: &str = "kubernetes";
+/// Phases in which a pod does no work though it should; a pod that succeeded is done.
+const NOT_RUNNING: &[Phase] = &[Phase::Pending, Phase::Failed, Phase::Unknown];
+
+pub(super) fn alerts(site: &Site) -> Vec<Alert> {
+    vec![pod_down(site), deployment_rollout_stuck(site)]
+}
+
+fn pod_down(site: &Site) -> Alert {
+    let pod = "api-6c9f4-x2x7p";
+    let phases = |namespace: &str, pending: Samples, running: Samples| -> [Series; 2] {
+        let phase = |phase, samples| series(KUBE_POD_STATUS_PHASE, (namespace, pod, phase), samples);
+        [phase(Phase::Pending, pending), phase(Phase::Running, running)]
+    };
+    let (zero, one) = (|| Samples::steady(0.0, 30), || Samples::steady(1.0, 30));
+    let namespace = site.namespace.as_str();
+    let not_running = gauge(KUBE_POD_STATUS_PHASE)
+        .only(label::<Namespace>().eq(namespace))
+        .only(label::<Phase>().any_of(NOT_RUNNING))
+        .value();
+    let definition = Definition {
+        name: "PodDown",
+        severity: Severity::Critical,
+        team: Team::Platform,
+        service: Some(SERVICE),
+        condition: not_running.max(by::<(Namespace, Pod)>()).above(0.0),
+        lasts: minutes(5),
+        panel: Some(overview::POD_CPU_USAGE),
+        summary: template(("Pod ", label::<Pod>(), " is not running")),
+        description: template(("Pod ", label::<Namespace>(), "/", label::<Pod>(), " is pending, failed or unknown.")),
+        examples: vec![
+            Example::when(
+                "a pod is pending for 10 minutes",
+                phases(
+                    namespace,
+                    Samples::steady(1.0, 10).then_steady(0.0, 10),
+                    Samples::steady(0.0, 10).then_steady(1.0, 10),
+                ),
+            )
+            .silent_at(4)
+            .fires_at(5, (namespace, pod), 1.0)
+            .silent_at(11),
+            Example::when(
+                "a pod is pending for 4 minutes",
+                phases(
+                    namespace,
+                    Samples::steady(1.0, 4).then_steady(0.0, 20),
+                    Samples::steady(0.0, 4).then_steady(1.0, 20),
+                ),
+            )
+            .silent_at(4)
+            .silent_at(10),
+            Example::when("a pod of another namespace is pending", phases("elsewhere", one(), zero())).silent_at(30),
+        ],
+        runbook: pod_down_runbook(site),
+    };
+    definition.into()
+}
+
+fn pod_down_runbook(site: &Site) -> Runbook {
+    let phases = gauge(KUBE_POD_STATUS_PHASE).only(label::<Namespace>().eq(&site.namespace)).value();
+    Runbook {
+        symptom: "A pod of the namespace has not been in the phase Running for five minutes.",
+        meaning: "The others carry its share. If it is the last of its kind, what it does has stopped.",
+        investigation: vec![
+            run("See which pods are not running", "kubectl -n {namespace} get pods"),
+            run("Read its events: scheduling, image, volumes, probes", "kubectl -n {namespace} describe pod <pod>"),
+            run("Read what it said before it ended", "kubectl -n {namespace} logs <pod> --previous"),
+            ask("See how many pods are in each phase", phases.sum(by::<(Phase,)>())),
+        ],
+        resolution: &[
+            "Pending for want of CPU or memory: free some, or add a node.",
+            "`ImagePullBackOff`: repair the tag or the registry's secret, or `kubectl -n {namespace} rollout undo \
+             deployment/api`.",
+            "`OOMKilled`: raise the memory limit; then look for what grew.",
+            "`CrashLoopBackOff`: read the log; a wrong setting or an unreachable dependency is usual.",
+            "Stuck on a lost node: `kubectl -n {namespace} delete pod <pod>`, and its controller starts another.",
+        ],
+        related: &["DeploymentRolloutStuck", "HighMemoryUsage"],
+    }
+}
+
+fn deployment_rollout_stuck(site: &Site) -> Alert {
+    let namespace = site.namespace.as_str();
+    let stuck = |samples| {
+        let labels = (namespace, "api", Condition::Progressing, ConditionStatus::False);
+        [series(KUBE_DEPLOYMENT_STATUS_CONDITION, labels, samples)]
+    };
+    let not_progressing = gauge(KUBE_DEPLOYMENT_STATUS_CONDITION)
+        .only(label::<Namespace>().eq(namespace))
+        .only(label::<Condition>().eq(Condition::Progressing))
+        .only(label::<ConditionStatus>().eq(ConditionStatus::False))
+        .value();
+    let definition = Definition {
+        name: "DeploymentRolloutStuck",
+        severity: Severity::Critical,
+        team: Team::Platform,
+        service: Some(SERVICE),
+        condition: not_progressing.max(by::<(Namespace, Deployment)>()).above(0.0),
+        lasts: minutes(15),
+        panel: Some(overview::POD_CPU_USAGE),
+        summary: template(("The rollout of ", label::<Deployment>(), " is stuck")),
+        description: template((
+            "Deployment ",
+            label::<Namespace>(),
+            "/",
+            label::<Deployment>(),
+            " makes no progress: old and new pods stand side by side.",
+        )),
+        examples: vec![
+            Example::when(
+                "a rollout makes no progress for 30 minutes",
+                stuck(Samples::steady(1.0, 30).then_steady(0.0, 10)),
+            )
+            .silent_at(14)
+            .fires_at(15, (namespace, "api"), 1.0)
+            .silent_at(31),
+            Example::when("a rollout goes on after 14 minutes", stuck(Samples::steady(1.0, 14).then_steady(0.0, 20)))
+                .silent_at(14)
+                .silent_at(20),
+            Example::when("rollouts make progress", stuck(Samples::steady(0.0, 30))).silent_at(30),
+        ],
+        runbook: deployment_rollout_stuck_runbook(),
+    };
+    definition.into()
+}
+
+fn deployment_rollout_stuck_runbook() -> Runbook {
+    Runbook {
+        symptom: "A deployment has reported no progress for a quarter of an hour.",
+        meaning: "The new pods do not become ready, so Kubernetes keeps the old ones. Users notice little, but the \
+                  release is not out and the next one will wait behind it.",
+        investigation: vec![
+            run("See how far it came", "kubectl -n {namespace} rollout status deployment/<deployment> --timeout=5s"),
+            run("Read why it stopped", "kubectl -n {namespace} describe deployment <deployment>"),
+            run(
+                "See the new pods and what keeps them from being ready",
+                "kubectl -n {namespace} get pods\nkubectl -n {namespace} describe pod <pod>",
+            ),
+            run("Read the log of a new pod", "kubectl -n {namespace} logs <pod>"),
+        ],
+        resolution: &[
+            "The new release is at fault: `kubectl -n {namespace} rollout undo deployment/<deployment>`.",
+            "No room for new pods: add a node, or lower the requests.",
+            "A quota or a missing secret or volume: repair it; the rollout goes on by itself.",
+        ],
+        related: &["PodDown"],
+    }
+}

@@ -1,0 +1,257 @@
+//! CPU, memory and disk: what runs out.
+
+use futura_metrics::{
+    spec::GaugeSpec,
+    specs::external::{
+        CONTAINER_CPU_USAGE_SECONDS_TOTAL, CONTAINER_MEMORY_WORKING_SET_BYTES, Container, Device, FsType,
+        KUBE_POD_CONTAINER_RESOURCE_LIMITS, Mountpoint, NODE_FILESYSTEM_AVAIL_BYTES, NODE_FILESYSTEM_SIZE_BYTES,
+        Namespace, Pod, Resource,
+    },
+};
+
+use crate::{
+    alert::{Alert, Definition, Severity, Team, minutes},
+    example::{Example, Samples, Series, series},
+    panel::overview,
+    promql::{Instance, Vector, Window, by, gauge, label},
+    queries,
+    runbook::{Runbook, ask, run},
+    site::Site,
+    template::{template, value},
+};
+
+type OfContainer = (Namespace, Pod, Container);
+type OfFileSystem = (Instance, Device, Mountpoint);
+
+const POD: &str = "api-6c9f4-x2x7p";
+const IMAGE: &str = "registry.example/ticket-api:1.4.0";
+const GIBIBYTE: f64 = 1_073_741_824.0;
+const NODE: &str = "node-1:9100";
+
+pub(super) fn alerts(site: &Site) -> Vec<Alert> {
+    vec![high_cpu_usage(site), high_memory_usage(site), disk_space_low()]
+}
+
+/// CPU that each container uses, as a share of its limit; containers without a limit have none to reach.
+fn cpu_share(site: &Site, window: Window) -> Vector<OfContainer> {
+    let limits = queries::container_limits(site, Resource::Cpu).sum(by::<OfContainer>());
+    queries::container_cpu(site, window).sum(by::<OfContainer>()).ratio_to(limits)
+}
+
+fn memory_share(site: &Site) -> Vector<OfContainer> {
+    let limits = queries::container_limits(site, Resource::Memory).sum(by::<OfContainer>());
+    queries::container_memory(site).sum(by::<OfContainer>()).ratio_to(limits)
+}
+
+fn high_cpu_usage(site: &Site) -> Alert {
+    let namespace = site.namespace.as_str();
+    let firing = (namespace, POD, "api");
+    let usage = |samples| -> [Series; 2] {
+        [
+            series(CONTAINER_CPU_USAGE_SECONDS_TOTAL, (namespace, POD, "api", IMAGE), samples),
+            series(
+                KUBE_POD_CONTAINER_RESOURCE_LIMITS,
+                (namespace, POD, "api", Resource::Cpu),
+                Samples::steady(0.5, 60),
+            ),
+        ]
+    };
+    let definition = Definition {
+        name: "HighCPUUsage",
+        severity: Severity::Warning,
+        team: Team::Platform,
+        service: Some("kubernetes"),
+        condition: cpu_share(site, Window::minutes(5)).above(0.8),
+        lasts: minutes(10),
+        panel: Some(overview::POD_CPU_USAGE),
+        summary: template(("Container ", label::<Container>(), " of ", label::<Pod>(), " is short of CPU")),
+        description: template((
+            "Container ",
+            label::<Container>(),
+            " of ",
+            label::<Pod>(),
+            " uses ",
+            value(),
+            " of its CPU limit; at the limit it is throttled.",
+        )),
+        examples: vec![
+            Example::when(
+                "a container uses 90 % of its limit for 30 minutes",
+                usage(Samples::growing(27.0, 30).then_growing(6.0, 30)),
+            )
+            .silent_at(14)
+            .fires_at(20, firing, 0.9)
+            .silent_at(40),
+            Example::when("a container uses 79 % of its limit", usage(Samples::growing(23.7, 60)))
+                .silent_at(30)
+                .silent_at(60),
+            Example::when(
+                "a container uses 90 % of its limit for 10 minutes",
+                usage(Samples::growing(27.0, 10).then_growing(6.0, 30)),
+            )
+            .silent_at(12)
+            .silent_at(20),
+        ],
+        runbook: high_cpu_usage_runbook(site),
+    };
+    definition.into()
+}
+
+fn high_cpu_usage_runbook(site: &Site) -> Runbook {
+    Runbook {
+        symptom: "A container uses more than four fifths of its CPU limit.",
+        meaning: "At the limit the kernel stops the container for part of each tenth of a second, which users feel \
+                  as slow answers long before anything fails.",
+        investigation: vec![
+            ask("See which containers are near their limit", cpu_share(site, Window::minutes(5))),
+            run("See what uses the CPU now", "kubectl -n {namespace} top pods --containers --sort-by=cpu"),
+            ask("See whether traffic grew as well", queries::request_rate(Window::minutes(5))),
+            run("See whether the autoscaler is at its end", "kubectl -n {namespace} get hpa"),
+        ],
+        resolution: &[
+            "Traffic grew: let the autoscaler add pods, or `kubectl -n {namespace} scale deployment/api \
+             --replicas=5`.",
+            "Traffic did not grow: look for a loop or for a release that costs more, and go back.",
+            "It is like this every day: raise the limit and the request with it.",
+        ],
+        related: &["HighResponseTime", "HighMemoryUsage"],
+    }
+}
+
+fn high_memory_usage(site: &Site) -> Alert {
+    let namespace = site.namespace.as_str();
+    let usage = |samples| -> [Series; 2] {
+        [
+            series(CONTAINER_MEMORY_WORKING_SET_BYTES, (namespace, POD, "api", IMAGE), samples),
+            series(
+                KUBE_POD_CONTAINER_RESOURCE_LIMITS,
+                (namespace, POD, "api", Resource::Memory),
+                Samples::steady(GIBIBYTE, 60),
+            ),
+        ]
+    };
+    let definition = Definition {
+        name: "HighMemoryUsage",
+        severity: Severity::Warning,
+        team: Team::Platform,
+        service: Some("kubernetes"),
+        condition: memory_share(site).above(0.85),
+        lasts: minutes(10),
+        panel: Some(overview::POD_MEMORY_USAGE),
+        summary: template(("Container ", label::<Container>(), " of ", label::<Pod>(), " is short of memory")),
+        description: template((
+            "Container ",
+            label::<Container>(),
+            " of ",
+            label::<Pod>(),
+            " holds ",
+            value(),
+            " of its memory limit; at the limit it is killed.",
+        )),
+        examples: vec![
+            Example::when(
+                "a container holds 7/8 of its limit for 30 minutes",
+                usage(Samples::steady(GIBIBYTE * 0.875, 30).then_steady(GIBIBYTE * 0.5, 20)),
+            )
+            .silent_at(9)
+            .fires_at(10, (namespace, POD, "api"), 0.875)
+            .silent_at(31),
+            Example::when("a container holds 84 % of its limit", usage(Samples::steady(GIBIBYTE * 0.84, 60)))
+                .silent_at(60),
+        ],
+        runbook: high_memory_usage_runbook(site),
+    };
+    definition.into()
+}
+
+fn high_memory_usage_runbook(site: &Site) -> Runbook {
+    Runbook {
+        symptom: "A container holds more than 85 % of its memory limit.",
+        meaning: "At the limit the kernel kills the process, with all its requests. Memory that only grows means a \
+                  leak; memory that follows traffic means a limit that is too low.",
+        investigation: vec![
+            ask("See which containers are near their limit", memory_share(site)),
+            run("See what holds the memory now", "kubectl -n {namespace} top pods --containers --sort-by=memory"),
+            run(
+                "See whether it was killed before",
+                "kubectl -n {namespace} get pods\n\
+                 kubectl -n {namespace} describe pod <pod> | grep -A 5 'Last State'",
+            ),
+        ],
+        resolution: &[
+            "It grows since a release: go back with `kubectl -n {namespace} rollout undo deployment/api`.",
+            "It grows without end: restart one pod after another with `kubectl -n {namespace} rollout restart \
+             deployment/api`, which buys time to find the leak.",
+            "It follows traffic: raise the limit, or spread the traffic over more pods.",
+        ],
+        related: &["PodDown", "HighCPUUsage"],
+    }
+}
+
+/// Space left on each file system that can fill up, as a share of its size.
+fn free_share() -> Vector<OfFileSystem> {
+    let space = |spec: GaugeSpec<(Device, FsType, Mountpoint)>| {
+        let disks = gauge(spec).only(label::<FsType>().none_of(&["tmpfs", "overlay", "squashfs", "ramfs"]));
+        disks.value().min(by::<OfFileSystem>())
+    };
+    space(NODE_FILESYSTEM_AVAIL_BYTES).ratio_to(space(NODE_FILESYSTEM_SIZE_BYTES))
+}
+
+fn disk_space_low() -> Alert {
+    let disk = |fstype, available| -> [Series; 2] {
+        let labels = ("/dev/vda1", fstype, "/");
+        [
+            series(NODE_FILESYSTEM_AVAIL_BYTES, labels, available).target::<Instance>(NODE),
+            series(NODE_FILESYSTEM_SIZE_BYTES, labels, Samples::steady(100.0 * GIBIBYTE, 60)).target::<Instance>(NODE),
+        ]
+    };
+    let definition = Definition {
+        name: "DiskSpaceLow",
+        severity: Severity::Warning,
+        team: Team::Platform,
+        service: Some("node"),
+        condition: free_share().below(0.15),
+        lasts: minutes(10),
+        panel: None,
+        summary: template(("The disk ", label::<Mountpoint>(), " of ", label::<Instance>(), " fills up")),
+        description: template(("Only ", value(), " of ", label::<Device>(), " on ", label::<Instance>(), " is left.")),
+        examples: vec![
+            Example::when(
+                "14 % are left for 30 minutes",
+                disk("ext4", Samples::steady(14.0 * GIBIBYTE, 30).then_steady(40.0 * GIBIBYTE, 20)),
+            )
+            .silent_at(9)
+            .fires_at(10, (NODE, "/dev/vda1", "/"), 0.14)
+            .silent_at(31),
+            Example::when("15 % are left", disk("ext4", Samples::steady(15.0 * GIBIBYTE, 60))).silent_at(60),
+            Example::when("a file system in memory is full", disk("tmpfs", Samples::steady(0.0, 60))).silent_at(60),
+        ],
+        runbook: disk_space_low_runbook(),
+    };
+    definition.into()
+}
+
+fn disk_space_low_runbook() -> Runbook {
+    Runbook {
+        symptom: "A node's file system has less than 15 % of its space left.",
+        meaning: "When it is full, databases stop writing and the kubelet evicts pods. Logs, old images and a \
+                  database that grows are the usual causes.",
+        investigation: vec![
+            ask("See which disks are short, and of how much", free_share()),
+            run("See what the node says of itself", "kubectl describe node <node> | grep -A 8 Conditions"),
+            run(
+                "Find what is large",
+                "kubectl debug node/<node> -it --image=busybox -- du -xhd2 /host/var | sort -h | tail -20",
+            ),
+            run("See which volumes are claimed and how large they are", "kubectl -n {namespace} get pvc"),
+        ],
+        resolution: &[
+            "Old images and containers: `crictl rmi --prune` on the node.",
+            "Logs: lower the rotation's size, and find who writes so much.",
+            "A database's volume: enlarge the claim, if its storage class allows it (`kubectl get storageclass`).",
+            "Nothing to remove: drain the node (`kubectl drain <node> --ignore-daemonsets`) and replace it by a \
+             larger one.",
+        ],
+        related: &["PodDown", "RedisDown"],
+    }
+}

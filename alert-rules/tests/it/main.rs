@@ -1,0 +1,9 @@
+//! The generated files, as the tools that read them see them.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "clippy knows tests by their attribute, not by their folder"
+)]
+
+mod promtool;
+mod scrapes;

@@ -1,0 +1,193 @@
+//! Writes every generated file, or checks that those on disk are up to date.
+//!
+//! Everything is rendered and validated before the first byte is written; every file is staged before the first is
+//! put in place; and a file without our mark is never touched.
+
+use std::{
+    env, fmt, io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use futura_alert_rules::{Site, output::OutputError};
+
+use self::tree::Tree;
+use crate::catalogue::{self, CatalogueError};
+
+mod tree;
+
+/// What to generate, and where to.
+#[derive(Clone, Debug, clap::Args)]
+pub struct GenerateArgs {
+    /// Write below DIR, into `DIR/alert-rules` and `DIR/dashboards`, instead of the workspace's `generated` folders
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Write nothing; fail and name each file that is stale, missing or left over
+    #[arg(long)]
+    pub check: bool,
+    /// Kubernetes namespace that the rules and panels watch
+    #[arg(long, value_name = "NAME", default_value = Site::NAMESPACE, value_parser = parse_namespace)]
+    pub namespace: String,
+    /// Where the runbooks are published
+    #[arg(long, value_name = "URL", default_value = Site::RUNBOOKS_URL, value_parser = parse_url)]
+    pub runbooks_url: String,
+    /// Where Grafana is
+    #[arg(long, value_name = "URL", default_value = Site::GRAFANA_URL, value_parser = parse_url)]
+    pub grafana_url: String,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Files that were written, new or changed.
+    pub written: usize,
+    /// Files that were as they should be.
+    pub unchanged: usize,
+    /// Files that are no longer generated and were removed.
+    pub removed: usize,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// How a file on disk differs from what is generated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Drift {
+    /// It says something else.
+    Stale(PathBuf),
+    /// It is not there.
+    Missing(PathBuf),
+    /// It was generated once and no longer is.
+    Leftover(PathBuf),
+}
+
+/// Why nothing was generated.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// There is no workspace to write to.
+    #[error("neither this folder nor one above it holds `alert-rules` and `dashboards`: pass --out DIR")]
+    NoWorkspace,
+    /// The alerts are not fit to be written.
+    #[error("cannot generate the alert rules")]
+    Rules(#[from] OutputError),
+    /// The dashboards are not fit to be written.
+    #[error("cannot generate the dashboards")]
+    Dashboards(#[from] CatalogueError),
+    /// A file or folder could not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file could not be written or removed.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file stands where a generated one belongs.
+    #[error("{} was not generated: move it out of the way", path.display())]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Files on disk are not what is generated; a line each.
+    #[error("{}", drift_text(.0))]
+    Drift(Vec<Drift>),
+}
+
+/// Generates everything, as `args` say.
+///
+/// With `check`, files that differ are [`GenerateError::Drift`].
+pub fn run(args: &GenerateArgs) -> Result<Report, GenerateError> {
+    let start = Instant::now();
+    let site = args.site();
+    let (rules, dashboards) = (futura_alert_rules::files(&site)?, catalogue::files(&site)?);
+    let [rules_folder, dashboards_folder] = match &args.out {
+        Some(out) => [out.join("alert-rules"), out.join("dashboards")],
+        None => {
+            let current = env::current_dir().map_err(|source| GenerateError::Read { path: ".".into(), source })?;
+            workspace_folders(&current)?
+        }
+    };
+    let trees = [Tree::new(rules_folder, rules), Tree::new(dashboards_folder, dashboards)];
+    let files: usize = trees.iter().map(Tree::len).sum();
+    let drift = trees.iter().map(Tree::compare).collect::<Result<Vec<_>, _>>()?.concat();
+    let removed = drift.iter().filter(|drift| matches!(drift, Drift::Leftover(_))).count();
+    let written = drift.len() - removed;
+    if args.check && !drift.is_empty() {
+        return Err(GenerateError::Drift(drift));
+    }
+    tree::write(&trees, &drift)?;
+    Ok(Report { written, unchanged: files - written, removed, elapsed: start.elapsed() })
+}
+
+/// The `generated` folders of the workspace that `current` is in.
+fn workspace_folders(current: &Path) -> Result<[PathBuf; 2], GenerateError> {
+    let members = ["alert-rules", "dashboards"];
+    let is_workspace = |folder: &&Path| members.iter().all(|member| folder.join(member).join("Cargo.toml").is_file());
+    let root = current.ancestors().find(is_workspace).ok_or(GenerateError::NoWorkspace)?;
+    // Paths relative to where one stands are shorter to read and to copy.
+    let root = if root == current { Path::new("") } else { root };
+    Ok(members.map(|member| root.join(member).join("generated")))
+}
+
+fn drift_text(drift: &[Drift]) -> String {
+    let lines: String = drift.iter().map(|drift| format!("{drift}\n")).collect();
+    format!("{lines}{} files differ; the same command without --check puts them right", drift.len())
+}
+
+fn parse_namespace(text: &str) -> Result<String, String> {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let ends = [text.bytes().next(), text.bytes().last()];
+    let valid = text.len() <= 63
+        && text.bytes().all(|byte| inner(byte) || byte == b'-')
+        && ends.iter().all(|end| end.is_some_and(inner));
+    if valid { Ok(text.to_owned()) } else { Err("a namespace is lower case letters, digits and `-`".to_owned()) }
+}
+
+fn parse_url(text: &str) -> Result<String, String> {
+    let is_web = text.starts_with("https://") || text.starts_with("http://");
+    let is_plain = text.chars().all(|character| character.is_ascii_graphic() && !r#"<>"{}|\^`"#.contains(character));
+    if is_web && is_plain {
+        Ok(text.trim_end_matches('/').to_owned())
+    } else {
+        Err("an address starts with https:// or http:// and has no spaces".to_owned())
+    }
+}
+
+// === impl GenerateArgs ===
+
+impl GenerateArgs {
+    fn site(&self) -> Site {
+        Site {
+            namespace: self.namespace.clone(),
+            runbooks_url: self.runbooks_url.clone(),
+            grafana_url: self.grafana_url.clone(),
+        }
+    }
+}
+
+// === impl Report ===
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { written, unchanged, removed, elapsed } = self;
+        write!(f, "{written} files written, {unchanged} unchanged, {removed} removed in {} ms", elapsed.as_millis())
+    }
+}
+
+// === impl Drift ===
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stale(path) => write!(f, "stale: {}", path.display()),
+            Self::Missing(path) => write!(f, "missing: {}", path.display()),
+            Self::Leftover(path) => write!(f, "left over: {}", path.display()),
+        }
+    }
+}

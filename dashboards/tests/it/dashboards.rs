@@ -1,0 +1,84 @@
+//! What must hold of every dashboard.
+
+use std::collections::HashSet;
+
+use futura_alert_rules::{Site, promql::validate, rules};
+use futura_dashboards::{
+    dashboards,
+    grafana::{GRID_WIDTH, GridPos},
+    queries,
+};
+use insta::assert_snapshot;
+
+fn overlap(one: GridPos, other: GridPos) -> bool {
+    let apart = |start: u32, length: u32, other: u32| start + length <= other;
+    let beside = apart(one.x, one.w, other.x) || apart(other.x, other.w, one.x);
+    let below = apart(one.y, one.h, other.y) || apart(other.y, other.h, one.y);
+    !beside && !below
+}
+
+#[test]
+fn panels_lie_on_the_grid_without_overlap_and_have_ids_of_their_own() {
+    for dashboard in dashboards(&Site::default()) {
+        let mut ids = HashSet::new();
+        for (index, panel) in dashboard.panels.iter().enumerate() {
+            assert!(ids.insert(panel.id), "two panels of {} have the id {}", dashboard.uid, panel.id);
+            assert!(panel.grid_pos.x + panel.grid_pos.w <= GRID_WIDTH, "{} leaves the grid", panel.title);
+            for other in &dashboard.panels[..index] {
+                assert!(!overlap(panel.grid_pos, other.grid_pos), "{} lies on {}", panel.title, other.title);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_link_of_an_alert_leads_to_a_panel() {
+    let site = Site::default();
+    let dashboards = dashboards(&site);
+    for alert in rules::alerts(&site) {
+        let Some(linked) = alert.panel else { continue };
+        let panels = dashboards.iter().filter(|dashboard| dashboard.uid == linked.dashboard);
+        let panel = panels.flat_map(|dashboard| &dashboard.panels).find(|panel| panel.id == linked.id);
+        assert_eq!(panel.unwrap().title, linked.title, "{}", alert.name);
+    }
+}
+
+#[test]
+fn every_query_is_promql() {
+    for query in queries(&Site::default()) {
+        validate(&query.expression).unwrap();
+    }
+}
+
+#[test]
+fn every_panel_says_what_to_do_and_names_its_series() {
+    for panel in dashboards(&Site::default()).into_iter().flat_map(|dashboard| dashboard.panels) {
+        assert!(panel.description.len() > 80, "{} explains too little", panel.title);
+        assert!(panel.targets.iter().all(|target| !target.legend_format.is_empty()), "{}", panel.title);
+    }
+}
+
+#[test]
+fn the_overview_has_its_eleven_panels() {
+    let dashboards = dashboards(&Site::default());
+    let panels = dashboards.iter().filter(|dashboard| dashboard.uid == "futuratickets-overview");
+    let lines = panels.flat_map(|dashboard| &dashboard.panels).map(|panel| {
+        let steps = &panel.field_config.defaults.thresholds.steps;
+        let thresholds = steps.iter().filter_map(|step| Some(format!(", {:?} from {}", step.color, step.value?)));
+        let unit = panel.field_config.defaults.unit;
+        format!("{} {}: {unit:?}{}", panel.id, panel.title, thresholds.collect::<String>())
+    });
+    assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r"
+    1 HTTP Requests Rate (by service): RequestsPerSecond
+    2 HTTP Response Time (p95): Seconds, Orange from 2
+    3 Pod CPU Usage: Cores
+    4 Pod Memory Usage: Bytes
+    5 HTTP Error Rate (5xx): RequestsPerSecond, Red from 10
+    6 Active Orders (created in the last 5 minutes): Number, Green from 1
+    7 Payment Success Rate: Percent, Green from 0.9
+    8 Database Connections (MongoDB): Number, Red from 10
+    9 Redis Operations/sec: OperationsPerSecond
+    10 Active Tickets: Number
+    11 Sentry Errors (last hour): Number, Orange from 50
+    ");
+}

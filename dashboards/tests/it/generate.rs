@@ -1,0 +1,155 @@
+//! The generator: what it writes, what it names, and what it leaves alone.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use futura_alert_rules::MARK;
+use insta::assert_snapshot;
+use tempfile::TempDir;
+
+/// Runs the program in `folder`.
+fn generate(folder: &Path, arguments: &[&str]) -> Output {
+    let program = env!("CARGO_BIN_EXE_generate-dashboards");
+    Command::new(program).args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    // How long it took is nobody's to promise.
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.split(" in ").next().unwrap().trim_end().to_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A folder with everything generated below `out`.
+fn generated() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let output = generate(folder.path(), &["--out", "out"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    folder
+}
+
+fn file_names(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn committed_files_are_up_to_date() {
+    let output = generate(Path::new(env!("CARGO_MANIFEST_DIR")), &["--check"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+}
+
+#[test]
+fn writing_twice_changes_nothing() {
+    let folder = generated();
+    assert_eq!(file_names(&folder.path().join("out")), ["alert-rules", "dashboards"]);
+    assert_eq!(file_names(&folder.path().join("out/dashboards")), ["futuratickets-overview.json"]);
+    assert_snapshot!(stdout(&generate(folder.path(), &["--out", "out"])), @"0 files written, 29 unchanged, 0 removed");
+    assert_eq!(code(&generate(folder.path(), &["--out", "out", "--check"])), 0);
+}
+
+#[test]
+fn check_names_each_file_that_differs_and_touches_none() {
+    let folder = generated();
+    let out = folder.path().join("out");
+    let (stale, missing) =
+        (out.join("alert-rules/prometheus/payments.yaml"), out.join("dashboards/futuratickets-overview.json"));
+    let leftover = out.join("alert-rules/runbooks/Forgotten.md");
+    fs::write(&stale, format!("# {MARK}\ngroups: []\n")).unwrap();
+    fs::remove_file(&missing).unwrap();
+    fs::write(&leftover, format!("<!-- {MARK} -->\n")).unwrap();
+
+    let output = generate(folder.path(), &["--out", "out", "--check"]);
+    assert_eq!(code(&output), 1);
+    assert_snapshot!(stderr(&output), @r"
+    stale: out/alert-rules/prometheus/payments.yaml
+    left over: out/alert-rules/runbooks/Forgotten.md
+    missing: out/dashboards/futuratickets-overview.json
+    3 files differ; the same command without --check puts them right
+    ");
+    assert!(leftover.exists() && !missing.exists());
+
+    assert_snapshot!(stdout(&generate(folder.path(), &["--out", "out"])), @"2 files written, 27 unchanged, 1 removed");
+    assert!(!leftover.exists() && missing.exists());
+}
+
+#[test]
+fn files_of_others_are_left_alone() {
+    let folder = generated();
+    let out = folder.path().join("out");
+    let foreign = ["alert-rules/prometheus/own.yaml", "alert-rules/other/notes.md", "dashboards/own.json"]
+        .map(|path| out.join(path));
+    for path in &foreign {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "mine\n\n").unwrap();
+    }
+    assert_snapshot!(stdout(&generate(folder.path(), &["--out", "out"])), @"0 files written, 29 unchanged, 0 removed");
+    assert!(foreign.iter().all(|path| path.exists()));
+}
+
+#[test]
+fn a_file_of_others_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("alert-rules/runbooks")).unwrap();
+    fs::write(folder.path().join("alert-rules/runbooks/README.md"), "# Ours\n").unwrap();
+    let output = generate(folder.path(), &["--out", "."]);
+    assert_eq!(code(&output), 1);
+    assert_snapshot!(stderr(&output), @"./alert-rules/runbooks/README.md was not generated: move it out of the way");
+    assert_eq!(file_names(folder.path()), ["alert-rules"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_leaves_nothing_half_done() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("out")).unwrap();
+    // A file where a folder must go stops even a user who may write everywhere.
+    fs::write(folder.path().join("out/dashboards"), "in the way").unwrap();
+    let output = generate(folder.path(), &["--out", "out"]);
+    assert_eq!(code(&output), 1);
+    assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+    assert!(stderr(&output).contains("out/dashboards"), "{}", stderr(&output));
+    assert_eq!(file_names(&folder.path().join("out")), ["dashboards"]);
+}
+
+#[test]
+fn outside_a_workspace_it_asks_for_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = generate(folder.path(), &[]);
+    assert_eq!(code(&output), 1);
+    assert_snapshot!(stderr(&output), @"neither this folder nor one above it holds `alert-rules` and `dashboards`: pass --out DIR");
+}
+
+#[test]
+fn another_site_is_written_throughout() {
+    let folder = tempfile::tempdir().unwrap();
+    let site =
+        ["--namespace", "staging", "--grafana-url", "http://grafana.test/", "--runbooks-url", "http://runbooks.test"];
+    assert_eq!(code(&generate(folder.path(), &[&["--out", "out"], &site[..]].concat())), 0);
+    let rules = fs::read_to_string(folder.path().join("out/alert-rules/prometheus/kubernetes.yaml")).unwrap();
+    assert!(rules.contains(r#"namespace="staging""#) && !rules.contains("futuratickets.com"), "{rules}");
+    assert!(rules.contains("http://grafana.test/d/futuratickets-overview?viewPanel=3"), "{rules}");
+    assert!(rules.contains("http://runbooks.test/PodDown"), "{rules}");
+}
+
+#[test]
+fn bad_usage_exits_64_and_help_exits_0() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["--oops"][..], &["--namespace", "Not A Name"], &["--grafana-url", "ftp://x"]] {
+        assert_eq!(code(&generate(folder.path(), arguments)), 64, "{arguments:?}");
+    }
+    let help = generate(folder.path(), &["--help"]);
+    assert_eq!(code(&help), 0);
+    assert!(String::from_utf8(help.stdout).unwrap().contains("generate-dashboards --out ./monitoring"));
+}
