@@ -147,11 +147,10 @@ impl<L: LabelSet> From<Definition<L>> for Alert {
 }
 
 impl Alert {
-    /// The labels that the rule adds to those of its expression.
-    pub fn static_labels(&self) -> Vec<(&'static str, &'static str)> {
-        let mut labels = vec![("severity", self.severity.as_str()), ("team", self.team.as_str())];
-        labels.extend(self.service.map(|service| (Service::NAME, service)));
-        labels
+    /// The labels that the rule states; a service that the expression knows is stated as a template.
+    pub fn stated_labels(&self) -> [(&'static str, &'static str); 3] {
+        let service = self.service.unwrap_or("{{ $labels.service }}");
+        [("severity", self.severity.as_str()), ("team", self.team.as_str()), (Service::NAME, service)]
     }
 
     /// The annotations in Prometheus's template language.

@@ -125,7 +125,7 @@ fn rule_file(area: &Area, site: &Site) -> RuleFile {
         alert: alert.name,
         expr: alert.expression.clone(),
         lasts: (!alert.lasts.is_zero()).then(|| duration_text(alert.lasts)),
-        labels: static_labels(alert),
+        labels: stated_labels(alert),
         annotations: alert.annotations(site).into(),
     });
     RuleFile { groups: vec![Group { name: area.name.to_owned(), rules: rules.collect() }] }
@@ -152,7 +152,8 @@ fn test(alert: &Alert, scenario: &Scenario, site: &Site) -> Test {
 
 fn alert_test(alert: &Alert, moment: &Moment, site: &Site) -> AlertTest {
     let expected = moment.firing.iter().map(|firing| {
-        let mut exp_labels = static_labels(alert);
+        let mut exp_labels = stated_labels(alert);
+        // What a firing states is what the templates of the labels stand for.
         exp_labels.extend(firing.labels.iter().cloned());
         let exp_annotations = alert.filled_annotations(site, &firing.labels, firing.value).into();
         ExpectedAlert { exp_labels, exp_annotations }
@@ -160,6 +161,6 @@ fn alert_test(alert: &Alert, moment: &Moment, site: &Site) -> AlertTest {
     AlertTest { eval_time: format!("{}m", moment.minute), alertname: alert.name, exp_alerts: expected.collect() }
 }
 
-fn static_labels(alert: &Alert) -> BTreeMap<&'static str, String> {
-    alert.static_labels().into_iter().map(|(name, value)| (name, value.to_owned())).collect()
+fn stated_labels(alert: &Alert) -> BTreeMap<&'static str, String> {
+    alert.stated_labels().into_iter().map(|(name, value)| (name, value.to_owned())).collect()
 }
