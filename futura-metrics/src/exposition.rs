@@ -1,4 +1,4 @@
-//! The text formats: Prometheus 0.0.4 and OpenMetrics 1.0, chosen by `Accept`.
+//! The formats: Prometheus text 0.0.4, OpenMetrics 1.0 and Prometheus' protobuf, chosen by `Accept`.
 //!
 //! The route of [`crate::admin`] compresses with zstd or gzip by `Accept-Encoding`, leaves out all but the families of
 //! `?name[]=`, works off the runtime's threads, lets scrapes that ask for the same at the same time share one gathering, and
@@ -11,12 +11,16 @@ pub use self::{accept::Format, select::Selection};
 
 mod accept;
 mod client;
+mod family;
+mod protobuf;
 mod select;
 mod text;
 
 #[cfg(feature = "admin")]
-pub(crate) use self::accept::qualities;
+pub(crate) use self::accept::{Wire, qualities};
 pub(crate) use self::{
     client::{ClientKind, ClientMetric, encode_client},
-    text::{Encode, Layout, escape_help, finish, render_series},
+    family::Encode,
+    protobuf::encode_client as encode_client_protobuf,
+    text::{Layout, escape_help, finish, render_series},
 };

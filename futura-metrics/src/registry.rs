@@ -124,10 +124,10 @@ impl Metrics {
         let mut state = self.inner.state.lock();
         state.claim(name, &kind.sample_names(name))?;
         // That crate writes HELP as it comes, with a period after it: a line break would end the line, and a period double.
-        let help = exposition::escape_help(help.strip_suffix('.').unwrap_or(help));
+        let escaped = exposition::escape_help(help.strip_suffix('.').unwrap_or(help));
         #[expect(clippy::disallowed_methods, reason = "this is the one place that registers")]
-        state.client.register(name, help, metric);
-        state.client_families.push(ClientMetric { name: name.to_owned(), kind });
+        state.client.register(name, escaped, metric);
+        state.client_families.push(ClientMetric { name: name.to_owned(), help: help.to_owned(), kind });
         Ok(())
     }
 
@@ -143,17 +143,33 @@ impl Metrics {
 
     /// Renders the metrics of `selection` in one exposition.
     pub fn render_selected(&self, format: Format, selection: &Selection) -> String {
-        let collectors = self.inner.state.lock().collectors.clone();
-        collectors.iter().for_each(|collect| collect());
-        let families: Vec<_> = self.inner.state.lock().selected(selection).collect();
         let mut out = String::new();
-        for family in families {
-            family.encode(format, &mut out);
+        for family in self.gather(selection) {
+            family.encode_text(format, &mut out);
         }
         let state = self.inner.state.lock();
         exposition::encode_client(&state.client, &state.client_families, format, selection, &mut out);
         exposition::finish(format, &mut out);
         out
+    }
+
+    /// Renders the metrics of `selection` in Prometheus' protobuf format, native histograms included.
+    pub fn render_protobuf(&self, selection: &Selection) -> Vec<u8> {
+        let mut out = Vec::new();
+        for family in self.gather(selection) {
+            family.encode_protobuf(&mut out);
+        }
+        let state = self.inner.state.lock();
+        let client_families = state.client_families.iter().filter(|family| family.is_in(selection));
+        exposition::encode_client_protobuf(&state.client, client_families, &mut out);
+        out
+    }
+
+    /// Lets the collectors run, and gives the families to write.
+    fn gather(&self, selection: &Selection) -> Vec<Arc<dyn exposition::Encode>> {
+        let collectors = self.inner.state.lock().collectors.clone();
+        collectors.iter().for_each(|collect| collect());
+        self.inner.state.lock().selected(selection).collect()
     }
 
     /// Series of our own storage, a histogram counting as one.

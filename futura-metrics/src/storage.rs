@@ -8,8 +8,10 @@ pub use self::{
     histogram::Histogram,
 };
 
+use self::bounds::NativeBounds;
 use crate::spec::Descriptor;
 
+mod bounds;
 mod counter;
 mod exemplar;
 mod family;
@@ -20,19 +22,36 @@ mod sharded;
 
 #[cfg(feature = "http")]
 pub(crate) use self::index::Index;
-pub(crate) use self::{exemplar::Exemplar, family::FamilyInner};
+pub(crate) use self::{bounds::SCHEMA, exemplar::Exemplar, family::FamilyInner};
 
 /// A handle to one series. Sealed: counters, gauges and histograms are all there are.
 pub trait Metric: Clone + Send + Sync + 'static {
+    /// What all series of a family share.
     #[doc(hidden)]
-    fn create(descriptor: &Descriptor) -> Self;
+    type Shape: Send + Sync;
 
-    /// Reads the value; a histogram fills `buckets`, which serves one series after another.
     #[doc(hidden)]
-    fn read(&self, buckets: &mut Vec<Bucket>) -> Reading;
+    fn shape(descriptor: &Descriptor) -> Self::Shape;
+
+    #[doc(hidden)]
+    fn create(shape: &Self::Shape) -> Self;
+
+    /// Reads the value; a histogram also fills `scratch`, which serves one series after another.
+    #[doc(hidden)]
+    fn read<'a>(&'a self, scratch: &mut Scratch) -> Reading<'a>;
 }
 
-/// What one bucket of a histogram holds.
+/// Room for what a histogram holds.
+#[doc(hidden)]
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// Observations in each cell.
+    pub(crate) cells: Vec<u64>,
+    /// The classic buckets, `+Inf` last.
+    pub(crate) buckets: Vec<Bucket>,
+}
+
+/// What one classic bucket of a histogram holds.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct Bucket {
@@ -44,14 +63,17 @@ pub struct Bucket {
 /// What one series holds at the time of a scrape.
 #[doc(hidden)]
 #[derive(Debug)]
-pub enum Reading {
+#[expect(private_interfaces, reason = "sealed: nobody else reads a metric")]
+pub enum Reading<'a> {
     /// A count in the unit's integer steps.
     Steps(u64),
     /// A gauge's value.
     Value(f64),
-    /// A histogram's sum in steps; its buckets, the last above all bounds, are where the reader asked.
+    /// A histogram; its cells and buckets are in the scratch.
     Histogram {
         /// Sum of all observations, in steps.
         sum: u64,
+        /// How its cells make native buckets, where it has them.
+        native: Option<&'a NativeBounds>,
     },
 }

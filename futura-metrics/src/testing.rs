@@ -32,17 +32,17 @@ pub fn sample<const N: usize>(metrics: &Metrics, name: &str, labels: [(&str, &st
 }
 
 /// One line of an exposition.
-struct Sample<'a> {
-    name: &'a str,
-    labels: BTreeMap<&'a str, String>,
-    value: f64,
+pub(crate) struct Sample<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) labels: BTreeMap<&'a str, String>,
+    pub(crate) value: f64,
 }
 
 // === impl Sample ===
 
 impl<'a> Sample<'a> {
-    /// Reads a line of text 0.0.4; a comment is none.
-    fn parse(line: &'a str) -> Option<Self> {
+    /// Reads a line of text, without its exemplar; a comment is none.
+    pub(crate) fn parse(line: &'a str) -> Option<Self> {
         let end = line.find(['{', ' ']).filter(|_| !line.starts_with('#'))?;
         let (name, mut rest) = line.split_at(end);
         let mut labels = BTreeMap::new();
@@ -52,7 +52,7 @@ impl<'a> Sample<'a> {
             labels.insert(label, value);
             rest = after;
         }
-        let value = rest.strip_prefix('}').unwrap_or(rest).trim();
+        let value = rest.strip_prefix('}').unwrap_or(rest).split_whitespace().next()?;
         Some(Self { name, labels, value: value.parse().ok()? })
     }
 }

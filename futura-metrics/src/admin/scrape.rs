@@ -2,7 +2,7 @@
 
 use crate::{
     Counter, Gauge, Histogram, Metrics,
-    exposition::{Format, Selection, qualities},
+    exposition::{Selection, Wire, qualities},
 };
 use axum::{
     extract::{RawQuery, State},
@@ -49,7 +49,7 @@ pub(crate) struct ScrapeMetrics {
 /// What a scrape asks for; scrapes that ask for the same share an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Ask {
-    format: Format,
+    wire: Wire,
     encoding: Encoding,
     selection: Selection,
 }
@@ -129,7 +129,7 @@ impl Ask {
         };
         let names = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "name[]");
         Self {
-            format: Format::negotiate(&joined(header::ACCEPT)),
+            wire: Wire::negotiate(&joined(header::ACCEPT)),
             encoding: Encoding::negotiate(&joined(header::ACCEPT_ENCODING)),
             selection: Selection::only(names.map(|(_, name)| name.into_owned())),
         }
@@ -138,16 +138,19 @@ impl Ask {
     fn render(&self, metrics: &Metrics, own: &ScrapeMetrics) -> io::Result<Bytes> {
         let start = Instant::now();
         own.series.set(metrics.series() as f64);
-        let text = metrics.render_selected(self.format, &self.selection);
-        own.size.set(text.len() as f64);
-        let body = self.encoding.encode(text)?;
+        let plain = match self.wire {
+            Wire::Text(format) => metrics.render_selected(format, &self.selection).into_bytes(),
+            Wire::Protobuf => metrics.render_protobuf(&self.selection),
+        };
+        own.size.set(plain.len() as f64);
+        let body = self.encoding.encode(plain)?;
         own.duration.observe_since(start);
         Ok(body)
     }
 
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(self.format.content_type()));
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(self.wire.content_type()));
         headers.insert(header::VARY, header::HeaderValue::from_static("accept, accept-encoding"));
         if let Some(encoding) = self.encoding.name() {
             headers.insert(header::CONTENT_ENCODING, header::HeaderValue::from_static(encoding));
@@ -181,15 +184,15 @@ impl Encoding {
         }
     }
 
-    fn encode(self, text: String) -> io::Result<Bytes> {
+    fn encode(self, plain: Vec<u8>) -> io::Result<Bytes> {
         match self {
-            Self::Identity => Ok(text.into()),
+            Self::Identity => Ok(plain.into()),
             Self::Gzip => {
-                let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::new(GZIP_LEVEL));
-                encoder.write_all(text.as_bytes())?;
+                let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 8), Compression::new(GZIP_LEVEL));
+                encoder.write_all(&plain)?;
                 encoder.finish().map(Into::into)
             }
-            Self::Zstd => zstd::bulk::compress(text.as_bytes(), ZSTD_LEVEL).map(Into::into),
+            Self::Zstd => zstd::bulk::compress(&plain, ZSTD_LEVEL).map(Into::into),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which format a scraper gets, by RFC 9110's rules for `Accept`.
 
-/// A format that metrics leave in.
+/// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     /// Prometheus text 0.0.4.
@@ -8,6 +8,32 @@ pub enum Format {
     /// OpenMetrics 1.0.
     OpenMetrics,
 }
+
+/// What a scrape is answered in.
+#[cfg(feature = "admin")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Wire {
+    Text(Format),
+    Protobuf,
+}
+
+/// What names a format in `Accept`.
+struct MediaType {
+    kind: &'static str,
+    subtype: &'static str,
+    /// Parameters that must have this value where they are given.
+    parameters: &'static [(&'static str, &'static str)],
+}
+
+const TEXT: MediaType = MediaType { kind: "text", subtype: "plain", parameters: &[("version", "0.0.4")] };
+const OPEN_METRICS: MediaType =
+    MediaType { kind: "application", subtype: "openmetrics-text", parameters: &[("version", "1.0.0")] };
+#[cfg(feature = "admin")]
+const PROTOBUF: MediaType = MediaType {
+    kind: "application",
+    subtype: "vnd.google.protobuf",
+    parameters: &[("proto", "io.prometheus.client.MetricFamily"), ("encoding", "delimited")],
+};
 
 // === impl Format ===
 
@@ -21,16 +47,10 @@ impl Format {
     /// assert_eq!(Format::negotiate("*/*"), Format::Text);
     /// ```
     pub fn negotiate(accept: &str) -> Self {
-        let quality = |format: Self| {
-            // The most specific range that matches decides; among equals, the one that likes the format better.
-            let matching = accept.split(',').filter_map(|range| format.match_range(range));
-            matching
-                .max_by(|left, right| left.partial_cmp(right).expect("a quality is never NaN"))
-                .map_or(0.0, |(_, quality)| quality)
-        };
-        let (open, text) = (quality(Self::OpenMetrics), quality(Self::Text));
-        let named = accept.to_ascii_lowercase().contains("openmetrics");
-        if open > text || (named && open > 0.0 && open >= text) { Self::OpenMetrics } else { Self::Text }
+        let (open, text) = (OPEN_METRICS.preference(accept), TEXT.preference(accept));
+        // A wildcard that likes both alike gets the older one, which everybody reads.
+        let open_metrics = open.quality > text.quality || (open.is_named() && open.quality >= text.quality);
+        if open_metrics && open.quality > 0.0 { Self::OpenMetrics } else { Self::Text }
     }
 
     /// The `Content-Type` of the format.
@@ -40,37 +60,81 @@ impl Format {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
         }
     }
+}
 
-    const fn media_type(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::Text => ("text", "plain", "0.0.4"),
-            Self::OpenMetrics => ("application", "openmetrics-text", "1.0.0"),
+// === impl Wire ===
+
+#[cfg(feature = "admin")]
+impl Wire {
+    /// As [`Format::negotiate`]; protobuf goes only to who asks for it by name, and then before its equals.
+    pub(crate) fn negotiate(accept: &str) -> Self {
+        let protobuf = PROTOBUF.preference(accept);
+        let text = OPEN_METRICS.preference(accept).quality.max(TEXT.preference(accept).quality);
+        if protobuf.is_named() && protobuf.quality > 0.0 && protobuf.quality >= text {
+            Self::Protobuf
+        } else {
+            Self::Text(Format::negotiate(accept))
         }
     }
 
-    /// How specifically one media range names this format, and with which quality.
-    fn match_range(self, range: &str) -> Option<(u8, f32)> {
+    pub(crate) const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text(format) => format.content_type(),
+            Self::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+            }
+        }
+    }
+}
+
+/// How much a header likes a media type, and by how specific a range.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+struct Preference {
+    specificity: u8,
+    quality: f32,
+}
+
+// === impl Preference ===
+
+impl Preference {
+    /// Whether the type was named, rather than met by a wildcard.
+    fn is_named(self) -> bool {
+        self.specificity >= 2
+    }
+}
+
+// === impl MediaType ===
+
+impl MediaType {
+    /// The most specific range that matches decides; among equals, the one that likes the type better.
+    fn preference(&self, accept: &str) -> Preference {
+        let matching = accept.split(',').filter_map(|range| self.match_range(range));
+        let best = matching.max_by(|left, right| left.partial_cmp(right).expect("a quality is never NaN"));
+        best.unwrap_or(Preference { specificity: 0, quality: 0.0 })
+    }
+
+    fn match_range(&self, range: &str) -> Option<Preference> {
         let mut parts = range.split(';').map(str::trim);
         let (kind, subtype) = parts.next()?.split_once('/')?;
-        let (own_kind, own_subtype, own_version) = self.media_type();
         let mut specificity = match (kind, subtype) {
             ("*", "*") => 0,
-            (kind, "*") if kind.eq_ignore_ascii_case(own_kind) => 1,
-            (kind, subtype) if kind.eq_ignore_ascii_case(own_kind) && subtype.eq_ignore_ascii_case(own_subtype) => 2,
+            (kind, "*") if kind.eq_ignore_ascii_case(self.kind) => 1,
+            (kind, subtype) if kind.eq_ignore_ascii_case(self.kind) && subtype.eq_ignore_ascii_case(self.subtype) => 2,
             _ => return None,
         };
         let mut quality = 1.0;
         for (name, value) in parts.filter_map(|parameter| parameter.split_once('=')) {
-            match name.trim().to_ascii_lowercase().as_str() {
-                "q" => {
-                    quality = value.trim().parse().ok().filter(|quality| (0.0..=1.0).contains(quality))?;
+            let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().trim_matches('"'));
+            if name == "q" {
+                quality = value.parse().ok().filter(|quality| (0.0..=1.0).contains(quality))?;
+            } else if let Some((_, wanted)) = self.parameters.iter().find(|(parameter, _)| *parameter == name) {
+                if value != *wanted {
+                    return None;
                 }
-                "version" if value.trim().trim_matches('"') == own_version => specificity = 3,
-                "version" => return None,
-                _ => {}
+                specificity += 1;
             }
         }
-        Some((specificity, quality))
+        Some(Preference { specificity, quality })
     }
 }
 
@@ -90,6 +154,8 @@ pub(crate) fn qualities(header: &str) -> impl Iterator<Item = (&str, f32)> {
 #[cfg(test)]
 mod tests {
     use super::Format;
+    #[cfg(feature = "admin")]
+    use super::Wire;
 
     #[test]
     fn the_header_of_each_prometheus_version_gets_openmetrics() {
@@ -117,6 +183,22 @@ mod tests {
         ];
         for (accept, expected) in cases {
             assert_eq!(Format::negotiate(accept), expected, "{accept}");
+        }
+    }
+
+    #[cfg(feature = "admin")]
+    #[test]
+    fn protobuf_goes_only_to_who_names_it() {
+        let native = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        let cases = [
+            (native, Wire::Protobuf),
+            ("*/*", Wire::Text(Format::Text)),
+            ("application/*", Wire::Text(Format::OpenMetrics)),
+            ("application/vnd.google.protobuf;encoding=text", Wire::Text(Format::Text)),
+            ("application/vnd.google.protobuf;q=0.5, text/plain", Wire::Text(Format::Text)),
+        ];
+        for (accept, expected) in cases {
+            assert_eq!(Wire::negotiate(accept), expected, "{accept}");
         }
     }
 }

@@ -22,7 +22,16 @@ pub(crate) enum ClientKind {
 #[derive(Debug)]
 pub(crate) struct ClientMetric {
     pub(crate) name: String,
+    pub(crate) help: String,
     pub(crate) kind: ClientKind,
+}
+
+// === impl ClientMetric ===
+
+impl ClientMetric {
+    pub(crate) fn is_in(&self, selection: &Selection) -> bool {
+        selection.takes(self.kind.sample_names(&self.name).iter().map(String::as_str))
+    }
 }
 
 // === impl ClientKind ===
@@ -77,7 +86,7 @@ pub(crate) fn encode_client(
             families.iter().find(|family| family.name == name)
         });
         if let Some(family) = family {
-            taken = selection.takes(family.kind.sample_names(&family.name).iter().map(String::as_str));
+            taken = family.is_in(selection);
         }
         match (taken, format) {
             (false, _) => {}

@@ -6,19 +6,9 @@
 use super::Format;
 use crate::{
     spec::{Descriptor, Kind},
-    storage::{Bucket, Exemplar, FamilyInner, Metric, Reading, SpanRef},
+    storage::{Bucket, Exemplar, FamilyInner, Metric, Reading, Scratch, SpanRef},
 };
 use std::fmt::Write;
-
-/// A family that can write itself.
-pub(crate) trait Encode: Send + Sync {
-    fn descriptor(&self) -> &Descriptor;
-
-    /// How many series it has.
-    fn len(&self) -> usize;
-
-    fn encode(&self, format: Format, out: &mut String);
-}
 
 /// The parts of a family's lines that all its series share.
 ///
@@ -35,38 +25,29 @@ pub(crate) struct Layout {
     total_tail: &'static str,
 }
 
-// === impl Encode ===
-
-impl<M: Metric> Encode for FamilyInner<M> {
-    fn descriptor(&self) -> &Descriptor {
-        self.descriptor()
+/// Writes a family; one without series leaves no trace.
+pub(crate) fn encode_family<M: Metric>(family: &FamilyInner<M>, format: Format, out: &mut String) {
+    if family.len() == 0 {
+        return;
     }
-
-    fn len(&self) -> usize {
-        self.len()
-    }
-
-    fn encode(&self, format: Format, out: &mut String) {
-        if self.len() == 0 {
-            return;
-        }
-        let layout = self.layout();
-        out.push_str(match format {
-            Format::Text => &layout.text_head,
-            Format::OpenMetrics => &layout.open_metrics_head,
-        });
-        let mut buckets = Vec::with_capacity(layout.bucket_tails.len());
-        self.for_each(|text, metric| match metric.read(&mut buckets) {
+    let layout = family.layout();
+    out.push_str(match format {
+        Format::Text => &layout.text_head,
+        Format::OpenMetrics => &layout.open_metrics_head,
+    });
+    let mut scratch = Scratch::default();
+    for series in family.series() {
+        match series.metric.read(&mut scratch) {
             Reading::Steps(steps) => {
-                out.push_str(text);
+                out.push_str(&series.text);
                 write_steps(steps, layout.steps_per_unit, out);
             }
             Reading::Value(value) => {
-                out.push_str(text);
+                out.push_str(&series.text);
                 write_float(value, out);
             }
-            Reading::Histogram { sum } => layout.write_histogram(text, &buckets, sum, format, out),
-        });
+            Reading::Histogram { sum, .. } => layout.write_histogram(&series.text, &scratch.buckets, sum, format, out),
+        }
     }
 }
 

@@ -42,7 +42,7 @@ crate::declare! {
 
     /// Time from the request head to the end of the response body.
     pub HTTP_REQUEST_DURATION_SECONDS: HistogramSpec<(Method, Path)> =
-        HistogramSpec::new("http_request_duration_seconds", Unit::Seconds, DURATION_BOUNDS);
+        HistogramSpec::new("http_request_duration_seconds", Unit::Seconds, DURATION_BOUNDS).native();
 
     /// HTTP requests whose answer has not ended yet.
     pub HTTP_REQUESTS_IN_FLIGHT: GaugeSpec<(Method, Path)> = GaugeSpec::new("http_requests_in_flight", Unit::Count);

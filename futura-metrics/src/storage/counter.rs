@@ -1,6 +1,6 @@
 //! A counter: a number that only grows.
 
-use super::{Bucket, Metric, Reading, sharded::Sharded};
+use super::{Metric, Reading, Scratch, sharded::Sharded};
 use crate::spec::Descriptor;
 use std::{
     sync::{Arc, atomic::AtomicU64},
@@ -21,7 +21,7 @@ pub struct Counter {
 impl Counter {
     /// A counter of no family, for sums that are exposed as something else.
     pub(crate) fn detached() -> Self {
-        Self { steps: Arc::new(Sharded::new([AtomicU64::new(0)])), steps_per_unit: 1 }
+        Self::create(&1)
     }
 
     /// Adds one.
@@ -53,11 +53,18 @@ impl Counter {
 // === impl Metric ===
 
 impl Metric for Counter {
-    fn create(descriptor: &Descriptor) -> Self {
-        Self { steps: Arc::new(Sharded::new([AtomicU64::new(0)])), steps_per_unit: descriptor.unit.steps() }
+    /// Steps per unit.
+    type Shape = u64;
+
+    fn shape(descriptor: &Descriptor) -> Self::Shape {
+        descriptor.unit.steps()
     }
 
-    fn read(&self, _: &mut Vec<Bucket>) -> Reading {
+    fn create(steps_per_unit: &Self::Shape) -> Self {
+        Self { steps: Arc::new(Sharded::new([AtomicU64::new(0)])), steps_per_unit: *steps_per_unit }
+    }
+
+    fn read(&self, _: &mut Scratch) -> Reading<'_> {
         Reading::Steps(self.steps.total(0))
     }
 }

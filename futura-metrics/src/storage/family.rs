@@ -26,13 +26,14 @@ pub const FAMILY_LIMIT: usize = 10_000;
 /// All series of one metric with labels.
 ///
 /// Resolve a series once with [`with`](Family::with) and keep the handle where the values are known in advance.
-pub struct Family<M, L> {
+pub struct Family<M: Metric, L> {
     inner: Arc<FamilyInner<M>>,
     labels: PhantomData<fn() -> L>,
 }
 
-pub(crate) struct FamilyInner<M> {
+pub(crate) struct FamilyInner<M: Metric> {
     descriptor: Descriptor,
+    shape: M::Shape,
     layout: Layout,
     hasher: DefaultHashBuilder,
     series: Index<Series<M>>,
@@ -40,11 +41,11 @@ pub(crate) struct FamilyInner<M> {
     open: Vec<OpenLabel>,
 }
 
-struct Series<M> {
-    values: Box<[Box<str>]>,
-    /// What is the series' own in its lines, escaped once.
-    text: Box<str>,
-    metric: M,
+pub(crate) struct Series<M> {
+    pub(crate) values: Box<[Box<str>]>,
+    /// What is the series' own in its lines of text, escaped once.
+    pub(crate) text: Box<str>,
+    pub(crate) metric: M,
 }
 
 /// The values that an open label has taken, and how often one more was folded.
@@ -83,13 +84,13 @@ impl<M: Metric, L: LabelSet> Family<M, L> {
     }
 }
 
-impl<M, L> Clone for Family<M, L> {
+impl<M: Metric, L> Clone for Family<M, L> {
     fn clone(&self) -> Self {
         Self { inner: Arc::clone(&self.inner), labels: PhantomData }
     }
 }
 
-impl<M, L> fmt::Debug for Family<M, L> {
+impl<M: Metric, L> fmt::Debug for Family<M, L> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_tuple("Family").field(&self.inner.descriptor.name).finish()
     }
@@ -105,6 +106,7 @@ impl<M: Metric> FamilyInner<M> {
             folded: values.is_empty().then(|| folded(name)),
         });
         Self {
+            shape: M::shape(&descriptor),
             layout: Layout::new(&descriptor),
             hasher: DefaultHashBuilder::default(),
             series: Index::new(),
@@ -150,7 +152,7 @@ impl<M: Metric> FamilyInner<M> {
                 Series {
                     values: values.iter().map(|value| Box::from(*value)).collect(),
                     text: render_series(&self.descriptor, values),
-                    metric: M::create(&self.descriptor),
+                    metric: M::create(&self.shape),
                 }
             },
         );
@@ -201,9 +203,9 @@ impl<M: Metric> FamilyInner<M> {
         self.series.len()
     }
 
-    /// Visits the own text and the handle of each series, in order of birth.
-    pub(crate) fn for_each(&self, mut visit: impl FnMut(&str, &M)) {
-        self.series.iter().for_each(|series| visit(&series.text, &series.metric));
+    /// The series, in order of birth.
+    pub(crate) fn series(&self) -> impl Iterator<Item = &Series<M>> {
+        self.series.iter()
     }
 }
 

@@ -1,6 +1,6 @@
 //! A gauge: the bits of one `f64` in an atomic.
 
-use super::{Bucket, Metric, Reading};
+use super::{Metric, Reading, Scratch};
 use crate::spec::Descriptor;
 use std::{
     sync::{
@@ -81,11 +81,15 @@ impl Drop for GaugeGuard {
 // === impl Metric ===
 
 impl Metric for Gauge {
-    fn create(_: &Descriptor) -> Self {
+    type Shape = ();
+
+    fn shape(_: &Descriptor) -> Self::Shape {}
+
+    fn create((): &Self::Shape) -> Self {
         Self::default()
     }
 
-    fn read(&self, _: &mut Vec<Bucket>) -> Reading {
+    fn read(&self, _: &mut Scratch) -> Reading<'_> {
         Reading::Value(self.get())
     }
 }

@@ -1,0 +1,234 @@
+//! Prometheus' protobuf format: delimited `io.prometheus.client.MetricFamily` messages, the one that carries native histograms.
+//!
+//! Field numbers are those of <https://github.com/prometheus/client_model/blob/master/io/prometheus/client/metrics.proto>.
+
+use super::client::{ClientKind, ClientMetric};
+use crate::{
+    spec::{Descriptor, Kind},
+    storage::{Bucket, Exemplar, FamilyInner, Metric, Reading, SCHEMA, Scratch, SpanRef},
+    testing::Sample,
+};
+use prometheus_client::{encoding::text::encode_registry, registry::Registry};
+use std::collections::BTreeMap;
+
+/// The values of `MetricType`.
+#[derive(Clone, Copy)]
+enum Type {
+    Counter = 0,
+    Gauge = 1,
+    Untyped = 3,
+    Histogram = 4,
+}
+
+/// The labels of a metric, but for `le`.
+type Labels<'a> = Vec<(&'a str, &'a str)>;
+
+/// Writes a family; one without series leaves no trace.
+pub(super) fn encode_family<M: Metric>(family: &FamilyInner<M>, out: &mut Vec<u8>) {
+    if family.len() == 0 {
+        return;
+    }
+    let descriptor = family.descriptor();
+    let kind = match descriptor.kind {
+        _ if descriptor.untyped => Type::Untyped,
+        Kind::Counter => Type::Counter,
+        Kind::Gauge => Type::Gauge,
+        Kind::Histogram => Type::Histogram,
+    };
+    let (mut message, mut scratch) = (head(descriptor.name, descriptor.help, kind), Scratch::default());
+    for series in family.series() {
+        let mut metric = Vec::new();
+        for (name, value) in descriptor.label_names.iter().zip(&series.values) {
+            put_label(name, value, &mut metric);
+        }
+        let steps = |steps: u64| steps as f64 / descriptor.unit.steps() as f64;
+        match series.metric.read(&mut scratch) {
+            Reading::Steps(count) => put_scalar(kind, steps(count), &mut metric),
+            Reading::Value(value) => put_scalar(kind, value, &mut metric),
+            Reading::Histogram { sum, native } => {
+                let mut histogram = classic(descriptor, &scratch.buckets, steps(sum));
+                if let Some(native) = native {
+                    let (zero, buckets) = native.counts(&scratch.cells);
+                    put_native(native.zero_threshold, zero, buckets, &mut histogram);
+                }
+                put_bytes(7, &histogram, &mut metric);
+            }
+        }
+        put_bytes(4, &metric, &mut message);
+    }
+    put_delimited(&message, out);
+}
+
+/// Writes the metrics of the `prometheus_client` crate, read back from its text; their exemplars are left out.
+pub(crate) fn encode_client<'a>(
+    registry: &Registry,
+    families: impl Iterator<Item = &'a ClientMetric>,
+    out: &mut Vec<u8>,
+) {
+    let mut text = String::new();
+    encode_registry(&mut text, registry).expect("writing to a String does not fail");
+    let samples: Vec<Sample<'_>> = text.lines().filter_map(Sample::parse).collect();
+    for family in families {
+        put_delimited(&client_family(family, &samples), out);
+    }
+}
+
+fn client_family(family: &ClientMetric, samples: &[Sample<'_>]) -> Vec<u8> {
+    let (name, kind) = match family.kind {
+        ClientKind::Counter => (format!("{}_total", family.name), Type::Counter),
+        ClientKind::Gauge => (family.name.clone(), Type::Gauge),
+        ClientKind::Info => (format!("{}_info", family.name), Type::Gauge),
+        ClientKind::Histogram => (family.name.clone(), Type::Histogram),
+        ClientKind::Unknown => (family.name.clone(), Type::Untyped),
+    };
+    let mut message = head(&name, &family.help, kind);
+    let mut metrics: BTreeMap<Labels<'_>, Vec<u8>> = BTreeMap::new();
+    for sample in samples {
+        let Some(suffix) = sample.name.strip_prefix(&*family.name) else { continue };
+        let labels: Labels<'_> =
+            sample.labels.iter().filter(|(name, _)| **name != "le").map(|(name, value)| (*name, &**value)).collect();
+        match (kind, suffix) {
+            (Type::Histogram, "_count") => put_integer(1, sample.value as u64, metrics.entry(labels).or_default()),
+            (Type::Histogram, "_sum") => put_double(2, sample.value, metrics.entry(labels).or_default()),
+            (Type::Histogram, "_bucket") => {
+                let bound = sample.labels.get("le").and_then(|bound| bound.parse().ok()).unwrap_or(f64::INFINITY);
+                put_bucket(sample.value as u64, bound, None, metrics.entry(labels).or_default());
+            }
+            (Type::Histogram, _) => {}
+            _ if sample.name == name => put_scalar(kind, sample.value, metrics.entry(labels).or_default()),
+            _ => {}
+        }
+    }
+    for (labels, value) in metrics {
+        let mut metric = Vec::new();
+        labels.iter().for_each(|(name, value)| put_label(name, value, &mut metric));
+        match kind {
+            Type::Histogram => put_bytes(7, &value, &mut metric),
+            _ => metric.extend(value),
+        }
+        put_bytes(4, &metric, &mut message);
+    }
+    message
+}
+
+fn head(name: &str, help: &str, kind: Type) -> Vec<u8> {
+    let mut message = Vec::new();
+    put_bytes(1, name.as_bytes(), &mut message);
+    put_bytes(2, help.as_bytes(), &mut message);
+    put_integer(3, kind as u64, &mut message);
+    message
+}
+
+/// A metric's one value, in the message of its type.
+fn put_scalar(kind: Type, value: f64, metric: &mut Vec<u8>) {
+    let mut message = Vec::new();
+    put_double(1, value, &mut message);
+    let field = match kind {
+        Type::Gauge => 2,
+        Type::Counter => 3,
+        Type::Untyped | Type::Histogram => 5,
+    };
+    put_bytes(field, &message, metric);
+}
+
+fn classic(descriptor: &Descriptor, buckets: &[Bucket], sum: f64) -> Vec<u8> {
+    let mut histogram = Vec::new();
+    put_integer(1, buckets.iter().map(|bucket| bucket.count).sum(), &mut histogram);
+    put_double(2, sum, &mut histogram);
+    let mut count = 0;
+    for (bound, bucket) in descriptor.bounds.iter().copied().chain([f64::INFINITY]).zip(buckets) {
+        count += bucket.count;
+        let exemplar = bucket.exemplar.map(|exemplar| exemplar_message(exemplar, descriptor.unit.steps()));
+        put_bucket(count, bound, exemplar.as_deref(), &mut histogram);
+    }
+    histogram
+}
+
+fn put_bucket(count: u64, bound: f64, exemplar: Option<&[u8]>, histogram: &mut Vec<u8>) {
+    let mut bucket = Vec::new();
+    put_integer(1, count, &mut bucket);
+    put_double(2, bound, &mut bucket);
+    if let Some(exemplar) = exemplar {
+        put_bytes(3, exemplar, &mut bucket);
+    }
+    put_bytes(3, &bucket, histogram);
+}
+
+fn exemplar_message(exemplar: Exemplar, steps_per_unit: u64) -> Vec<u8> {
+    let SpanRef { trace_id, span_id } = exemplar.span;
+    let mut message = Vec::new();
+    put_label("trace_id", &format!("{trace_id:032x}"), &mut message);
+    put_label("span_id", &format!("{span_id:016x}"), &mut message);
+    put_double(2, exemplar.steps as f64 / steps_per_unit as f64, &mut message);
+    message
+}
+
+/// Adds the native buckets: spans of consecutive indexes, and each count as the difference from the one before.
+fn put_native(zero_threshold: f64, zero: u64, buckets: impl Iterator<Item = (i32, u64)>, histogram: &mut Vec<u8>) {
+    put_integer(5, zigzag(SCHEMA.into()), histogram);
+    put_double(6, zero_threshold, histogram);
+    put_integer(7, zero, histogram);
+    let mut spans: Vec<(i32, u64)> = Vec::new();
+    let (mut deltas, mut next, mut last) = (Vec::new(), 0, 0);
+    for (index, count) in buckets {
+        match spans.last_mut() {
+            Some((_, length)) if index == next => *length += 1,
+            _ => spans.push((index - next, 1)),
+        }
+        deltas.push(count as i64 - last);
+        (next, last) = (index + 1, count as i64);
+    }
+    // A span of no buckets tells a histogram without observations from a classic one.
+    if spans.is_empty() {
+        spans.push((0, 0));
+    }
+    for (offset, length) in spans {
+        let mut span = Vec::new();
+        put_integer(1, zigzag(offset.into()), &mut span);
+        put_integer(2, length, &mut span);
+        put_bytes(12, &span, histogram);
+    }
+    for delta in deltas {
+        put_integer(13, zigzag(delta), histogram);
+    }
+}
+
+fn put_label(name: &str, value: &str, message: &mut Vec<u8>) {
+    let mut pair = Vec::new();
+    put_bytes(1, name.as_bytes(), &mut pair);
+    put_bytes(2, value.as_bytes(), &mut pair);
+    put_bytes(1, &pair, message);
+}
+
+fn put_integer(field: u32, value: u64, message: &mut Vec<u8>) {
+    put_varint(u64::from(field << 3), message);
+    put_varint(value, message);
+}
+
+fn put_double(field: u32, value: f64, message: &mut Vec<u8>) {
+    put_varint(u64::from(field << 3 | 1), message);
+    message.extend(value.to_le_bytes());
+}
+
+fn put_bytes(field: u32, bytes: &[u8], message: &mut Vec<u8>) {
+    put_varint(u64::from(field << 3 | 2), message);
+    put_delimited(bytes, message);
+}
+
+fn put_delimited(bytes: &[u8], message: &mut Vec<u8>) {
+    put_varint(bytes.len() as u64, message);
+    message.extend(bytes);
+}
+
+fn put_varint(mut value: u64, message: &mut Vec<u8>) {
+    while value >= 0x80 {
+        message.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    message.push(value as u8);
+}
+
+/// Maps small numbers of either sign to small ones without.
+fn zigzag(value: i64) -> u64 {
+    (value << 1 ^ value >> 63) as u64
+}
