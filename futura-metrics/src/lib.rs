@@ -6,7 +6,7 @@
 //! - [`http`]: the layer that measures requests.
 //! - [`telemetry`]: logs, OTLP traces and Sentry from the standard environment variables.
 //! - [`admin`] and [`shutdown`]: `/metrics`, `/livez`, `/readyz`, and how a program ends.
-//! - [`process`]: the process's own metrics; [`testing`]: assertions on metrics.
+//! - [`process`] and [`runtime`]: the process's own metrics and tokio's; [`testing`]: assertions on metrics.
 
 pub mod spec;
 pub mod specs;
@@ -21,6 +21,8 @@ pub mod http;
 pub mod process;
 #[cfg(feature = "registry")]
 mod registry;
+#[cfg(feature = "tokio")]
+pub mod runtime;
 #[cfg(feature = "admin")]
 pub mod shutdown;
 #[cfg(feature = "registry")]

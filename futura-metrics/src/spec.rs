@@ -241,6 +241,9 @@ impl<L: LabelSet> HistogramSpec<L> {
 
     /// Adds native buckets, which Prometheus takes from the protobuf format; the classic ones stay.
     ///
+    /// A Prometheus that takes native histograms keeps the classic buckets only where its scrape configuration says
+    /// `always_scrape_classic_histograms` (3.x) or `scrape_classic_histograms` (2.45 and later).
+    ///
     /// A series then holds some 2 KiB instead of 100 bytes; an observation costs the same.
     pub const fn native(mut self) -> Self {
         self.0.native = true;

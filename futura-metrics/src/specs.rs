@@ -17,6 +17,7 @@ pub mod logs;
 pub mod metrics;
 pub mod process;
 pub mod resilience;
+pub mod tokio;
 
 const AREAS: &[&[Descriptor]] = &[
     build::CATALOGUE,
@@ -32,6 +33,7 @@ const AREAS: &[&[Descriptor]] = &[
     metrics::CATALOGUE,
     process::CATALOGUE,
     resilience::CATALOGUE,
+    tokio::CATALOGUE,
 ];
 
 /// Every declared metric, by area.

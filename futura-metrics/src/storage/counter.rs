@@ -44,6 +44,11 @@ impl Counter {
         self.steps.raise(0, nanoseconds(total));
     }
 
+    /// The same in whole units.
+    pub fn raise_to(&self, total: u64) {
+        self.steps.raise(0, total.wrapping_mul(self.steps_per_unit));
+    }
+
     /// The count, in whole units.
     pub fn get(&self) -> u64 {
         self.steps.total(0) / self.steps_per_unit
