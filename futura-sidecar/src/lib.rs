@@ -1,1 +1,160 @@
-//! The observability sidecar: synthetic checks, a status page and error forwarding.
+//! The observability sidecar: synthetic checks, a status page and error forwarding, in one small process beside a service.
+//!
+//! [`Config::load`] reads and checks the whole configuration, [`Sidecar::bind`] opens sockets and the spool, and
+//! [`Sidecar::run`] works until it is asked to stop. Readiness means configured and listening, never that targets are well:
+//! in Kubernetes a sidecar that is not ready takes its pod out of service.
+//!
+//! - `checks`: what is checked, one file a kind; `scheduler`: when; `history`: what came of it.
+//! - `errors`: Sentry envelopes, kept on disk until the upstream has them.
+//! - `server`: the status page, its JSON and `/metrics`.
+
+use std::{error::Error, fmt, future::Future, iter, sync::Arc};
+
+use axum::Router;
+use futura_metrics::{
+    Metrics, RegisterError,
+    admin::Readiness,
+    http::HttpLayer,
+    shutdown::{Drained, Shutdown},
+};
+use tokio::join;
+
+use self::{
+    checks::{Check, ChecksMetrics, Network},
+    errors::{Errors, ErrorsMetrics},
+    listener::Listener,
+    server::Status,
+};
+
+pub use self::{
+    checks::{CheckConfig, HttpConfig, KindConfig, TcpConfig, TcpTarget},
+    config::{Config, ConfigError, Problem},
+    errors::{ErrorsConfig, SpoolError, Upstream},
+    listener::{Address, BindError},
+};
+
+mod checks;
+mod config;
+mod errors;
+mod history;
+mod listener;
+mod scheduler;
+mod server;
+
+/// A sidecar that is bound and not running yet.
+///
+/// ```no_run
+/// use futura_metrics::{Metrics, admin::Readiness, shutdown::{self, Shutdown, ShutdownConfig}};
+/// use futura_sidecar::{Config, Sidecar};
+/// use std::time::Duration;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = Config::load("sidecar.yaml")?;
+/// let (metrics, readiness) = (Metrics::new(), Readiness::default());
+/// let sidecar = Sidecar::bind(config, &metrics, &readiness).await?;
+/// let limits = ShutdownConfig { drain_delay: Duration::from_secs(1), grace: Duration::from_secs(20) };
+/// sidecar.run(&Shutdown::new(limits, readiness), shutdown::signal()).await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Sidecar {
+    listener: Listener,
+    router: Router,
+    errors: Option<(Listener, Router, Errors)>,
+    checks: Vec<Arc<Check>>,
+    readiness: Readiness,
+}
+
+/// Why a sidecar did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address is taken or cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The spool cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The HTTP client cannot be built.
+    #[error("the HTTP client cannot be built")]
+    Client(#[from] reqwest::Error),
+    /// The metrics of the sidecar are registered already.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+}
+
+// === impl Sidecar ===
+
+impl Sidecar {
+    /// Opens the sockets and the spool; nothing is checked or forwarded yet.
+    ///
+    /// # Errors
+    /// When a socket or the spool cannot be had, or `metrics` has metrics of these names.
+    pub async fn bind(config: Config, metrics: &Metrics, readiness: &Readiness) -> Result<Self, StartError> {
+        let network = Network::system(config.speaks_tls());
+        let checks_metrics = ChecksMetrics::register(metrics)?;
+        let checks: Result<Vec<_>, _> =
+            config.checks.into_iter().map(|check| Check::new(check, &checks_metrics, &network).map(Arc::new)).collect();
+        let checks = checks?;
+        let layer = HttpLayer::new(metrics)?;
+        let listener = Listener::bind(&Address::Tcp(config.listen), "listen").await?;
+        let errors_metrics = ErrorsMetrics::register(metrics)?;
+        let errors = match config.errors {
+            Some(config) => {
+                let listener = Listener::bind(&config.listen, "errors.listen").await?;
+                let errors = Errors::open(&config, errors_metrics, &network)?;
+                Some((listener, errors.routes().layer(layer.clone()), errors))
+            }
+            None => None,
+        };
+        if let Some(history) = config.history {
+            tracing::warn!(path = %history.display(), "`history` is not written yet: results are kept in memory and end with the process");
+        }
+        let status = Status::new(checks.clone(), errors.as_ref().map(|(_, _, errors)| errors.status()));
+        let router = server::routes(status, metrics, readiness).layer(layer);
+        Ok(Self { listener, router, errors, checks, readiness: readiness.clone() })
+    }
+
+    /// Where the status page and `/metrics` are served.
+    pub fn address(&self) -> &Address {
+        self.listener.address()
+    }
+
+    /// Where envelopes are taken, if they are.
+    pub fn errors_address(&self) -> Option<&Address> {
+        self.errors.as_ref().map(|(listener, _, _)| listener.address())
+    }
+
+    /// Works until `signal`, then lets runs, requests and deliveries in flight end.
+    pub async fn run(self, shutdown: &Shutdown, signal: impl Future<Output = ()>) -> Drained {
+        let tracker = shutdown.tracker();
+        // A sidecar without checks and errors still serves its page: it ends when it is told to, not for lack of work.
+        tracker.spawn(shutdown.requested());
+        for check in self.checks {
+            tracker.spawn(scheduler::run(check, shutdown.requested()));
+        }
+        if let Some((listener, router, errors)) = self.errors {
+            tracker.spawn(listener.serve(router, shutdown.draining()));
+            errors.start(shutdown);
+        }
+        self.readiness.set(true);
+        // The page and the metrics are there to the end, so they are not tracked.
+        let (drained, ()) = join!(shutdown.run(signal), self.listener.serve(self.router, shutdown.drained()));
+        drained
+    }
+}
+
+impl fmt::Debug for Sidecar {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Sidecar").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// An error, what caused it, and so on.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    iter::successors(Some(error), |error| (**error).source())
+}

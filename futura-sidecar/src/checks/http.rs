@@ -1,0 +1,230 @@
+//! `kind: http`: one request over a fresh connection; the answer's status and body are judged.
+
+use std::{collections::BTreeMap, fmt, ops::RangeInclusive};
+
+use futura_metrics::specs::checks::Reason;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use regex::bytes::{Regex, RegexBuilder};
+use reqwest::{Client, Response, redirect::Policy};
+use serde::{Deserialize, Deserializer, de::Error as _};
+use serde_yaml::Value;
+use url::Url;
+
+use super::{Failure, Network};
+
+/// How much of a body is looked at.
+const BODY_LIMIT: usize = 1024 * 1024;
+
+/// How large a compiled pattern may be, in bytes.
+const PATTERN_LIMIT: usize = 1024 * 1024;
+
+/// How many redirects may be followed.
+const REDIRECTS_LIMIT: u8 = 10;
+
+/// A check of kind `http`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Where the request goes: an `http` or `https` URL. Required.
+    #[serde(deserialize_with = "url")]
+    pub url: Url,
+    /// The method. Default `GET`.
+    #[serde(default, deserialize_with = "method")]
+    pub method: Method,
+    /// Headers of the request; their values are never shown. Default none.
+    #[serde(default, deserialize_with = "headers")]
+    pub headers: HeaderMap,
+    /// The statuses that are right, each a code or a class: `200`, `2xx` or `[2xx, 304]`. Default `2xx`.
+    #[serde(default = "successful", deserialize_with = "statuses")]
+    pub status: Vec<RangeInclusive<u16>>,
+    /// A text that the first mebibyte of the body holds. Default none.
+    #[serde(default, deserialize_with = "text")]
+    pub body_contains: Option<Regex>,
+    /// A regular expression that matches within the first mebibyte of the body. Default none.
+    #[serde(default, deserialize_with = "pattern")]
+    pub body_matches: Option<Regex>,
+    /// How many redirects are followed, up to 10; the answer after the last is judged. Default 0.
+    #[serde(default, deserialize_with = "redirects")]
+    pub redirects: u8,
+}
+
+/// A check that can be run.
+pub(super) struct HttpCheck {
+    config: HttpConfig,
+    client: Client,
+}
+
+/// Writes ranges as they are configured.
+struct Statuses<'a>(&'a [RangeInclusive<u16>]);
+
+// === impl HttpCheck ===
+
+impl HttpCheck {
+    pub(super) fn new(config: HttpConfig, network: &Network) -> Result<Self, reqwest::Error> {
+        let redirects = usize::from(config.redirects);
+        // The answer that is one redirect too many is judged by its status, as any other.
+        let policy = Policy::custom(move |attempt| match attempt.previous().len() > redirects {
+            true => attempt.stop(),
+            false => attempt.follow(),
+        });
+        // A proxy would be checked instead of the target.
+        let client = network.client().no_proxy().redirect(policy).build()?;
+        Ok(Self { config, client })
+    }
+
+    /// The URL without its query, which may hold a secret.
+    pub(super) fn target(&self) -> String {
+        let mut url = self.config.url.clone();
+        url.set_query(None);
+        url.set_fragment(None);
+        url.to_string()
+    }
+
+    pub(super) async fn run(&self) -> Result<(), Failure> {
+        let config = &self.config;
+        let request = self.client.request(config.method.clone(), config.url.clone()).headers(config.headers.clone());
+        let mut response = request.send().await.map_err(|error| self.failure(&error))?;
+        let status = response.status();
+        if !config.status.iter().any(|range| range.contains(&status.as_u16())) {
+            return Err(Failure::new(
+                Reason::Status,
+                format!("status {status}, expected {}", Statuses(&config.status)),
+            ));
+        }
+        let body = self.body(&mut response).await?;
+        for (pattern, what) in
+            [(&config.body_contains, "contain the text"), (&config.body_matches, "match the pattern")]
+        {
+            if pattern.as_ref().is_some_and(|pattern| !pattern.is_match(&body)) {
+                return Err(Failure::new(Reason::Body, format!("the body of {} bytes does not {what}", body.len())));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the body up to the limit: it is part of the answer, and of the time that the answer takes.
+    async fn body(&self, response: &mut Response) -> Result<Vec<u8>, Failure> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(&error))? {
+            let room = BODY_LIMIT - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() == BODY_LIMIT {
+                break;
+            }
+        }
+        Ok(body)
+    }
+
+    fn failure(&self, error: &reqwest::Error) -> Failure {
+        let host = error.url().unwrap_or(&self.config.url).host_str().unwrap_or_default().to_owned();
+        Failure::http(error, &host)
+    }
+}
+
+// === impl Statuses ===
+
+impl fmt::Display for Statuses<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, range) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { " or " };
+            match range.start() == range.end() {
+                true => write!(formatter, "{separator}{}", range.start())?,
+                false => write!(formatter, "{separator}{}xx", range.start() / 100)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn successful() -> Vec<RangeInclusive<u16>> {
+    vec![200..=299]
+}
+
+fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let url = Url::parse(&text).map_err(|error| D::Error::custom(format!("not a URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(D::Error::custom(format!(
+            "a URL of `{}:` is not checked: use `http://` or `https://`",
+            url.scheme()
+        )));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(D::Error::custom(
+            "credentials in a URL end up in logs: send a header `authorization: ${NAME}` instead",
+        ));
+    }
+    Ok(url)
+}
+
+fn method<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Method, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let known = [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    let names = known.each_ref().map(Method::as_str).join(", ");
+    known
+        .into_iter()
+        .find(|method| method.as_str() == text)
+        .ok_or_else(|| D::Error::custom(format!("`{text}` is none of {names}")))
+}
+
+fn headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HeaderMap, D::Error> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in BTreeMap::<String, String>::deserialize(deserializer)? {
+        let key =
+            HeaderName::try_from(&name).map_err(|_| D::Error::custom(format!("`{name}` is not a header's name")))?;
+        let mut value = HeaderValue::try_from(value)
+            .map_err(|_| D::Error::custom(format!("the value of `{name}` has characters that no header may have")))?;
+        value.set_sensitive(true);
+        if headers.insert(key, value).is_some() {
+            return Err(D::Error::custom(format!("header `{name}` stands twice")));
+        }
+    }
+    Ok(headers)
+}
+
+fn statuses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RangeInclusive<u16>>, D::Error> {
+    let read = match Value::deserialize(deserializer)? {
+        Value::Sequence(values) if !values.is_empty() => values.iter().map(status).collect(),
+        value => status(&value).map(|range| vec![range]),
+    };
+    read.ok_or_else(|| D::Error::custom("expected a status such as `200`, a class such as `2xx`, or a list of them"))
+}
+
+fn status(value: &Value) -> Option<RangeInclusive<u16>> {
+    let text = match value {
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        _ => return None,
+    };
+    if let Some(class) = text.strip_suffix("xx") {
+        let class: u16 = class.parse().ok().filter(|class| (1..=5).contains(class))?;
+        return Some(class * 100..=class * 100 + 99);
+    }
+    let code = text.parse().ok().filter(|code| (100..=599).contains(code))?;
+    Some(code..=code)
+}
+
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Regex>, D::Error> {
+    compile(&regex::escape(&String::deserialize(deserializer)?)).map(Some)
+}
+
+fn pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Regex>, D::Error> {
+    compile(&String::deserialize(deserializer)?).map(Some)
+}
+
+fn compile<E: serde::de::Error>(pattern: &str) -> Result<Regex, E> {
+    // A pattern's syntax error draws an arrow over several lines; the last one says it.
+    let message = |error: regex::Error| {
+        error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+    };
+    let built = RegexBuilder::new(pattern).size_limit(PATTERN_LIMIT).dfa_size_limit(PATTERN_LIMIT).build();
+    built.map_err(|error| E::custom(format!("not a pattern: {}", message(error))))
+}
+
+fn redirects<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    let redirects = u8::deserialize(deserializer)?;
+    match redirects <= REDIRECTS_LIMIT {
+        true => Ok(redirects),
+        false => Err(D::Error::custom(format!("at most {REDIRECTS_LIMIT} redirects are followed"))),
+    }
+}

@@ -1,0 +1,120 @@
+//! The series of checks.
+
+use std::{
+    collections::BTreeMap,
+    sync::OnceLock,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use futura_metrics::{
+    Counter, Family, Gauge, Histogram, Metrics, RegisterError,
+    specs::checks::{
+        CHECK_DURATION_SECONDS, CHECK_FAILURES_TOTAL, CHECK_LAST_DURATION_SECONDS, CHECK_LAST_RUN_TIMESTAMP_SECONDS,
+        CHECK_RUNS_SKIPPED_TOTAL, CHECK_RUNS_TOTAL, CHECK_SUCCESS, CHECK_SUCCESSES_TOTAL, Check, CheckKind, Reason,
+    },
+};
+
+type Labels = (Check, CheckKind);
+
+/// The families of all checks.
+pub(crate) struct ChecksMetrics {
+    runs: Family<Counter, Labels>,
+    successes: Family<Counter, Labels>,
+    failures: Family<Counter, (Check, CheckKind, Reason)>,
+    skipped: Family<Counter, Labels>,
+    duration: Family<Histogram, Labels>,
+    last: LastFamilies,
+}
+
+/// The series of one check. Counters stand at zero from the start, for each reason too.
+pub(super) struct CheckMetrics {
+    name: String,
+    kind: CheckKind,
+    runs: Counter,
+    successes: Counter,
+    failures: BTreeMap<Reason, Counter>,
+    skipped: Counter,
+    duration: Histogram,
+    families: LastFamilies,
+    /// Born with the first result: until then a check has neither succeeded nor failed, and a zero would be an alarm.
+    last: OnceLock<Last>,
+}
+
+#[derive(Clone)]
+struct LastFamilies {
+    success: Family<Gauge, Labels>,
+    duration: Family<Gauge, Labels>,
+    timestamp: Family<Gauge, Labels>,
+}
+
+struct Last {
+    success: Gauge,
+    duration: Gauge,
+    timestamp: Gauge,
+}
+
+// === impl ChecksMetrics ===
+
+impl ChecksMetrics {
+    pub(crate) fn register(metrics: &Metrics) -> Result<Self, RegisterError> {
+        Ok(Self {
+            runs: metrics.counters(CHECK_RUNS_TOTAL)?,
+            successes: metrics.counters(CHECK_SUCCESSES_TOTAL)?,
+            failures: metrics.counters(CHECK_FAILURES_TOTAL)?,
+            skipped: metrics.counters(CHECK_RUNS_SKIPPED_TOTAL)?,
+            duration: metrics.histograms(CHECK_DURATION_SECONDS)?,
+            last: LastFamilies {
+                success: metrics.gauges(CHECK_SUCCESS)?,
+                duration: metrics.gauges(CHECK_LAST_DURATION_SECONDS)?,
+                timestamp: metrics.gauges(CHECK_LAST_RUN_TIMESTAMP_SECONDS)?,
+            },
+        })
+    }
+
+    pub(super) fn of(&self, name: &str, kind: CheckKind) -> CheckMetrics {
+        CheckMetrics {
+            name: name.to_owned(),
+            kind,
+            runs: self.runs.with((name, kind)),
+            successes: self.successes.with((name, kind)),
+            failures: Reason::ALL.iter().map(|reason| (*reason, self.failures.with((name, kind, *reason)))).collect(),
+            skipped: self.skipped.with((name, kind)),
+            duration: self.duration.with((name, kind)),
+            families: self.last.clone(),
+            last: OnceLock::new(),
+        }
+    }
+}
+
+// === impl CheckMetrics ===
+
+impl CheckMetrics {
+    pub(super) fn record(&self, took: Duration, failure: Option<Reason>) {
+        self.runs.inc();
+        self.duration.observe_duration(took);
+        match failure {
+            None => self.successes.inc(),
+            Some(reason) => self.failures[&reason].inc(),
+        }
+        let last = self.last.get_or_init(|| self.families.with((&self.name, self.kind)));
+        last.success.set(if failure.is_none() { 1.0 } else { 0.0 });
+        last.duration.set_duration(took);
+        last.timestamp.set_duration(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+    }
+
+    pub(super) fn skip(&self, runs: u64) {
+        self.skipped.add(runs);
+    }
+}
+
+// === impl LastFamilies ===
+
+impl LastFamilies {
+    fn with(&self, labels: (&str, CheckKind)) -> Last {
+        Last {
+            success: self.success.with(labels),
+            duration: self.duration.with(labels),
+            timestamp: self.timestamp.with(labels),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `kind: tcp`: the target accepts a connection.
+
+use std::net::Ipv6Addr;
+
+use futura_metrics::specs::checks::Reason;
+use serde::Deserialize;
+use tokio::net::TcpStream;
+
+use super::{Failure, Network};
+
+/// A check of kind `tcp`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TcpConfig {
+    /// `host:port`; an IPv6 address stands in brackets. Required.
+    pub target: TcpTarget,
+}
+
+/// A host and a port.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct TcpTarget {
+    host: String,
+    port: u16,
+}
+
+/// A check that can be run.
+pub(super) struct TcpCheck {
+    target: TcpTarget,
+    network: Network,
+}
+
+// === impl TcpTarget ===
+
+impl TryFrom<String> for TcpTarget {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let split = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        let (host, port) =
+            split.filter(|(_, port)| *port != 0).ok_or_else(|| format!("`{text}` is not `host:port`"))?;
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let named = |host: &str| {
+            !host.is_empty()
+                && host.len() < 256
+                && host.chars().all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character))
+        };
+        match bracketed {
+            Some(address) if address.parse::<Ipv6Addr>().is_ok() => Ok(Self { host: address.to_owned(), port }),
+            None if named(host) => Ok(Self { host: host.to_owned(), port }),
+            _ => Err(format!("`{host}` is neither a host's name nor an address; an IPv6 address stands in brackets")),
+        }
+    }
+}
+
+// === impl TcpCheck ===
+
+impl TcpCheck {
+    pub(super) fn new(config: TcpConfig, network: &Network) -> Self {
+        Self { target: config.target, network: network.clone() }
+    }
+
+    pub(super) fn target(&self) -> String {
+        let TcpTarget { host, port } = &self.target;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+
+    pub(super) async fn run(&self) -> Result<(), Failure> {
+        let TcpTarget { host, port } = &self.target;
+        let addresses =
+            self.network.addresses(host, *port).await.map_err(|error| Failure::dns(host, error.as_ref()))?;
+        let mut failure = Failure::new(Reason::Dns, format!("{host}: no address"));
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(_) => return Ok(()),
+                Err(error) => failure = Failure::connect(&error),
+            }
+        }
+        Err(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TcpTarget;
+
+    #[test]
+    fn targets_are_host_and_port() {
+        for (text, host) in [
+            ("localhost:1", "localhost"),
+            ("[::1]:65535", "::1"),
+            ("my-db.prod.svc.cluster.local.:5432", "my-db.prod.svc.cluster.local."),
+        ] {
+            assert_eq!(TcpTarget::try_from(text.to_owned()).map(|target| target.host), Ok(host.to_owned()), "{text}");
+        }
+        for text in ["", ":1", "a", "a:", "a:0", "a:65536", "::1:80", "[a]:80", "a b:80", "http://a:80", "a:80/x"] {
+            assert!(TcpTarget::try_from(text.to_owned()).is_err(), "{text}");
+        }
+    }
+}

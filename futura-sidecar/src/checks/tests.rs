@@ -1,0 +1,333 @@
+//! Each way in which a target can be well or fail, against servers on real sockets.
+
+use std::{
+    future::{Future, pending},
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use futura_metrics::{Metrics, exposition::Format, specs::checks::Reason};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use reqwest::dns::{Name, Resolve, Resolving};
+use rustls::{RootCertStore, ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{Check, ChecksMetrics, Failure, Network};
+use crate::config::Config;
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+
+/// A resolver that knows `hangs`, which never resolves, and the names that end in `.local`, which are this host.
+struct TestResolver;
+
+impl Resolve for TestResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            match name.as_str() {
+                "hangs" => pending().await,
+                name if name.ends_with(".local") => {
+                    Ok(Box::new([SocketAddr::from(([127, 0, 0, 1], 0))].into_iter()) as _)
+                }
+                _ => Err(io::Error::other("no such name").into()),
+            }
+        })
+    }
+}
+
+/// Serves connections one after the other.
+async fn serve<F: Future<Output = io::Result<()>> + Send>(
+    handle: impl Fn(TcpStream) -> F + Send + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // A check that has seen enough goes away.
+            let _ = handle(stream).await;
+        }
+    });
+    address
+}
+
+/// Serves the same bytes to all and closes.
+async fn serve_bytes(answer: &'static str) -> SocketAddr {
+    serve(move |mut stream| async move {
+        head(&mut stream).await?;
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await
+    })
+    .await
+}
+
+/// Reads a request's head.
+async fn head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+async fn answer(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), answer: &str) -> io::Result<()> {
+    head(stream).await?;
+    stream.write_all(answer.as_bytes()).await
+}
+
+fn check_of(keys: &str, roots: RootCertStore, metrics: &Metrics) -> Check {
+    let text = format!("checks: [{{ name: c, interval: 1m, {keys} }}]");
+    let config = Config::parse(&text, |_| None).unwrap_or_else(|problems| panic!("{text}: {problems:?}"));
+    let network = Network::new(Arc::new(TestResolver), roots);
+    let check = config.checks.into_iter().next().expect("one check");
+    Check::new(check, &ChecksMetrics::register(metrics).expect("free names"), &network).expect("a client")
+}
+
+/// Runs a check once.
+async fn run_trusting(keys: &str, roots: RootCertStore) -> Result<(), Failure> {
+    let check = check_of(keys, roots, &Metrics::new());
+    check.run().await;
+    let results = check.history.results();
+    assert_eq!(results.samples.len(), 1);
+    assert_eq!(results.samples[0].failure, results.last_failure.as_ref().map(|(_, failure)| failure.reason));
+    results.last_failure.map_or(Ok(()), |(_, failure)| Err(failure))
+}
+
+async fn run(keys: &str) -> Result<(), Failure> {
+    run_trusting(keys, RootCertStore::empty()).await
+}
+
+#[track_caller]
+fn fails(result: Result<(), Failure>, reason: Reason, part: &str) {
+    let failure = result.expect_err("a failure");
+    assert_eq!(failure.reason, reason, "{failure:?}");
+    assert!(failure.message.contains(part), "{failure:?}");
+}
+
+/// A port that nothing listens on.
+async fn closed_port() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address")
+}
+
+#[tokio::test]
+async fn a_right_answer_succeeds() {
+    let address = serve_bytes(OK).await;
+    assert_eq!(run(&format!("kind: http, url: \"http://{address}/\"")).await, Ok(()));
+    let body = "body_contains: \"ell\", body_matches: \"^h.*o$\", status: [200, 3xx]";
+    assert_eq!(run(&format!("kind: http, url: \"http://{address}/\", {body}")).await, Ok(()));
+    let by_name = format!("kind: http, url: \"http://a.local:{}/\"", address.port());
+    assert_eq!(run(&by_name).await, Ok(()));
+}
+
+#[tokio::test]
+async fn the_request_is_as_configured_and_its_connection_new() {
+    let (connections, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(std::sync::Mutex::new(String::new())));
+    let (counter, heads) = (Arc::clone(&connections), Arc::clone(&seen));
+    let address = serve(move |mut stream| {
+        counter.fetch_add(1, Relaxed);
+        let heads = Arc::clone(&heads);
+        async move {
+            let head = head(&mut stream).await?;
+            *heads.lock().expect("no panic") = head;
+            // The connection could be kept alive: the answer has an end, and nobody closes.
+            stream.write_all(OK.as_bytes()).await?;
+            stream.read_u8().await.map(drop)
+        }
+    })
+    .await;
+    let metrics = Metrics::new();
+    let keys = format!(
+        "kind: http, url: \"http://{address}/a?b=c#d\", method: POST, headers: {{ X-Token: secret, host: example.org }}"
+    );
+    let check = check_of(&keys, RootCertStore::empty(), &metrics);
+    for _ in 0..3 {
+        check.run().await;
+    }
+    assert_eq!(check.history.results().uptime(), Some(1.0));
+    assert_eq!(connections.load(Relaxed), 3);
+    let head = seen.lock().expect("no panic").clone();
+    assert!(head.starts_with("POST /a?b=c HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("x-token: secret\r\n") && head.contains("host: example.org\r\n"), "{head}");
+    assert_eq!(check.target(), format!("http://{address}/a"));
+}
+
+#[tokio::test]
+async fn a_wrong_answer_fails_by_what_is_wrong() {
+    let missing = serve_bytes("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
+    let url = format!("kind: http, url: \"http://{missing}/\"");
+    fails(run(&url).await, Reason::Status, "status 404 Not Found, expected 2xx");
+    assert_eq!(run(&format!("{url}, status: 404")).await, Ok(()));
+
+    let ok = serve_bytes(OK).await;
+    let url = format!("kind: http, url: \"http://{ok}/\"");
+    fails(run(&format!("{url}, status: [204, 3xx]")).await, Reason::Status, "expected 204 or 3xx");
+    fails(run(&format!("{url}, body_contains: \"h.llo\"")).await, Reason::Body, "does not contain");
+    fails(run(&format!("{url}, body_matches: \"^ello\"")).await, Reason::Body, "does not match");
+}
+
+#[tokio::test]
+async fn redirects_are_followed_as_far_as_allowed() {
+    let address = serve(|mut stream| async move {
+        let head = head(&mut stream).await?;
+        let step: u32 = head.split_whitespace().nth(1).and_then(|path| path[1..].parse().ok()).unwrap_or_default();
+        let answer = match step {
+            3 => OK.to_owned(),
+            step => format!("HTTP/1.1 302 Found\r\nlocation: /{}\r\ncontent-length: 0\r\n\r\n", step + 1),
+        };
+        stream.write_all(answer.as_bytes()).await
+    })
+    .await;
+    let url = format!("kind: http, url: \"http://{address}/0\"");
+    fails(run(&url).await, Reason::Status, "302");
+    fails(run(&format!("{url}, redirects: 2")).await, Reason::Status, "302");
+    assert_eq!(run(&format!("{url}, redirects: 3, body_contains: hello")).await, Ok(()));
+    assert_eq!(run(&format!("{url}, status: 302")).await, Ok(()));
+}
+
+#[tokio::test]
+async fn no_connection_fails_by_why() {
+    let closed = closed_port().await;
+    fails(run(&format!("kind: tcp, target: \"{closed}\"")).await, Reason::Connect, "refused");
+    fails(run(&format!("kind: http, url: \"http://{closed}/\"")).await, Reason::Connect, "refused");
+    fails(run("kind: tcp, target: \"nowhere:1\"").await, Reason::Dns, "nowhere: no such name");
+    fails(run("kind: http, url: \"http://nowhere/\"").await, Reason::Dns, "nowhere: no such name");
+
+    let reset = serve(|mut stream| async move {
+        head(&mut stream).await?;
+        stream.set_zero_linger()
+    })
+    .await;
+    fails(run(&format!("kind: http, url: \"http://{reset}/\"")).await, Reason::Connect, "reset");
+}
+
+#[tokio::test]
+async fn a_connection_is_all_that_tcp_asks_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    assert_eq!(run(&format!("kind: tcp, target: \"127.0.0.1:{port}\"")).await, Ok(()));
+    assert_eq!(run(&format!("kind: tcp, target: \"b.local:{port}\"")).await, Ok(()));
+}
+
+#[tokio::test]
+async fn what_is_not_http_fails_by_protocol() {
+    for answer in [
+        "",
+        "SSH-2.0-OpenSSH_9.9\r\n",
+        "HTTP/1.1 2000 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello",
+    ] {
+        let address = serve_bytes(answer).await;
+        fails(run(&format!("kind: http, url: \"http://{address}/\"")).await, Reason::Protocol, "");
+    }
+}
+
+#[tokio::test]
+async fn the_timeout_holds_whatever_the_target_does() {
+    let silent = serve(|mut stream| async move { stream.read_to_end(&mut Vec::new()).await.map(drop) }).await;
+    let dripping = serve(|mut stream| async move {
+        answer(&mut stream, "HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await?;
+        loop {
+            stream.write_all(b".").await?;
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let heads = serve(|mut stream| async move {
+        answer(&mut stream, "HTTP/1.1 200 OK\r\n").await?;
+        loop {
+            stream.write_all(b"a: b\r\n").await?;
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    for url in [
+        format!("http://{silent}/"),
+        format!("https://{silent}/"),
+        format!("http://{dripping}/"),
+        format!("http://{heads}/"),
+        "http://hangs/".to_owned(),
+    ] {
+        fails(
+            run(&format!("kind: http, url: \"{url}\", timeout: 200ms")).await,
+            Reason::Timeout,
+            "no result within 200ms",
+        );
+    }
+    fails(run("kind: tcp, target: \"hangs:1\", timeout: 50ms").await, Reason::Timeout, "");
+}
+
+#[tokio::test]
+async fn an_endless_body_is_read_to_the_limit() {
+    let endless = serve(|mut stream| async move {
+        answer(&mut stream, "HTTP/1.1 200 OK\r\n\r\n").await?;
+        loop {
+            stream.write_all(&[b'.'; 65536]).await?;
+        }
+    })
+    .await;
+    let url = format!("kind: http, url: \"http://{endless}/\", timeout: 30s");
+    assert_eq!(run(&url).await, Ok(()));
+    fails(run(&format!("{url}, body_contains: x")).await, Reason::Body, "the body of 1048576 bytes");
+}
+
+#[tokio::test]
+async fn certificates_are_verified() {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["good.local".to_owned()]).expect("a certificate");
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], PrivateKeyDer::Pkcs8(signing_key.serialize_der().into()))
+        .expect("a key that fits");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let address = serve(move |stream| {
+        let acceptor = acceptor.clone();
+        async move { answer(&mut acceptor.accept(stream).await?, OK).await }
+    })
+    .await;
+    let mut roots = RootCertStore::empty();
+    roots.add(cert.der().clone()).expect("a root");
+    let (good, other) = (
+        format!("kind: http, url: \"https://good.local:{}/\"", address.port()),
+        format!("kind: http, url: \"https://other.local:{}/\"", address.port()),
+    );
+    assert_eq!(run_trusting(&good, roots.clone()).await, Ok(()));
+    fails(run_trusting(&other, roots.clone()).await, Reason::Tls, "certificate not valid for name");
+    fails(run(&good).await, Reason::Tls, "UnknownIssuer");
+
+    let plain = serve(|mut stream| async move { stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await }).await;
+    fails(run(&format!("kind: http, url: \"https://{plain}/\"")).await, Reason::Tls, "");
+    let hanging_up = serve(|mut stream| async move { stream.shutdown().await }).await;
+    fails(run(&format!("kind: http, url: \"https://{hanging_up}/\"")).await, Reason::Tls, "eof");
+}
+
+#[tokio::test]
+async fn counters_are_there_before_the_first_run_and_gauges_after_it() {
+    let metrics = Metrics::new();
+    let check = check_of("kind: tcp, target: \"nowhere:1\"", RootCertStore::empty(), &metrics);
+    let before = metrics.render(Format::Text);
+    for reason in Reason::ALL {
+        let series = format!("check_failures_total{{check=\"c\",kind=\"tcp\",reason=\"{}\"}} 0\n", reason.as_str());
+        assert!(before.contains(&series), "{series} is not in\n{before}");
+    }
+    assert!(!before.contains("check_success{"), "{before}");
+    check.run().await;
+    let after = metrics.render(Format::Text);
+    for series in [
+        "check_runs_total{check=\"c\",kind=\"tcp\"} 1\n",
+        "check_successes_total{check=\"c\",kind=\"tcp\"} 0\n",
+        "check_failures_total{check=\"c\",kind=\"tcp\",reason=\"dns\"} 1\n",
+        "check_duration_seconds_count{check=\"c\",kind=\"tcp\"} 1\n",
+        "check_success{check=\"c\",kind=\"tcp\"} 0\n",
+    ] {
+        assert!(after.contains(series), "{series} is not in\n{after}");
+    }
+    assert!(after.contains("check_last_run_timestamp_seconds{"), "{after}");
+}

@@ -1,0 +1,122 @@
+//! `${NAME}` in string values: the value of an environment variable, or an error that names it.
+//!
+//! `${NAME:-text}` stands for `text` where the variable is unset or empty; `$${` is a plain `${`.
+
+use serde_yaml::Value;
+
+use super::yaml::Segment;
+
+/// Replaces every reference below `root`; returns where which one could not be.
+pub(super) fn expand(root: &mut Value, variable: &impl Fn(&str) -> Option<String>) -> Vec<(Vec<Segment>, String)> {
+    let mut problems = Vec::new();
+    walk(root, &mut Vec::new(), variable, &mut problems);
+    problems
+}
+
+fn walk(
+    value: &mut Value,
+    path: &mut Vec<Segment>,
+    variable: &impl Fn(&str) -> Option<String>,
+    problems: &mut Vec<(Vec<Segment>, String)>,
+) {
+    let mut descend = |segment: Segment, value: &mut Value| {
+        path.push(segment);
+        walk(value, path, variable, problems);
+        path.pop();
+    };
+    match value {
+        Value::Sequence(values) => {
+            for (index, value) in values.iter_mut().enumerate() {
+                descend(Segment::Index(index), value);
+            }
+        }
+        Value::Mapping(mapping) => {
+            for (key, value) in mapping {
+                descend(Segment::from(key.as_str().unwrap_or_default()), value);
+            }
+        }
+        Value::String(text) if text.contains("${") => match replace(text, variable) {
+            Ok(replaced) => *text = replaced,
+            Err(message) => problems.push((path.clone(), message)),
+        },
+        _ => {}
+    }
+}
+
+fn replace(text: &str, variable: &impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    let mut replaced = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        let (before, reference) = (&rest[..start], &rest[start + 2..]);
+        if let Some(before) = before.strip_suffix('$') {
+            replaced.push_str(before);
+            replaced.push_str("${");
+            rest = reference;
+            continue;
+        }
+        replaced.push_str(before);
+        let end = reference.find('}').ok_or("`${` without a closing `}`; write `$${` for the characters themselves")?;
+        replaced.push_str(&resolve(&reference[..end], variable)?);
+        rest = &reference[end + 1..];
+    }
+    replaced.push_str(rest);
+    Ok(replaced)
+}
+
+fn resolve(reference: &str, variable: &impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    let (name, default) = match reference.split_once(":-") {
+        Some((name, default)) => (name, Some(default)),
+        None => (reference, None),
+    };
+    let valid = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    if name.is_empty() || !name.chars().all(valid) || name.starts_with(|first: char| first.is_ascii_digit()) {
+        return Err(format!("`${{{reference}}}` is not a reference such as `${{NAME}}` or `${{NAME:-default}}`"));
+    }
+    match (variable(name), default) {
+        (Some(value), None) => Ok(value),
+        (Some(value), Some(_)) if !value.is_empty() => Ok(value),
+        (_, Some(default)) => Ok(default.to_owned()),
+        (None, None) => {
+            Err(format!("the environment variable `{name}` is not set: set it, or write `${{{name}:-default}}`"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::replace;
+
+    fn check(text: &str, expect: Result<&str, &str>) {
+        let variable = |name: &str| match name {
+            "HOST" => Some("example.org".to_owned()),
+            "EMPTY" => Some(String::new()),
+            "NESTED" => Some("${HOST}".to_owned()),
+            _ => None,
+        };
+        match (replace(text, &variable), expect) {
+            (Ok(replaced), Ok(expected)) => assert_eq!(replaced, expected, "{text}"),
+            (Err(message), Err(part)) => assert!(message.contains(part), "{text}: {message}"),
+            (got, _) => panic!("{text}: {got:?}"),
+        }
+    }
+
+    #[test]
+    fn references_become_values_once() {
+        check("http://${HOST}/${HOST}", Ok("http://example.org/example.org"));
+        check("[${EMPTY}]", Ok("[]"));
+        check("${EMPTY:-x}${GONE:-y:-z}${HOST:-n}", Ok("xy:-zexample.org"));
+        check("${GONE:-}", Ok(""));
+        check("$HOST $5 $${HOST} $", Ok("$HOST $5 ${HOST} $"));
+        // A value is data: what it holds is not expanded again.
+        check("${NESTED}", Ok("${HOST}"));
+    }
+
+    #[test]
+    fn unset_and_malformed_references_are_named() {
+        check("${GONE}", Err("`GONE` is not set"));
+        check("${HOST", Err("without a closing"));
+        check("${}", Err("is not a reference"));
+        check("${1A}", Err("is not a reference"));
+        check("${A B}", Err("is not a reference"));
+    }
+}

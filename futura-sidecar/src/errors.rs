@@ -1,0 +1,234 @@
+//! Error forwarding: Sentry envelopes from the application, kept on disk until the upstream has taken them.
+//!
+//! An envelope is acknowledged when it is durable, and deleted when the upstream has acknowledged it. In between it may be
+//! sent twice, never lost. Envelopes that the upstream refuses go to `dead/` in the spool and hold nobody up.
+
+use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc};
+
+use axum::Router;
+use futura_metrics::{shutdown::Shutdown, specs::errors::DropReason};
+use sentry_types::{Dsn, Scheme};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+use self::{
+    forward::Forwarder,
+    receive::Receiver,
+    spool::{Spool, SpoolLimits},
+};
+use crate::{StartError, checks::Network, listener::Address};
+
+pub(crate) use self::metrics::ErrorsMetrics;
+pub use self::spool::SpoolError;
+
+mod envelope;
+mod forward;
+mod limits;
+mod metrics;
+mod receive;
+mod spool;
+
+/// Sentry envelopes to accept and forward.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorsConfig {
+    /// Where the application's DSN points: a loopback address or `unix:/path`. Default `127.0.0.1:9470`.
+    #[serde(default = "default_listen")]
+    pub listen: Address,
+    /// Allows `listen` to be an address that others reach: whoever can connect can send. Default `false`.
+    #[serde(default)]
+    pub listen_publicly: bool,
+    /// The DSN of the Sentry server. Default none, as an empty one: envelopes are kept until there is one.
+    #[serde(default, deserialize_with = "upstream")]
+    pub upstream: Option<Upstream>,
+    /// The folder that envelopes are kept in. Default `./spool`.
+    #[serde(default = "default_spool")]
+    pub spool: PathBuf,
+    /// How many envelopes are kept; further ones are answered 503. Default 10000.
+    #[serde(default = "default_envelopes")]
+    pub spool_max_envelopes: usize,
+    /// How many bytes of envelopes are kept, uncompressed. Default 268435456, which is 256 MiB.
+    #[serde(default = "default_bytes")]
+    pub spool_max_bytes: u64,
+    /// How large one envelope may be in bytes, uncompressed. Default 20971520, which is 20 MiB.
+    #[serde(default = "default_envelope_bytes")]
+    pub envelope_max_bytes: u64,
+}
+
+/// Where envelopes go: a DSN, which does not print its key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Upstream(Dsn);
+
+/// The receiving and the forwarding side over one spool.
+pub(crate) struct Errors {
+    receiver: Arc<Receiver>,
+    forwarder: Option<Forwarder>,
+    status: Arc<ErrorsStatus>,
+}
+
+/// What the status page tells.
+pub(crate) struct ErrorsStatus {
+    spool: Arc<Spool>,
+    metrics: ErrorsMetrics,
+    upstream: Option<String>,
+    failure: forward::LastFailure,
+}
+
+/// What the status page tells, at one time.
+#[derive(Serialize)]
+pub(crate) struct ErrorsSummary {
+    /// Where envelopes go: scheme, host and port.
+    pub(crate) upstream: Option<String>,
+    pub(crate) received: u64,
+    pub(crate) forwarded: u64,
+    pub(crate) refused: u64,
+    pub(crate) spooled: usize,
+    pub(crate) spooled_bytes: u64,
+    /// The last failed delivery, if none succeeded after it.
+    pub(crate) failure: Option<String>,
+}
+
+// === impl ErrorsConfig ===
+
+impl ErrorsConfig {
+    /// What types cannot say: the key and what is wrong with it.
+    pub(crate) fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        if let Address::Tcp(address) = &self.listen
+            && !address.ip().is_loopback()
+            && !self.listen_publicly
+        {
+            problems.push((
+                "listen",
+                format!("`{address}` is not a loopback address: set `listen_publicly: true` if others may send"),
+            ));
+        }
+        if let (Address::Tcp(address), Some(Upstream(dsn))) = (&self.listen, &self.upstream) {
+            let host = dsn.host().trim_matches(['[', ']']);
+            let ip = host.parse::<IpAddr>();
+            let local = host == "localhost"
+                || ip.is_ok_and(|ip| ip == address.ip() || (ip.is_loopback() && address.ip().is_unspecified()));
+            if local && dsn.port() == address.port() {
+                problems.push((
+                    "upstream",
+                    format!("it points at `{address}`, where the sidecar itself listens: give the Sentry server's DSN"),
+                ));
+            }
+        }
+        if self.spool_max_envelopes == 0 {
+            problems.push(("spool_max_envelopes", "at least 1".to_owned()));
+        }
+        if self.envelope_max_bytes == 0 || self.envelope_max_bytes > self.spool_max_bytes {
+            problems.push((
+                "envelope_max_bytes",
+                format!("between 1 and `spool_max_bytes`, which is {}", self.spool_max_bytes),
+            ));
+        }
+        problems
+    }
+}
+
+fn default_listen() -> Address {
+    Address::Tcp(([127, 0, 0, 1], 9470).into())
+}
+
+fn default_spool() -> PathBuf {
+    PathBuf::from("./spool")
+}
+
+fn default_envelopes() -> usize {
+    10_000
+}
+
+fn default_bytes() -> u64 {
+    256 * 1024 * 1024
+}
+
+fn default_envelope_bytes() -> u64 {
+    20 * 1024 * 1024
+}
+
+fn upstream<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Upstream>, D::Error> {
+    match Option::<String>::deserialize(deserializer)?.as_deref().map(str::trim) {
+        None | Some("") => Ok(None),
+        // The DSN is not repeated: it holds a key.
+        Some(text) => match text.parse() {
+            Ok(dsn) => Ok(Some(Upstream(dsn))),
+            Err(error) => Err(D::Error::custom(format!("not a DSN such as `https://key@host/1`: {error}"))),
+        },
+    }
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    pub(crate) fn speaks_tls(&self) -> bool {
+        self.0.scheme() == Scheme::Https
+    }
+
+    /// Scheme, host and port.
+    fn origin(&self) -> String {
+        format!("{}://{}:{}", self.0.scheme(), self.0.host(), self.0.port())
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Upstream").field(&self.origin()).finish()
+    }
+}
+
+// === impl Errors ===
+
+impl Errors {
+    /// Opens the spool and takes over what it holds.
+    pub(crate) fn open(config: &ErrorsConfig, metrics: ErrorsMetrics, network: &Network) -> Result<Self, StartError> {
+        let limits = SpoolLimits { envelopes: config.spool_max_envelopes, bytes: config.spool_max_bytes };
+        let spool = Arc::new(Spool::open(&config.spool, limits, metrics.clone())?);
+        let failure = forward::LastFailure::default();
+        let status = Arc::new(ErrorsStatus {
+            spool: Arc::clone(&spool),
+            metrics: metrics.clone(),
+            upstream: config.upstream.as_ref().map(Upstream::origin),
+            failure: failure.clone(),
+        });
+        let forwarder = match config.upstream.clone() {
+            Some(upstream) => Some(Forwarder::new(Arc::clone(&spool), upstream, network, metrics.clone(), failure)?),
+            None => None,
+        };
+        let receiver = Arc::new(Receiver::new(spool, config.envelope_max_bytes, metrics));
+        Ok(Self { receiver, forwarder, status })
+    }
+
+    pub(crate) fn routes(&self) -> Router {
+        receive::routes(Arc::clone(&self.receiver))
+    }
+
+    pub(crate) fn status(&self) -> Arc<ErrorsStatus> {
+        Arc::clone(&self.status)
+    }
+
+    /// Starts forwarding, on the shutdown's tracker.
+    pub(crate) fn start(self, shutdown: &Shutdown) {
+        match self.forwarder {
+            Some(forwarder) => drop(shutdown.tracker().spawn(forwarder.run(shutdown.draining()))),
+            None => tracing::warn!("errors.upstream is not set: envelopes are kept in the spool and not forwarded"),
+        }
+    }
+}
+
+// === impl ErrorsStatus ===
+
+impl ErrorsStatus {
+    pub(crate) fn summary(&self) -> ErrorsSummary {
+        let (spooled, spooled_bytes) = self.spool.size();
+        ErrorsSummary {
+            upstream: self.upstream.clone(),
+            received: self.metrics.received.get(),
+            forwarded: self.metrics.forwarded.get(),
+            refused: self.metrics.dropped(DropReason::Refused).get(),
+            spooled,
+            spooled_bytes,
+            failure: self.failure.get(),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What the sidecar knows of an envelope: its first line, and the type of its first item. All else passes untouched.
+//!
+//! Every field that is not ours stays as it was: SDKs send items and headers that no list of ours would hold.
+
+use sentry_types::Dsn;
+use serde_json::{Map, Value, json};
+use time::{OffsetDateTime, UtcDateTime, format_description::well_known::Rfc3339};
+use uuid::Uuid;
+
+/// How long the two header lines may be together.
+pub(super) const HEAD_LIMIT: usize = 64 * 1024;
+
+/// What upstreams limit by; an item type that is not known falls under `default`.
+const CATEGORIES: &[(&str, &str)] = &[
+    ("event", "error"),
+    ("transaction", "transaction"),
+    ("session", "session"),
+    ("sessions", "session"),
+    ("attachment", "attachment"),
+    ("check_in", "monitor"),
+    ("profile", "profile"),
+    ("profile_chunk", "profile_chunk"),
+    ("replay_event", "replay"),
+    ("replay_recording", "replay"),
+    ("feedback", "feedback"),
+    ("user_report", "feedback"),
+    ("log", "log_item"),
+    ("span", "span"),
+    ("statsd", "metric_bucket"),
+    ("trace_metric", "trace_metric"),
+    ("client_report", "internal"),
+];
+
+/// The category of an envelope whose first item is of no known type.
+const DEFAULT_CATEGORY: &str = "default";
+
+/// The beginning of an envelope.
+#[derive(Debug, PartialEq)]
+pub(super) struct Head {
+    header: Map<String, Value>,
+    /// How many bytes the header line takes, its end included.
+    header_length: usize,
+    /// The rate limit category of the first item.
+    pub(super) category: &'static str,
+}
+
+/// Why some bytes are no envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum EnvelopeError {
+    #[error("the first line is not a JSON object")]
+    Header,
+    #[error("the first line is longer than {HEAD_LIMIT} bytes")]
+    HeaderTooLong,
+    #[error("the event is not a JSON object")]
+    Event,
+}
+
+// === impl Head ===
+
+impl Head {
+    /// Reads the head out of the first [`HEAD_LIMIT`] bytes of an envelope, or all when it has fewer.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        let (line, header_length) = match bytes.iter().position(|byte| *byte == b'\n') {
+            Some(end) => (&bytes[..end], end + 1),
+            None if bytes.len() >= HEAD_LIMIT => return Err(EnvelopeError::HeaderTooLong),
+            None => (bytes, bytes.len()),
+        };
+        let header = serde_json::from_slice(line).map_err(|_| EnvelopeError::Header)?;
+        Ok(Self { header, header_length, category: category(&bytes[header_length..]) })
+    }
+
+    /// The event's id as SDKs want it back: 32 hexadecimal digits.
+    pub(super) fn event_id(&self) -> Option<String> {
+        let id = self.header.get("event_id")?.as_str()?;
+        Uuid::parse_str(id).ok().map(|id| id.simple().to_string())
+    }
+
+    /// The header line to send in place of the first [`header_length`](Self::header_length) bytes.
+    ///
+    /// `dsn` and the key in `trace` name the application's project at the sidecar; left as they are, the upstream would
+    /// refuse the envelope or sample by another project's rules. `sent_at` is when the envelope leaves: servers move all
+    /// times by the difference to their own clock, which must not be the time in the spool.
+    pub(super) fn rewritten(mut self, upstream: &Dsn, now: UtcDateTime) -> Vec<u8> {
+        if let Some(dsn) = self.header.get_mut("dsn") {
+            *dsn = json!(public_dsn(upstream));
+        }
+        if let Some(key) = self.header.get_mut("trace").and_then(|trace| trace.get_mut("public_key")) {
+            *key = json!(upstream.public_key());
+        }
+        if let Ok(now) = OffsetDateTime::from(now).format(&Rfc3339) {
+            self.header.insert("sent_at".to_owned(), json!(now));
+        }
+        let mut line = Value::Object(self.header).to_string().into_bytes();
+        line.push(b'\n');
+        line
+    }
+
+    pub(super) fn header_length(&self) -> usize {
+        self.header_length
+    }
+}
+
+/// Makes the lines that turn an event, as the `store` endpoint takes it, into an envelope; and gives its id.
+pub(super) fn for_event(event: &[u8]) -> Result<(Vec<u8>, String), EnvelopeError> {
+    let fields: Map<String, Value> = serde_json::from_slice(event).map_err(|_| EnvelopeError::Event)?;
+    let given = fields.get("event_id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
+    let id = given.unwrap_or_else(Uuid::new_v4).simple().to_string();
+    let header = json!({ "event_id": id });
+    let item = json!({ "type": "event", "length": event.len() });
+    Ok((format!("{header}\n{item}\n").into_bytes(), id))
+}
+
+/// The DSN without the secret that old ones have.
+fn public_dsn(dsn: &Dsn) -> String {
+    let port = if dsn.port() == dsn.scheme().default_port() { String::new() } else { format!(":{}", dsn.port()) };
+    format!("{}://{}@{}{port}{}{}", dsn.scheme(), dsn.public_key(), dsn.host(), dsn.path(), dsn.project_id())
+}
+
+/// The category by this name, if it is one that an envelope can have here.
+pub(super) fn known_category(name: &str) -> Option<&'static str> {
+    let known = CATEGORIES.iter().map(|(_, category)| *category);
+    known.chain([DEFAULT_CATEGORY]).find(|category| *category == name)
+}
+
+fn category(items: &[u8]) -> &'static str {
+    let line = items.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let item: Map<String, Value> = serde_json::from_slice(line).unwrap_or_default();
+    let kind = item.get("type").and_then(Value::as_str).unwrap_or_default();
+    CATEGORIES.iter().find(|(name, _)| *name == kind).map_or(DEFAULT_CATEGORY, |(_, category)| category)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,228 @@
+//! The receiving side: what SDKs speak, streamed to the spool and acknowledged when it is durable.
+
+use std::{io, sync::Arc, time::Duration};
+
+use async_compression::{
+    tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder},
+    zstd::DParameter,
+};
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use futura_metrics::specs::errors::DropReason;
+use futures_util::TryStreamExt;
+use http::{HeaderMap, StatusCode, header};
+use serde_json::json;
+use tokio::{
+    io::{AsyncBufRead, AsyncRead, AsyncReadExt},
+    sync::Semaphore,
+    time::timeout,
+};
+use tokio_util::io::StreamReader;
+
+use super::{
+    envelope::{self, EnvelopeError, HEAD_LIMIT, Head},
+    metrics::ErrorsMetrics,
+    spool::{Draft, Spool, SpoolError},
+};
+
+/// How long an envelope may take to arrive.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How many envelopes are received at once; further ones wait, within their time. It bounds the decoders' memory.
+const CONCURRENT: usize = 16;
+
+/// The window of zstd that RFC 9659 has receivers support: 2^23 bytes.
+const ZSTD_WINDOW: u32 = 23;
+
+/// An event on the old endpoint may be this large, as at Sentry; it is held in memory.
+const EVENT_LIMIT: u64 = 1024 * 1024;
+
+/// When to come again if the spool is full.
+const RETRY_AFTER_SECS: u32 = 30;
+
+/// Takes envelopes in.
+pub(super) struct Receiver {
+    spool: Arc<Spool>,
+    limit: u64,
+    permits: Semaphore,
+    metrics: ErrorsMetrics,
+}
+
+/// Why an envelope was not taken.
+#[derive(Debug, thiserror::Error)]
+enum ReceiveError {
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    #[error("content encoding `{0}` is not spoken: send identity, gzip, deflate, br or zstd")]
+    Encoding(String),
+    #[error("the body cannot be read: {0}")]
+    Body(io::Error),
+    #[error("more than {0} bytes, uncompressed")]
+    TooLarge(u64),
+    #[error("not sent to its end within {} seconds", TIMEOUT.as_secs())]
+    Timeout,
+    #[error("the spool did not take it")]
+    Spool(#[from] SpoolError),
+}
+
+/// The endpoints of a Sentry server that SDKs send to, for any project.
+pub(super) fn routes(receiver: Arc<Receiver>) -> Router {
+    Router::new()
+        .route("/api/{project}/envelope/", post(take_envelope))
+        .route("/api/{project}/envelope", post(take_envelope))
+        .route("/api/{project}/store/", post(take_event))
+        .route("/api/{project}/store", post(take_event))
+        .with_state(receiver)
+}
+
+async fn take_envelope(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Body) -> Response {
+    let taken = receiver.in_time(receiver.envelope(&headers, body)).await;
+    receiver.answer(taken)
+}
+
+async fn take_event(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Body) -> Response {
+    let taken = receiver.in_time(receiver.event(&headers, body)).await;
+    receiver.answer(taken)
+}
+
+// === impl Receiver ===
+
+impl Receiver {
+    pub(super) fn new(spool: Arc<Spool>, limit: u64, metrics: ErrorsMetrics) -> Self {
+        Self { spool, limit, permits: Semaphore::new(CONCURRENT), metrics }
+    }
+
+    async fn in_time<T>(&self, receive: impl Future<Output = Result<T, ReceiveError>>) -> Result<T, ReceiveError> {
+        let permitted = async {
+            let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
+            receive.await
+        };
+        timeout(TIMEOUT, permitted).await.unwrap_or(Err(ReceiveError::Timeout))
+    }
+
+    /// Streams an envelope into the spool as it is; only its head is looked at.
+    async fn envelope(&self, headers: &HeaderMap, body: Body) -> Result<Option<String>, ReceiveError> {
+        let mut reader = decoded(headers, body)?;
+        let mut draft = self.spool.begin().await?;
+        let mut start = Vec::new();
+        (&mut reader).take(HEAD_LIMIT as u64).read_to_end(&mut start).await.map_err(ReceiveError::Body)?;
+        let head = Head::parse(&start)?;
+        self.write(&mut draft, &start).await?;
+        let mut chunk = vec![0; HEAD_LIMIT];
+        loop {
+            let length = reader.read(&mut chunk).await.map_err(ReceiveError::Body)?;
+            if length == 0 {
+                break;
+            }
+            self.write(&mut draft, &chunk[..length]).await?;
+        }
+        let id = head.event_id();
+        draft.commit(head.category).await?;
+        Ok(id)
+    }
+
+    /// Makes an envelope of an event.
+    async fn event(&self, headers: &HeaderMap, body: Body) -> Result<Option<String>, ReceiveError> {
+        let mut event = Vec::new();
+        decoded(headers, body)?.take(EVENT_LIMIT + 1).read_to_end(&mut event).await.map_err(ReceiveError::Body)?;
+        if event.len() as u64 > EVENT_LIMIT {
+            return Err(ReceiveError::TooLarge(EVENT_LIMIT));
+        }
+        let (lines, id) = envelope::for_event(&event)?;
+        let category = Head::parse(&lines)?.category;
+        let mut draft = self.spool.begin().await?;
+        self.write(&mut draft, &lines).await?;
+        self.write(&mut draft, &event).await?;
+        draft.commit(category).await?;
+        Ok(Some(id))
+    }
+
+    async fn write(&self, draft: &mut Draft, bytes: &[u8]) -> Result<(), ReceiveError> {
+        if draft.bytes() + bytes.len() as u64 > self.limit {
+            return Err(ReceiveError::TooLarge(self.limit));
+        }
+        Ok(draft.write(bytes).await?)
+    }
+
+    fn answer(&self, taken: Result<Option<String>, ReceiveError>) -> Response {
+        let error = match taken {
+            Ok(Some(id)) => return Json(json!({ "id": id })).into_response(),
+            Ok(None) => return Json(json!({})).into_response(),
+            Err(error) => error,
+        };
+        self.metrics.dropped(error.reason()).inc();
+        match &error {
+            // The application is told, and asked to come again; the disk is for the operator to see to.
+            ReceiveError::Spool(SpoolError::Full) => tracing::warn!("the spool is full: an envelope was turned away"),
+            ReceiveError::Spool(spool) => tracing::warn!(error = crate::chain(spool), "an envelope could not be kept"),
+            _ => tracing::warn!(%error, "an envelope was turned away"),
+        }
+        error.into_response()
+    }
+}
+
+// === impl ReceiveError ===
+
+impl ReceiveError {
+    fn reason(&self) -> DropReason {
+        match self {
+            Self::TooLarge(_) => DropReason::TooLarge,
+            Self::Spool(error) => error.reason(),
+            Self::Envelope(_) | Self::Encoding(_) | Self::Body(_) | Self::Timeout => DropReason::Invalid,
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Envelope(_) | Self::Body(_) => StatusCode::BAD_REQUEST,
+            Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Spool(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl IntoResponse for ReceiveError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut response = (status, Json(json!({ "detail": self.to_string() }))).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECS.into());
+        }
+        response
+    }
+}
+
+/// The body without its content encoding. How much comes out is bounded where it is read.
+fn decoded(headers: &HeaderMap, body: Body) -> Result<Box<dyn AsyncRead + Send + Unpin>, ReceiveError> {
+    let encodings: Vec<_> = headers.get_all(header::CONTENT_ENCODING).iter().collect();
+    let encoding = match encodings[..] {
+        [] => "identity",
+        [encoding] => encoding.to_str().unwrap_or("?").trim(),
+        _ => "several",
+    };
+    let body = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
+    Ok(match encoding.to_ascii_lowercase().as_str() {
+        "" | "identity" => Box::new(body),
+        "gzip" | "x-gzip" => Box::new(multiple(GzipDecoder::new(body))),
+        "deflate" => Box::new(ZlibDecoder::new(body)),
+        "br" => Box::new(BrotliDecoder::new(body)),
+        "zstd" => Box::new(ZstdDecoder::with_params(body, &[DParameter::window_log_max(ZSTD_WINDOW)])),
+        _ => return Err(ReceiveError::Encoding(encoding.to_owned())),
+    })
+}
+
+/// A gzip body may be several members in a row.
+fn multiple<R: AsyncBufRead>(mut decoder: GzipDecoder<R>) -> GzipDecoder<R> {
+    decoder.multiple_members(true);
+    decoder
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+use std::{fs, io, sync::Arc};
+
+use async_compression::tokio::write::{BrotliEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder};
+use axum::{
+    body::{Body, to_bytes},
+    response::Response,
+};
+use futura_metrics::{Metrics, exposition::Format};
+use futures_util::stream;
+use http::{Request, StatusCode};
+use tempfile::{TempDir, tempdir};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tower::ServiceExt;
+
+use super::{EVENT_LIMIT, Receiver, TIMEOUT, routes};
+use crate::errors::{
+    metrics::ErrorsMetrics,
+    spool::{Spool, SpoolLimits},
+};
+
+const LIMIT: u64 = 200_000;
+const ENVELOPE: &str =
+    "{\"event_id\":\"9ec79c33-ec99-42ab-8353-589fcb2e04dc\"}\n{\"type\":\"event\"}\n{\"message\":\"caf\u{e9}\"}\n";
+const ID: &str = "{\"id\":\"9ec79c33ec9942ab8353589fcb2e04dc\"}";
+
+struct Fixture {
+    folder: TempDir,
+    spool: Arc<Spool>,
+    receiver: Arc<Receiver>,
+    metrics: Metrics,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let (folder, metrics) = (tempdir().expect("a folder"), Metrics::new());
+        let series = ErrorsMetrics::register(&metrics).expect("free names");
+        let limits = SpoolLimits { envelopes: 10, bytes: 1_000_000 };
+        let spool = Arc::new(Spool::open(folder.path(), limits, series.clone()).expect("a spool"));
+        let receiver = Arc::new(Receiver::new(Arc::clone(&spool), LIMIT, series));
+        Self { folder, spool, receiver, metrics }
+    }
+
+    async fn post(&self, path: &str, encoding: Option<&str>, body: impl Into<Body>) -> Response {
+        let mut request = Request::post(path);
+        if let Some(encoding) = encoding {
+            request = request.header("content-encoding", encoding);
+        }
+        let request = request.body(body.into()).expect("a request");
+        routes(Arc::clone(&self.receiver)).oneshot(request).await.expect("an answer")
+    }
+
+    /// What is in the spool, oldest first.
+    fn spooled(&self) -> Vec<String> {
+        let files = fs::read_dir(self.folder.path()).expect("a folder").map(|entry| entry.expect("an entry").path());
+        let mut files: Vec<_> =
+            files.filter(|path| path.is_file() && path.file_name().is_some_and(|name| name != "lock")).collect();
+        files.sort();
+        assert_eq!(files.len(), self.spool.size().0, "{files:?}");
+        files.into_iter().map(|path| fs::read_to_string(path).expect("text")).collect()
+    }
+
+    #[track_caller]
+    fn dropped(&self, reason: &str, count: u64) {
+        let text = self.metrics.render(Format::Text);
+        assert!(text.contains(&format!("error_envelopes_dropped_total{{reason=\"{reason}\"}} {count}\n")), "{text}");
+    }
+}
+
+async fn text(response: Response) -> String {
+    String::from_utf8(to_bytes(response.into_body(), 10_000).await.expect("a body").to_vec()).expect("text")
+}
+
+async fn written(mut encoder: impl AsyncWrite + Unpin, bytes: &[u8]) {
+    encoder.write_all(bytes).await.expect("memory");
+    encoder.shutdown().await.expect("memory");
+}
+
+async fn encoded(encoding: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    match encoding {
+        "gzip" => written(GzipEncoder::new(&mut out), bytes).await,
+        "deflate" => written(ZlibEncoder::new(&mut out), bytes).await,
+        "br" => written(BrotliEncoder::new(&mut out), bytes).await,
+        "zstd" => written(ZstdEncoder::new(&mut out), bytes).await,
+        _ => out.extend_from_slice(bytes),
+    }
+    out
+}
+
+#[tokio::test]
+async fn an_envelope_is_kept_byte_for_byte_in_whatever_encoding_it_comes() {
+    let fixture = Fixture::new();
+    for (path, encoding) in [
+        ("/api/1/envelope/", None),
+        ("/api/any-project/envelope", Some("identity")),
+        ("/api/1/envelope/?sentry_key=abc", Some("gzip")),
+        ("/api/1/envelope/", Some("Deflate")),
+        ("/api/1/envelope/", Some("br")),
+        ("/api/1/envelope/", Some("zstd")),
+    ] {
+        let body = encoded(&encoding.unwrap_or_default().to_lowercase(), ENVELOPE.as_bytes()).await;
+        let response = fixture.post(path, encoding, body).await;
+        assert_eq!(response.status(), StatusCode::OK, "{encoding:?}");
+        assert_eq!(text(response).await, ID);
+    }
+    assert_eq!(fixture.spooled(), [ENVELOPE; 6]);
+    assert!(fixture.metrics.render(Format::Text).contains("error_envelopes_received_total 6\n"));
+}
+
+#[tokio::test]
+async fn binary_items_longer_than_a_chunk_pass_untouched() {
+    let fixture = Fixture::new();
+    let mut envelope = b"{}\n{\"type\":\"attachment\",\"length\":150000}\n".to_vec();
+    envelope.extend((0..150_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8));
+    let response = fixture.post("/api/1/envelope/", None, envelope.clone()).await;
+    assert_eq!(text(response).await, "{}");
+    let entry = fixture.spool.next(|category| category == "attachment").expect("an attachment");
+    assert!(fs::read(fixture.spool.file(entry)).expect("a file") == envelope);
+}
+
+#[tokio::test]
+async fn what_is_no_envelope_is_refused_and_leaves_nothing() {
+    let fixture = Fixture::new();
+    let truncated = encoded("gzip", ENVELOPE.as_bytes()).await;
+    let cases: [(Option<&str>, Vec<u8>, StatusCode, &str); 6] = [
+        (None, b"".to_vec(), StatusCode::BAD_REQUEST, "first line is not a JSON object"),
+        (None, b"not json\n{}".to_vec(), StatusCode::BAD_REQUEST, "first line is not a JSON object"),
+        (None, vec![b'{'; 100_000], StatusCode::BAD_REQUEST, "longer than 65536 bytes"),
+        (Some("gzip"), ENVELOPE.into(), StatusCode::BAD_REQUEST, "cannot be read"),
+        (Some("gzip"), truncated[..truncated.len() - 9].to_vec(), StatusCode::BAD_REQUEST, "cannot be read"),
+        (Some("compress"), ENVELOPE.into(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "`compress` is not spoken"),
+    ];
+    for (number, (encoding, body, status, part)) in (1..).zip(cases) {
+        let response = fixture.post("/api/1/envelope/", encoding, body).await;
+        assert_eq!(response.status(), status);
+        let text = text(response).await;
+        assert!(text.starts_with("{\"detail\":") && text.contains(part), "{text}");
+        fixture.dropped("invalid", number);
+    }
+    let broken = stream::iter([Ok(ENVELOPE.as_bytes()), Err(io::Error::other("gone"))]);
+    assert_eq!(
+        fixture.post("/api/1/envelope/", None, Body::from_stream(broken)).await.status(),
+        StatusCode::BAD_REQUEST
+    );
+    assert!(fixture.spooled().is_empty());
+    assert_eq!(fixture.spool.size(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_bomb_ends_at_the_limit() {
+    let fixture = Fixture::new();
+    let mut bomb = b"{}\n".to_vec();
+    bomb.resize(LIMIT as usize + 1, b' ');
+    for (number, encoding) in (1..).zip([None, Some("gzip"), Some("deflate"), Some("br"), Some("zstd")]) {
+        let body = encoded(encoding.unwrap_or_default(), &bomb).await;
+        let response = fixture.post("/api/1/envelope/", encoding, body).await;
+        assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE, "{encoding:?}");
+        fixture.dropped("too_large", number);
+    }
+    bomb.pop();
+    assert_eq!(fixture.post("/api/1/envelope/", None, bomb).await.status(), StatusCode::OK);
+    assert_eq!(fixture.spool.size(), (1, LIMIT));
+    let large = format!("{{\"a\":\"{}\"}}", " ".repeat(EVENT_LIMIT as usize));
+    assert_eq!(fixture.post("/api/1/store/", None, large).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn an_event_of_the_old_endpoint_is_kept_as_an_envelope() {
+    let fixture = Fixture::new();
+    let event = "{\"event_id\":\"9ec79c33ec9942ab8353589fcb2e04dc\",\n\"message\":\"old\"}";
+    for path in ["/api/1/store/", "/api/1/store"] {
+        assert_eq!(text(fixture.post(path, Some("gzip"), encoded("gzip", event.as_bytes()).await).await).await, ID);
+    }
+    let expected = format!(
+        "{{\"event_id\":\"9ec79c33ec9942ab8353589fcb2e04dc\"}}\n{{\"length\":{},\"type\":\"event\"}}\n{event}",
+        event.len()
+    );
+    assert_eq!(fixture.spooled(), [expected.as_str(), expected.as_str()]);
+    assert_eq!(fixture.post("/api/1/store/", None, "[]").await.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_full_spool_answers_503_with_a_time_to_come_back() {
+    let fixture = Fixture::new();
+    for _ in 0..10 {
+        assert_eq!(fixture.post("/api/1/envelope/", None, ENVELOPE).await.status(), StatusCode::OK);
+    }
+    let response = fixture.post("/api/1/envelope/", None, ENVELOPE).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.headers()["retry-after"], "30");
+    fixture.dropped("spool_full", 1);
+    assert_eq!(fixture.spooled().len(), 10);
+    fixture.spool.remove(fixture.spool.next(|_| true).expect("an envelope"));
+    assert_eq!(fixture.post("/api/1/envelope/", None, ENVELOPE).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_answers_503_and_is_counted() {
+    let fixture = Fixture::new();
+    fs::remove_dir_all(fixture.folder.path()).expect("the spool's folder");
+    let response = fixture.post("/api/1/envelope/", None, ENVELOPE).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(text(response).await, "{\"detail\":\"the spool did not take it\"}");
+    fixture.dropped("spool_error", 1);
+    assert_eq!(fixture.spool.size(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stops_sending_is_given_up() {
+    let fixture = Fixture::new();
+    let started = tokio::time::Instant::now();
+    let body = Body::from_stream(stream::pending::<Result<&[u8], io::Error>>());
+    let response = fixture.post("/api/1/envelope/", None, body).await;
+    assert_eq!((response.status(), started.elapsed()), (StatusCode::REQUEST_TIMEOUT, TIMEOUT));
+    assert_eq!(fixture.spool.size(), (0, 0));
+}

@@ -1,0 +1,176 @@
+//! The binary: reads the command line, wires the parts and turns their end into an exit code.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context, Error, Result};
+use clap::{Args, Parser, Subcommand};
+use futura_dashboards::generate::{self, GenerateArgs};
+use futura_metrics::{
+    Metrics,
+    admin::Readiness,
+    process,
+    shutdown::{self, Drained, Shutdown, ShutdownConfig},
+    telemetry::{self, TelemetryConfig, VARIABLES},
+};
+use futura_sidecar::{Config, Sidecar};
+use tokio::runtime;
+
+/// A wrong command line, configuration or environment: `EX_USAGE` of sysexits.h.
+const USAGE: u8 = 64;
+
+/// Something failed while running.
+const FAILURE: u8 = 1;
+
+const EXAMPLES: &str = "\
+Examples:
+  futura-sidecar config check sidecar.yaml        say what is wrong with it, line by line
+  futura-sidecar run --config sidecar.yaml        run until SIGTERM or SIGINT
+  futura-sidecar generate --out ./monitoring      write alert rules and dashboards
+
+Exit codes:
+  0 after a graceful end, 1 when running failed, 64 for a wrong command line or configuration,
+  130 after a second signal";
+
+/// Checks a service from beside it, shows what it found, and forwards its errors to Sentry without losing any.
+#[derive(Parser)]
+#[command(name = "futura-sidecar", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the checks, the status page and the error forwarding.
+    #[command(after_help = environment())]
+    Run(RunArgs),
+    /// Works on the configuration file.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Writes the alert rules and dashboards of all declared metrics, or checks those on disk.
+    Generate(GenerateArgs),
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// How many seconds to go on receiving errors after SIGTERM: the application may report its last ones.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(..=600))]
+    drain_delay_secs: u16,
+    /// How many seconds runs and deliveries in flight may take to end after that.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u16).range(..=600))]
+    grace_secs: u16,
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Says whether a file could be run, and if not, every line that is wrong.
+    Check {
+        /// The configuration file.
+        file: PathBuf,
+    },
+}
+
+/// An error with the exit code that it ends in.
+struct Failed(u8, Error);
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too, and are no errors.
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            return error.print().map_or(ExitCode::from(FAILURE), |()| ExitCode::from(code));
+        }
+    };
+    let done = match cli.command {
+        Command::Run(args) => run(&args),
+        Command::Config(ConfigCommand::Check { file }) => check(file),
+        Command::Generate(args) => generate(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed(code, error)) => {
+            // Nothing is left to tell it to if standard error is closed.
+            let _ = writeln!(io::stderr(), "{error:#}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn check(file: PathBuf) -> Result<(), Failed> {
+    let name = file.display().to_string();
+    let config = Config::load(file).map_err(usage)?;
+    let errors = if config.errors.is_some() { "forwards errors" } else { "does not forward errors" };
+    writeln!(io::stdout(), "{name}: ok, runs {} checks, {errors}, listens on {}", config.checks.len(), config.listen)
+        .map_err(failure)
+}
+
+fn generate(args: &GenerateArgs) -> Result<(), Failed> {
+    let report = generate::run(args).map_err(failure)?;
+    writeln!(io::stdout(), "{report}").map_err(failure)
+}
+
+fn run(args: &RunArgs) -> Result<(), Failed> {
+    let config = Config::load(&args.config).map_err(usage)?;
+    let telemetry = TelemetryConfig::from_env("futura-sidecar", env!("CARGO_PKG_VERSION")).map_err(usage)?;
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(64)
+        .enable_all()
+        .build()
+        .map_err(failure)?;
+    let limits = ShutdownConfig {
+        drain_delay: Duration::from_secs(args.drain_delay_secs.into()),
+        grace: Duration::from_secs(args.grace_secs.into()),
+    };
+    let ran = runtime.block_on(serve(config, &telemetry, limits)).map_err(|error| Failed(FAILURE, error));
+    // A name that is still being looked up must not hold the process.
+    runtime.shutdown_background();
+    ran
+}
+
+async fn serve(config: Config, telemetry: &TelemetryConfig, limits: ShutdownConfig) -> Result<()> {
+    let (metrics, readiness) = (Metrics::new(), Readiness::default());
+    let telemetry = telemetry::init(telemetry, &metrics).context("telemetry")?;
+    process::register(&metrics, env!("CARGO_PKG_VERSION"), option_env!("FUTURA_REVISION"))?;
+    let checks = config.checks.len();
+    let sidecar = Sidecar::bind(config, &metrics, &readiness).await?;
+    let memory_bytes = process::resident_memory_bytes().unwrap_or_default();
+    tracing::info!(listen = %sidecar.address(), errors = sidecar.errors_address().map(tracing::field::display), checks, memory_bytes, "the sidecar is up");
+    let shutdown = Shutdown::new(limits, readiness);
+    let drained = sidecar.run(&shutdown, shutdown::signal()).await;
+    match drained {
+        Drained::InTime => tracing::info!("the sidecar has ended"),
+        Drained::Late { tasks } => tracing::warn!(tasks, "the sidecar ends with work undone"),
+    }
+    telemetry.shutdown().await;
+    Ok(())
+}
+
+/// The environment variables that telemetry reads, for the help.
+fn environment() -> String {
+    let width = VARIABLES.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
+    let mut text = "The sidecar's own telemetry is set by the environment:\n".to_owned();
+    for (name, default, meaning) in VARIABLES {
+        let default = if default.is_empty() { String::new() } else { format!(" [default: {default}]") };
+        let _ = writeln!(text, "  {name:width$}  {meaning}{default}");
+    }
+    text
+}
+
+fn usage(error: impl Into<Error>) -> Failed {
+    Failed(USAGE, error.into())
+}
+
+fn failure(error: impl Into<Error>) -> Failed {
+    Failed(FAILURE, error.into())
+}

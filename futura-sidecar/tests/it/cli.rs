@@ -1,0 +1,231 @@
+//! The binary: exit codes, one line for each error, graceful and ungraceful ends.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use tempfile::{TempDir, tempdir};
+
+use crate::sentry::{Sentry, wait_until};
+
+fn sidecar() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_futura-sidecar"));
+    // The tests' own environment must not switch anything on.
+    command.env_clear().env("LOG_FORMAT", "json");
+    command
+}
+
+fn output(arguments: &[&str]) -> Output {
+    sidecar().args(arguments).output().expect("the binary")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A sidecar of its own process, with its addresses.
+struct Process {
+    child: Child,
+    listen: SocketAddr,
+    errors: SocketAddr,
+}
+
+impl Process {
+    fn start(folder: &Path, upstream: &str) -> Self {
+        let config = format!(
+            "listen: 127.0.0.1:0\nerrors: {{ listen: \"127.0.0.1:0\", upstream: \"{upstream}\", spool: \"{}\" }}",
+            folder.join("spool").display()
+        );
+        let file = folder.join("sidecar.yaml");
+        fs::write(&file, config).expect("a file");
+        let mut child = sidecar()
+            .args(["run", "--drain-delay-secs", "0", "--config"])
+            .arg(&file)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let up = lines
+            .by_ref()
+            .map(|line| line.expect("text"))
+            .find(|line| line.contains("the sidecar is up"))
+            .expect("it comes up");
+        let up: serde_json::Value = serde_json::from_str(&up).expect("a log record");
+        // The pipe must not fill.
+        std::thread::spawn(move || lines.for_each(drop));
+        let address = |key: &str| {
+            up[key].as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no {key} in {up}"))
+        };
+        Self { listen: address("listen"), errors: address("errors"), child }
+    }
+
+    fn send(&self, number: usize) -> String {
+        let body =
+            format!("{{\"event_id\":\"{number:032x}\"}}\n{{\"type\":\"event\"}}\n{{\"message\":\"{number}\"}}\n");
+        request(
+            self.errors,
+            &format!(
+                "POST /api/1/envelope/ HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            ),
+        )
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([format!("-{signal}"), self.child.id().to_string()]).status();
+        assert!(status.expect("kill").success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn request(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket");
+    stream.write_all(request.as_bytes()).expect("a socket");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+fn file(text: &str) -> (TempDir, String) {
+    let folder = tempdir().expect("a folder");
+    let path = folder.path().join("sidecar.yaml");
+    fs::write(&path, text).expect("a file");
+    (folder, path.display().to_string())
+}
+
+#[test]
+fn help_teaches_and_is_no_error() {
+    let help = output(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    let text = text(&help.stdout);
+    assert!(
+        text.contains("futura-sidecar run --config") && text.contains("config check") && text.contains("64"),
+        "{text}"
+    );
+    let run = output(&["run", "--help"]);
+    assert!(self::text(&run.stdout).contains("SENTRY_DSN"));
+}
+
+#[test]
+fn a_wrong_command_line_exits_64() {
+    for arguments in
+        [&[][..], &["nonsense"], &["run"], &["run", "--config", "a", "--grace-secs", "x"], &["config", "check"]]
+    {
+        let output = output(arguments);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_wrong_configuration_exits_64_with_a_line_for_each_problem() {
+    let (_folder, path) = file(
+        "listen: here\nchecks:\n- { name: a, kind: tcp, target: \"${UNSET_TARGET}\" }\n- { name: a, kind: icmp }\n",
+    );
+    for arguments in [vec!["config", "check", &path], vec!["run", "--config", &path]] {
+        let output = output(&arguments);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        let lines: Vec<_> = text(&output.stderr).lines().map(str::to_owned).collect();
+        assert_eq!(lines.len(), 3, "{lines:#?}");
+        assert!(lines[0].starts_with(&format!("{path}:1: listen: ")), "{lines:#?}");
+        assert!(
+            lines[1].starts_with(&format!("{path}:3: checks[0].target: "))
+                && lines[1].contains("`UNSET_TARGET` is not set"),
+            "{lines:#?}"
+        );
+        assert!(lines[2].starts_with(&format!("{path}:4: checks[1].kind: ")), "{lines:#?}");
+    }
+    let missing = output(&["config", "check", "/no/such/file.yaml"]);
+    assert_eq!(missing.status.code(), Some(64));
+    assert!(
+        text(&missing.stderr).starts_with("cannot read `/no/such/file.yaml`: No such file"),
+        "{}",
+        text(&missing.stderr)
+    );
+}
+
+#[test]
+fn a_right_configuration_is_said_to_be() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/sidecar.example.yaml");
+    let output = output(&["config", "check", example]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("ok, runs 3 checks, forwards errors"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn it_generates_what_generate_dashboards_does_and_can_check_it() {
+    let folder = tempdir().expect("a folder");
+    let out = folder.path().display().to_string();
+    let generated = output(&["generate", "--out", &out]);
+    assert_eq!(generated.status.code(), Some(0), "{}", text(&generated.stderr));
+    assert!(folder.path().join("dashboards").is_dir() && folder.path().join("alert-rules").is_dir());
+    assert_eq!(output(&["generate", "--out", &out, "--check"]).status.code(), Some(0));
+    fs::remove_dir_all(folder.path().join("dashboards")).expect("a folder");
+    assert_eq!(output(&["generate", "--out", &out, "--check"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_wrong_environment_exits_64() {
+    let (_folder, path) = file("listen: 127.0.0.1:0");
+    let output = sidecar().args(["run", "--config", &path]).env("LOG_FORMAT", "xml").output().expect("the binary");
+    assert_eq!(output.status.code(), Some(64));
+    assert!(text(&output.stderr).contains("LOG_FORMAT"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_port_in_use_exits_1_and_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    let (_folder, path) = file(&format!("listen: {address}"));
+    let output = output(&["run", "--config", &path]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = text(&output.stderr);
+    let last = text.lines().last().unwrap_or_default();
+    assert!(last.contains(&format!("cannot listen on `{address}` (key `listen`): Address already in use")), "{text}");
+}
+
+#[test]
+fn a_term_signal_ends_it_gracefully() {
+    let folder = tempdir().expect("a folder");
+    let mut process = Process::start(folder.path(), "");
+    let ready = request(process.listen, "GET /readyz HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+    process.signal("TERM");
+    assert_eq!(process.child.wait().expect("it ends").code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_survives_kill_9() {
+    let folder = tempdir().expect("a folder");
+    let mut process = Process::start(folder.path(), "");
+    for number in 0..10 {
+        assert!(process.send(number).starts_with("HTTP/1.1 200"));
+    }
+    process.signal("KILL");
+    assert_eq!(process.child.wait().expect("it ends").signal(), Some(9));
+    // The rest of an envelope that was being written.
+    fs::write(folder.path().join("spool/00000000000000000010.tmp"), "{}\n{\"type\":\"ev").expect("a file");
+    let sentry = Sentry::default();
+    let upstream = sentry.listen("127.0.0.1:0".parse().expect("an address")).await;
+    let process = Process::start(folder.path(), &format!("http://public@{upstream}/1"));
+    assert!(process.send(10).starts_with("HTTP/1.1 200"));
+    sentry.wait_for(11).await;
+    let expected: Vec<_> =
+        (0..11).map(|number| format!("{{\"type\":\"event\"}}\n{{\"message\":\"{number}\"}}\n")).collect();
+    assert_eq!(sentry.taken(), expected);
+    let envelopes = || fs::read_dir(folder.path().join("spool")).expect("a folder").count();
+    wait_until("an empty spool", || envelopes() == 2).await;
+}

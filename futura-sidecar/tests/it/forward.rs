@@ -1,0 +1,227 @@
+//! Envelopes through a whole sidecar to a server, and what becomes of them when the server does not behave.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use futura_metrics::{
+    Metrics,
+    admin::Readiness,
+    exposition::Format,
+    shutdown::{Drained, Shutdown, ShutdownConfig},
+};
+use futura_sidecar::{Address, Config, Sidecar};
+use tempfile::{TempDir, tempdir};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use crate::sentry::{Answer, Sentry, wait_until};
+
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// A sidecar that runs.
+struct Running {
+    errors: SocketAddr,
+    metrics: Metrics,
+    stop: oneshot::Sender<()>,
+    done: JoinHandle<Drained>,
+}
+
+impl Running {
+    async fn start(spool: &Path, upstream: Option<SocketAddr>, more: &str) -> Self {
+        let upstream = upstream.map_or(String::new(), |address| format!("http://public@{address}/42"));
+        let text = format!(
+            "listen: 127.0.0.1:0\nerrors: {{ listen: \"127.0.0.1:0\", upstream: \"{upstream}\", spool: \"{}\", {more} }}",
+            spool.display()
+        );
+        let config = Config::parse(&text, |_| None).unwrap_or_else(|problems| panic!("{text}: {problems:?}"));
+        let (metrics, readiness) = (Metrics::new(), Readiness::default());
+        let sidecar = Sidecar::bind(config, &metrics, &readiness).await.expect("free ports");
+        let Some(Address::Tcp(errors)) = sidecar.errors_address().cloned() else { panic!("no address") };
+        let (stop, stopped) = oneshot::channel();
+        let limits = ShutdownConfig { drain_delay: Duration::ZERO, grace: Duration::from_secs(20) };
+        let shutdown = Shutdown::new(limits, readiness);
+        let done = tokio::spawn(async move { sidecar.run(&shutdown, async { drop(stopped.await) }).await });
+        Self { errors, metrics, stop, done }
+    }
+
+    async fn send(&self, number: usize, kind: &str) -> u16 {
+        let envelope = format!(
+            "{{\"event_id\":\"{number:032x}\",\"dsn\":\"http://app@127.0.0.1/1\",\"trace\":{{\"public_key\":\"app\"}}}}\n{}",
+            items(number, kind)
+        );
+        let url = format!("http://{}/api/1/envelope/", self.errors);
+        reqwest::Client::new().post(url).body(envelope).send().await.expect("an answer").status().as_u16()
+    }
+
+    #[track_caller]
+    fn has(&self, series: &str) -> bool {
+        self.metrics.render(Format::Text).lines().any(|line| line == series)
+    }
+
+    async fn stop(self) -> Drained {
+        self.stop.send(()).expect("it runs");
+        self.done.await.expect("no panic")
+    }
+}
+
+fn items(number: usize, kind: &str) -> String {
+    format!("{{\"type\":\"{kind}\"}}\n{{\"message\":\"{number}\"}}\n")
+}
+
+fn events(numbers: impl IntoIterator<Item = usize>) -> Vec<String> {
+    numbers.into_iter().map(|number| items(number, "event")).collect()
+}
+
+/// Sends envelopes 0 to `count` through a sidecar to a server that answers so, and waits until it took `taken`.
+async fn through(answers: Vec<Answer>, count: usize, taken: usize) -> (Sentry, Running, TempDir) {
+    provider();
+    let (sentry, spool) = (Sentry::new(answers), tempdir().expect("a folder"));
+    let running = Running::start(spool.path(), Some(sentry.listen(ANY).await), "").await;
+    for number in 0..count {
+        assert_eq!(running.send(number, "event").await, 200);
+    }
+    sentry.wait_for(taken).await;
+    wait_until("an empty spool", || running.has("error_spool_envelopes 0")).await;
+    (sentry, running, spool)
+}
+
+/// The client of the tests finds its TLS provider as a program does.
+fn provider() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn envelopes_arrive_in_order_under_the_upstreams_name() {
+    let (sentry, running, _spool) = through(vec![], 5, 5).await;
+    assert_eq!(sentry.taken(), events(0..5));
+    let seen = &sentry.seen()[0];
+    assert_eq!(seen.path, "/api/42/envelope/");
+    assert!(seen.auth.starts_with("Sentry ") && seen.auth.contains("sentry_key=public"), "{}", seen.auth);
+    assert!(
+        seen.header["dsn"].as_str().is_some_and(|dsn| dsn.starts_with("http://public@127.0.0.1:")),
+        "{}",
+        seen.header
+    );
+    assert_eq!(seen.header["trace"]["public_key"], "public");
+    assert!(seen.header["sent_at"].is_string());
+    assert!(running.has("error_envelopes_received_total 5") && running.has("error_envelopes_forwarded_total 5"));
+    assert_eq!(running.stop().await, Drained::InTime);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn envelopes_wait_for_an_upstream_that_is_down_and_survive_restarts() {
+    provider();
+    let (sentry, spool) = (Sentry::default(), tempdir().expect("a folder"));
+    let address = Sentry::default().listen(ANY).await;
+    let closed = SocketAddr::new(address.ip(), {
+        let listener = std::net::TcpListener::bind(ANY).expect("a port");
+        listener.local_addr().expect("an address").port()
+    });
+    let running = Running::start(spool.path(), Some(closed), "").await;
+    assert_eq!(running.send(0, "event").await, 200);
+    wait_until("a retry", || !running.has("error_forward_retries_total 0")).await;
+    // Nobody waits for an upstream that does not answer.
+    assert_eq!(running.stop().await, Drained::InTime);
+    let running = Running::start(spool.path(), None, "").await;
+    assert_eq!(running.send(1, "event").await, 200);
+    assert!(running.has("error_spool_envelopes 2"));
+    running.stop().await;
+    let running = Running::start(spool.path(), Some(closed), "").await;
+    assert_eq!(running.send(2, "event").await, 200);
+    wait_until("a retry", || !running.has("error_forward_retries_total 0")).await;
+    sentry.listen(closed).await;
+    sentry.wait_for(3).await;
+    assert_eq!(sentry.taken(), events(0..3));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_upstream_cannot_take_now_is_sent_again() {
+    let answers = vec![
+        (429, vec![("retry-after", "0.2")]),
+        (503, vec![("retry-after", "0.1")]),
+        (500, vec![]),
+        (302, vec![("location", "/")]),
+    ];
+    let (sentry, running, spool) = through(answers, 3, 3).await;
+    assert_eq!(sentry.taken(), events(0..3));
+    let statuses: Vec<_> = sentry.seen().iter().map(|seen| seen.status).collect();
+    assert_eq!(statuses, [429, 503, 500, 302, 200, 200, 200]);
+    assert!(
+        running.has("error_forward_retries_total 4")
+            && running.has("error_envelopes_dropped_total{reason=\"refused\"} 0")
+    );
+    assert_eq!(std::fs::read_dir(spool.path().join("dead")).expect("a folder").count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poison_envelope_goes_to_the_dead_letters_and_holds_nobody_up() {
+    let (sentry, running, spool) =
+        through(vec![(413, vec![]), (400, vec![("x-sentry-error", "bad")]), (403, vec![])], 4, 1).await;
+    assert_eq!(sentry.taken(), events([3]));
+    assert!(
+        running.has("error_envelopes_dropped_total{reason=\"refused\"} 3") && running.has("error_dead_envelopes 3")
+    );
+    let dead = std::fs::read_to_string(spool.path().join("dead/00000000000000000000.envelope")).expect("the first");
+    assert!(dead.ends_with(&items(0, "event")), "{dead}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_pass_transactions_that_are_limited() {
+    provider();
+    let limited = (429, vec![("x-sentry-rate-limits", "3600:transaction:organization"), ("retry-after", "3600")]);
+    let (sentry, spool) = (Sentry::new([limited]), tempdir().expect("a folder"));
+    let running = Running::start(spool.path(), Some(sentry.listen(ANY).await), "").await;
+    for number in 0..2 {
+        assert_eq!(running.send(number, "transaction").await, 200);
+    }
+    wait_until("the limit", || !sentry.seen().is_empty()).await;
+    assert_eq!(running.send(2, "event").await, 200);
+    sentry.wait_for(1).await;
+    assert_eq!(sentry.taken(), events([2]));
+    assert_eq!(sentry.seen().len(), 2);
+    wait_until("the event to leave", || running.has("error_spool_envelopes 2")).await;
+    assert_eq!(running.stop().await, Drained::InTime);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_at_the_end_is_still_delivered() {
+    provider();
+    let spool = tempdir().expect("a folder");
+    let holding = Running::start(spool.path(), None, "").await;
+    for number in 0..20 {
+        assert_eq!(holding.send(number, "event").await, 200);
+    }
+    holding.stop().await;
+    let sentry = Sentry::default();
+    let running = Running::start(spool.path(), Some(sentry.listen(ANY).await), "").await;
+    assert_eq!(running.stop().await, Drained::InTime);
+    assert_eq!(sentry.taken(), events(0..20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_spool_turns_away_and_the_application_is_told() {
+    provider();
+    let spool = tempdir().expect("a folder");
+    let running = Running::start(spool.path(), None, "spool_max_envelopes: 2").await;
+    let mut statuses = Vec::new();
+    for number in 0..4 {
+        statuses.push(running.send(number, "event").await);
+    }
+    assert_eq!(statuses, [200, 200, 503, 503]);
+    assert!(
+        running.has("error_envelopes_dropped_total{reason=\"spool_full\"} 2")
+            && running.has("error_spool_limit_envelopes 2")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_file_that_was_damaged_is_put_aside() {
+    provider();
+    let (sentry, spool) = (Sentry::default(), tempdir().expect("a folder"));
+    std::fs::write(spool.path().join("00000000000000000007.envelope"), "damaged").expect("a file");
+    let running = Running::start(spool.path(), Some(sentry.listen(ANY).await), "").await;
+    assert_eq!(running.send(8, "event").await, 200);
+    sentry.wait_for(1).await;
+    assert_eq!(sentry.taken(), events([8]));
+    assert!(running.has("error_envelopes_dropped_total{reason=\"spool_error\"} 1"));
+    assert!(spool.path().join("dead/00000000000000000007.envelope").exists());
+}
