@@ -2,8 +2,11 @@
 
 pub(crate) use self::scrape::ScrapeMetrics;
 
-use self::scrape::Scraper;
-use crate::Metrics;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
 use axum::{
     Router,
     extract::State,
@@ -11,10 +14,9 @@ use axum::{
     routing::get,
 };
 use http::StatusCode;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
-};
+
+use self::scrape::Scraper;
+use crate::Metrics;
 
 mod scrape;
 

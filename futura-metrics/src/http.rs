@@ -7,6 +7,19 @@
 //! A request counts once, when its response body ends, whatever ends it: the body finished (with the status of the head),
 //! it failed (`500`), the client went away (`499`), the handler panicked (`500`, which the layer also answers).
 
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{Router, ServiceExt as IntoMakeServiceExt, body::Body, routing::IntoMakeService};
+use http::{Request, Response};
+use tower::{
+    Layer, Service,
+    util::{MapResponse, ServiceExt},
+};
+
 use self::{
     request::InFlight,
     response::{MeasuredBody, ResponseFuture},
@@ -15,17 +28,6 @@ use self::{
 use crate::{
     Counter, Family, Gauge, Histogram, Metrics, RegisterError,
     specs::http::{HTTP_REQUEST_DURATION_SECONDS, HTTP_REQUESTS_IN_FLIGHT, HTTP_REQUESTS_TOTAL, Method, Path, Status},
-};
-use axum::{Router, ServiceExt as IntoMakeServiceExt, body::Body, routing::IntoMakeService};
-use http::{Request, Response};
-use std::{
-    fmt,
-    sync::Arc,
-    task::{Context, Poll},
-};
-use tower::{
-    Layer, Service,
-    util::{MapResponse, ServiceExt},
 };
 
 mod request;

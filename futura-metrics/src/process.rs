@@ -2,6 +2,11 @@
 //!
 //! Where there is no `/proc` the series stay at zero, but for the start time.
 
+use std::{
+    fs,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
 use crate::{
     Counter, Gauge, Metrics, RegisterError,
     specs::{
@@ -11,10 +16,6 @@ use crate::{
             PROCESS_START_TIME_SECONDS, PROCESS_THREADS, PROCESS_VIRTUAL_MEMORY_BYTES,
         },
     },
-};
-use std::{
-    fs,
-    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// Clock ticks a second in `/proc/self/stat`: `USER_HZ`, which is 100 on every architecture that Linux has.

@@ -1,5 +1,9 @@
 //! The registry: every metric of a program, registered once, rendered together.
 
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use parking_lot::Mutex;
+
 #[cfg(feature = "admin")]
 use crate::{
     admin::ScrapeMetrics,
@@ -16,8 +20,6 @@ use crate::{
     },
     storage::{Counter, Family, Gauge, Histogram, Metric},
 };
-use parking_lot::Mutex;
-use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// The metrics of one program: a handle that is passed around, never a global.
 ///

@@ -1,13 +1,15 @@
 //! The tokio runtime's own metrics, read at each scrape.
 
+use std::time::Duration;
+
+use tokio::runtime::{Handle, RuntimeMetrics};
+
 use crate::{
     Metrics, RegisterError,
     specs::tokio::{
         TOKIO_ALIVE_TASKS, TOKIO_BUSY_SECONDS_TOTAL, TOKIO_GLOBAL_QUEUE_DEPTH, TOKIO_PARKS_TOTAL, TOKIO_WORKERS,
     },
 };
-use std::time::Duration;
-use tokio::runtime::{Handle, RuntimeMetrics};
 
 /// Registers the `tokio_*` metrics of the runtime behind `handle`.
 ///

@@ -1,7 +1,7 @@
 //! Graceful shutdown in one order: not ready, drain delay, stop accepting, finish within the grace period, stop the admin port.
 
-use crate::admin::Readiness;
 use std::{future::Future, process, time::Duration};
+
 use tokio::{
     select,
     signal::unix::{SignalKind, signal as unix_signal},
@@ -11,6 +11,8 @@ use tokio_util::{
     sync::{CancellationToken, WaitForCancellationFutureOwned},
     task::TaskTracker,
 };
+
+use crate::admin::Readiness;
 
 /// The exit code of a process that a second signal ended: 128 and SIGINT's number.
 const ABORTED: i32 = 130;
@@ -142,9 +144,11 @@ pub async fn signal() {
 
 #[cfg(test)]
 mod tests {
-    use super::{Drained, Readiness, Shutdown, ShutdownConfig};
     use std::{future::ready, time::Duration};
+
     use tokio::time::{Instant, sleep};
+
+    use super::{Drained, Readiness, Shutdown, ShutdownConfig};
 
     fn shutdown(grace_secs: u64) -> (Shutdown, Readiness) {
         let readiness = Readiness::default();

@@ -43,8 +43,9 @@ pub fn catalogue() -> impl Iterator<Item = &'static Descriptor> {
 
 #[cfg(test)]
 mod tests {
-    use super::catalogue;
     use std::collections::HashSet;
+
+    use super::catalogue;
 
     #[test]
     fn no_two_metrics_share_a_name() {

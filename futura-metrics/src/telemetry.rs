@@ -3,11 +3,13 @@
 //! Call [`init`] as the first thing within the tokio runtime and keep what it returns: [`Telemetry::shutdown`] or dropping
 //! it sends what is still queued, within five seconds.
 
-use crate::{Metrics, RegisterError};
+use std::{fmt, sync::Arc, thread, time::Duration};
+
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use sentry::Client;
-use std::{fmt, sync::Arc, thread, time::Duration};
 use tracing_subscriber::{Registry, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::{Metrics, RegisterError};
 
 pub use self::config::{LogFormat, TelemetryConfig, VARIABLES};
 

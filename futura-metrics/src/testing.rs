@@ -1,7 +1,8 @@
 //! Assertions on metrics, for the tests of whoever counts.
 
-use crate::{Metrics, exposition::Format};
 use std::{collections::BTreeMap, fmt::Write};
+
+use crate::{Metrics, exposition::Format};
 
 /// The value of one sample, by the name and labels that Prometheus would see.
 ///

@@ -1,9 +1,11 @@
 //! The answer to a scrape: negotiated, compressed, off the runtime's threads, shared by all who ask for the same at once.
 
-use crate::{
-    Counter, Gauge, Histogram, Metrics,
-    exposition::{Selection, Wire, qualities},
+use std::{
+    io::{self, Write},
+    sync::Arc,
+    time::{Duration, Instant},
 };
+
 use axum::{
     extract::{RawQuery, State},
     response::{IntoResponse, Response},
@@ -13,12 +15,12 @@ use flate2::{Compression, write::GzEncoder};
 use hashbrown::HashMap;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use parking_lot::Mutex;
-use std::{
-    io::{self, Write},
-    sync::Arc,
-    time::{Duration, Instant},
-};
 use tokio::{sync::OnceCell, task::spawn_blocking, time::timeout};
+
+use crate::{
+    Counter, Gauge, Histogram, Metrics,
+    exposition::{Selection, Wire, qualities},
+};
 
 /// How many scrapes that ask for different things may be in flight.
 const MAX_FLIGHTS: usize = 8;

@@ -1,12 +1,13 @@
 //! Metrics of the `prometheus_client` crate, which writes OpenMetrics: as they come, or turned into text 0.0.4.
 
-use super::{Format, Selection};
-use crate::registry::histogram_names;
 use prometheus_client::{
     encoding::text::encode_registry,
     metrics::MetricType,
     registry::{Metric, Registry},
 };
+
+use super::{Format, Selection};
+use crate::registry::histogram_names;
 
 /// The type that one registered metric has on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,14 +2,16 @@
 //!
 //! Field numbers are those of <https://github.com/prometheus/client_model/blob/master/io/prometheus/client/metrics.proto>.
 
+use std::collections::BTreeMap;
+
+use prometheus_client::{encoding::text::encode_registry, registry::Registry};
+
 use super::client::{ClientKind, ClientMetric};
 use crate::{
     spec::{Descriptor, Kind},
     storage::{Bucket, Exemplar, FamilyInner, Metric, Reading, SCHEMA, Scratch, SpanRef},
     testing::Sample,
 };
-use prometheus_client::{encoding::text::encode_registry, registry::Registry};
-use std::collections::BTreeMap;
 
 /// The values of `MetricType`.
 #[derive(Clone, Copy)]

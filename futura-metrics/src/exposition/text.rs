@@ -3,12 +3,13 @@
 //! What does not change from scrape to scrape is rendered once, when a family or a series is born: a line is then two to
 //! four copies and a number.
 
+use std::fmt::Write;
+
 use super::Format;
 use crate::{
     spec::{Descriptor, Kind},
     storage::{Bucket, Exemplar, FamilyInner, Metric, Reading, Scratch, SpanRef},
 };
-use std::fmt::Write;
 
 /// The parts of a family's lines that all its series share.
 ///

@@ -1,9 +1,11 @@
 //! A request from its head to the end of its response, counted once when it is dropped at the latest.
 
+use std::{sync::Arc, thread, time::Instant};
+
+use http::{Request, StatusCode};
+
 use super::routes::{Route, Routes, fold_method};
 use crate::{specs::http::Method, storage::SpanRef};
-use http::{Request, StatusCode};
-use std::{sync::Arc, thread, time::Instant};
 
 /// The status, known to nginx's users, of a request whose client went away before it was answered in full.
 const CLIENT_CLOSED_REQUEST: u16 = 499;

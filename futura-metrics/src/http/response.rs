@@ -1,13 +1,5 @@
 //! The response: its head as a future, its body as a stream, and what ends each.
 
-use super::request::InFlight;
-#[cfg(feature = "telemetry")]
-use super::traced::{InnerFuture, RequestTrace};
-#[cfg(feature = "telemetry")]
-use crate::storage::SpanRef;
-use http::{Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
-use pin_project_lite::pin_project;
 use std::{
     fmt,
     future::Future,
@@ -15,6 +7,16 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
+
+use http::{Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::request::InFlight;
+#[cfg(feature = "telemetry")]
+use super::traced::{InnerFuture, RequestTrace};
+#[cfg(feature = "telemetry")]
+use crate::storage::SpanRef;
 
 pin_project! {
     /// Waits for the head of a response.

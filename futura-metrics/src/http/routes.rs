@@ -1,18 +1,20 @@
 //! From a request to the series of its route and method, each resolved once and then found by index.
 
+use std::{
+    hash::BuildHasher,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use axum::extract::MatchedPath;
+use hashbrown::DefaultHashBuilder;
+use http::Request;
+
 use super::{HttpLayerError, HttpMetrics};
 use crate::{
     Counter, Gauge, Histogram,
     specs::http::{Method, UNMATCHED},
     storage::{Index, SpanRef},
-};
-use axum::extract::MatchedPath;
-use hashbrown::DefaultHashBuilder;
-use http::Request;
-use std::{
-    hash::BuildHasher,
-    sync::{Arc, OnceLock},
-    time::Duration,
 };
 
 /// Counts of the statuses registered with IANA are kept in place; another one is looked up in its family.

@@ -1,5 +1,10 @@
 //! What telemetry adds to a request: a span that continues the caller's trace, and a Sentry scope of its own.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
 use axum::body::Body;
 use http::{Request, StatusCode};
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
@@ -9,10 +14,6 @@ use sentry::{
     protocol::{Event, Request as SentryRequest},
 };
 use sentry_tower::{HubProvider, SentryLayer, SentryService};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
-};
 use tower::{
     Layer,
     util::{Either, future::EitherResponseFuture},

@@ -163,9 +163,10 @@ fn count(cells: usize) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::any, prop_assert_eq, proptest};
+
     use super::{Bounds, SMALL, STARTS, smallest_of, start_of, upper_bound};
     use crate::spec::{HistogramSpec, Unit};
-    use proptest::{collection::vec, prelude::any, prop_assert_eq, proptest};
 
     const WAIT_SECONDS: HistogramSpec =
         HistogramSpec::new("wait_seconds", Unit::Seconds, &[0.25, 0.3, 1.0, 100.0]).native();

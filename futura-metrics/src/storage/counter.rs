@@ -1,11 +1,12 @@
 //! A counter: a number that only grows.
 
-use super::{Metric, Reading, Scratch, sharded::Sharded};
-use crate::spec::Descriptor;
 use std::{
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
+
+use super::{Metric, Reading, Scratch, sharded::Sharded};
+use crate::spec::Descriptor;
 
 /// A handle to one counter; clones count on the same series.
 ///

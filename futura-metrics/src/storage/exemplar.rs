@@ -3,11 +3,12 @@
 //! A slot is a sequence lock: a writer that finds another at work leaves its exemplar out, a reader that sees a write in
 //! between does without. Nobody waits.
 
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
 use Ordering::{AcqRel, Acquire, Relaxed, Release};
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU64, Ordering, fence};
-#[cfg(not(loom))]
-use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// The span that an observation was made in, as an exemplar names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,8 +101,9 @@ impl Slot {
 
 #[cfg(all(test, loom))]
 mod tests {
-    use super::{Exemplar, Slot, SpanRef};
     use loom::{sync::Arc, thread};
+
+    use super::{Exemplar, Slot, SpanRef};
 
     fn exemplar(number: u64) -> Exemplar {
         let span = SpanRef { trace_id: u128::from(number) << 64 | u128::from(number), span_id: number };

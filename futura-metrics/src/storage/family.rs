@@ -1,17 +1,19 @@
 //! A family: the series of one metric, found by their label values.
 
-use super::{Counter, Metric, index::Index};
-use crate::{
-    exposition::{Layout, render_series},
-    spec::{Descriptor, LabelSet},
-};
-use hashbrown::{DefaultHashBuilder, HashSet};
-use parking_lot::Mutex;
 use std::{
     fmt,
     hash::{BuildHasher, Hash, Hasher},
     marker::PhantomData,
     sync::Arc,
+};
+
+use hashbrown::{DefaultHashBuilder, HashSet};
+use parking_lot::Mutex;
+
+use super::{Counter, Metric, index::Index};
+use crate::{
+    exposition::{Layout, render_series},
+    spec::{Descriptor, LabelSet},
 };
 
 /// The value that stands for all newcomers of an open label that has as many values as it may.

@@ -1,7 +1,5 @@
 //! A gauge: the bits of one `f64` in an atomic.
 
-use super::{Metric, Reading, Scratch};
-use crate::spec::Descriptor;
 use std::{
     sync::{
         Arc,
@@ -9,6 +7,9 @@ use std::{
     },
     time::Duration,
 };
+
+use super::{Metric, Reading, Scratch};
+use crate::spec::Descriptor;
 
 /// A handle to one gauge; clones set the same series.
 #[derive(Clone, Debug, Default)]

@@ -2,6 +2,11 @@
 //!
 //! There is no separate count: it is the sum of the cells, so `+Inf` equals `_count` in every scrape.
 
+use std::{
+    sync::{Arc, OnceLock, atomic::AtomicU64},
+    time::{Duration, Instant},
+};
+
 use super::{
     Bucket, Metric, Reading, Scratch, SpanRef,
     bounds::Bounds,
@@ -10,10 +15,6 @@ use super::{
     sharded::Sharded,
 };
 use crate::spec::Descriptor;
-use std::{
-    sync::{Arc, OnceLock, atomic::AtomicU64},
-    time::{Duration, Instant},
-};
 
 /// A handle to one histogram; clones observe into the same series.
 ///

@@ -3,7 +3,6 @@
 //! Values live in a list of chunks that never move. Tables of positions point into it; when one is half full, the next, twice
 //! as large, takes what comes after. A look-up goes through the tables in order, so what was there early is found first.
 
-use parking_lot::Mutex;
 use std::sync::{
     OnceLock,
     atomic::{
@@ -11,6 +10,8 @@ use std::sync::{
         Ordering::{Acquire, Release},
     },
 };
+
+use parking_lot::Mutex;
 
 /// Slots of the first table and values of the first chunk.
 const FIRST: usize = 8;
@@ -105,9 +106,11 @@ fn locate(position: usize) -> (usize, usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Index, locate};
-    use proptest::{collection::vec, prelude::any, prop_assert_eq, proptest};
     use std::{collections::HashSet, thread};
+
+    use proptest::{collection::vec, prelude::any, prop_assert_eq, proptest};
+
+    use super::{Index, locate};
 
     #[test]
     fn positions_fill_chunks_that_double() {

@@ -122,8 +122,9 @@ fn shard_of_thread() -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::Sharded;
     use std::{sync::atomic::AtomicU64, thread};
+
+    use super::Sharded;
 
     #[test]
     fn nothing_is_lost_while_threads_collide_and_a_reader_never_sees_a_total_fall() {

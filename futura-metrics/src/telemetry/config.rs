@@ -1,12 +1,14 @@
 //! The environment variables of telemetry, read and checked together.
 
-use super::TelemetryError;
-use sentry::types::Dsn;
 use std::{
     env, fmt,
     io::{IsTerminal, stderr},
 };
+
+use sentry::types::Dsn;
 use tracing_subscriber::EnvFilter;
+
+use super::TelemetryError;
 
 /// Every variable that telemetry reads: its name, its default and its meaning.
 pub const VARIABLES: &[(&str, &str, &str)] = &[

@@ -1,7 +1,11 @@
 //! Errors to Sentry: `error!` records and panics, each once, joined to the trace that they happened in.
 
-use super::{TelemetryConfig, TelemetryError};
-use crate::{Metrics, specs::business::SENTRY_ERRORS_TOTAL};
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    panic::{self, PanicHookInfo},
+    sync::{Arc, Once},
+};
+
 use opentelemetry::trace::TraceContextExt;
 use sentry::{
     Client, ClientOptions, Hub,
@@ -14,13 +18,11 @@ use sentry::{
     protocol::{Event, TraceContext},
 };
 use sentry_tracing::{BreadcrumbLayer, ErrorLayer};
-use std::{
-    backtrace::{Backtrace, BacktraceStatus},
-    panic::{self, PanicHookInfo},
-    sync::{Arc, Once},
-};
 use tracing::{Subscriber, field, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, filter::Targets, registry::LookupSpan};
+
+use super::{TelemetryConfig, TelemetryError};
+use crate::{Metrics, specs::business::SENTRY_ERRORS_TOTAL};
 
 /// The SDK queues 30 envelopes and drops what comes while they are sent; a burst of errors is longer than that.
 const QUEUE: usize = 1_000;

@@ -1,13 +1,15 @@
 //! Log records: written to standard error, and counted by level.
 
+use std::io::stderr;
+
+use tracing::{Event, Subscriber};
+use tracing_subscriber::{EnvFilter, Layer, fmt, layer::Context, registry::LookupSpan};
+
 use super::{LogFormat, TelemetryConfig, TelemetryError};
 use crate::{
     Counter, Metrics,
     specs::logs::{LOG_RECORDS_TOTAL, Level},
 };
-use std::io::stderr;
-use tracing::{Event, Subscriber};
-use tracing_subscriber::{EnvFilter, Layer, fmt, layer::Context, registry::LookupSpan};
 
 /// Counts the records that pass the filter of the layer that writes them.
 struct CountRecords {

@@ -1,11 +1,12 @@
 //! Traces over OTLP. Endpoint, protocol, headers, compression and sampling are read from the environment by the SDK.
 
-use super::{TelemetryConfig, TelemetryError};
 use opentelemetry::{KeyValue, trace::TracerProvider};
 use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, filter::Targets, registry::LookupSpan};
+
+use super::{TelemetryConfig, TelemetryError};
 
 /// What the exporter itself runs on: a span for sending spans would never end.
 const EXPORTER_TARGETS: [&str; 6] = ["h2", "hyper", "hyper_util", "opentelemetry", "reqwest", "tonic"];

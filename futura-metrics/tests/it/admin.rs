@@ -1,3 +1,12 @@
+use std::{
+    io::Read,
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -13,14 +22,6 @@ use futura_metrics::{
 use http::{StatusCode, header};
 use http_body_util::BodyExt;
 use prometheus_client::metrics::counter::Counter;
-use std::{
-    io::Read,
-    pin::pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-};
 use tower::ServiceExt;
 
 fn request(uri: &str, headers: &[(&str, &str)]) -> Request {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use futura_metrics::{
     Metrics,
     exposition::Format,
@@ -10,7 +12,6 @@ use insta::assert_snapshot;
 use prometheus_client::metrics::{
     counter, exemplar::CounterWithExemplar, family::Family, gauge, histogram, info::Info,
 };
-use std::time::Duration;
 
 label! {
     /// Who asks.

@@ -1,3 +1,5 @@
+use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
+
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -12,7 +14,6 @@ use futura_metrics::{
     specs::http::{Method, UNMATCHED},
 };
 use http_body_util::{BodyExt, StreamBody};
-use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},

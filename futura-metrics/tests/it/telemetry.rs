@@ -1,3 +1,5 @@
+use std::sync::{Arc, Mutex};
+
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -12,7 +14,6 @@ use futura_metrics::{
 };
 use http::StatusCode;
 use serde_json::Value;
-use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 
