@@ -1,0 +1,176 @@
+//! How the service is: `/health` for people and checks, `/metrics` for Prometheus.
+
+use super::App;
+use crate::resilience::BreakerState;
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use futura_metrics::process;
+use serde::Serialize;
+use std::{fs, time::Duration};
+use tower::ServiceExt;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The database must answer within this, waiting for a free connection included.
+const DATABASE_LIMIT: Duration = Duration::from_secs(2);
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Health {
+    status: HealthStatus,
+    /// Seconds since the start.
+    uptime: u64,
+    version: &'static str,
+    services: Services,
+    performance: Performance,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum HealthStatus {
+    Ok,
+    /// Requests are answered, some of them with an error: a breaker is not closed, or the event bus is full.
+    Degraded,
+    /// The database does not answer.
+    Error,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Services {
+    redis: Redis,
+    database: Database,
+    queue: Queue,
+}
+
+/// Redis. This build uses none.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Redis {
+    status: &'static str,
+    circuit_breaker: CircuitBreaker,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct CircuitBreaker {
+    state: BreakerName,
+    failure_count: u32,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum BreakerName {
+    Closed,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Database {
+    /// `connected` or `disconnected`.
+    status: &'static str,
+    pool: ConnectionPool,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ConnectionPool {
+    total_connections: u32,
+    free_connections: u32,
+    connection_limit: u32,
+}
+
+/// The event bus in the process.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Queue {
+    status: &'static str,
+    /// Whether it takes messages.
+    available: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Performance {
+    memory: Memory,
+}
+
+/// Bytes of memory; null where the system does not tell.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Memory {
+    /// Resident memory.
+    rss: Option<u64>,
+    /// The part of it that is the program's own data, on heap and stacks.
+    heap_used: Option<u64>,
+}
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(health)).routes(routes!(metrics))
+}
+
+/// Tells how the service is
+#[utoipa::path(
+    get, path = "/health", tag = "operations",
+    responses(
+        (status = 200, description = "It works, perhaps degraded", body = Health),
+        (status = 503, description = "The database does not answer", body = Health),
+    )
+)]
+async fn health(State(app): State<App>) -> Response {
+    let store = app.box_office.store();
+    // Before the question, which takes a connection itself.
+    let connections = store.connections();
+    let connected = store.answers_within(DATABASE_LIMIT).await;
+    let available = app.box_office.bus().has_room();
+    let closed = app.box_office.breakers().iter().all(|state| *state == BreakerState::Closed);
+    let (code, status) = match (connected, closed && available) {
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, HealthStatus::Error),
+        (true, false) => (StatusCode::OK, HealthStatus::Degraded),
+        (true, true) => (StatusCode::OK, HealthStatus::Ok),
+    };
+    let body = Health {
+        status,
+        uptime: app.started.elapsed().as_secs(),
+        version: env!("CARGO_PKG_VERSION"),
+        services: Services {
+            redis: Redis {
+                status: "disabled",
+                circuit_breaker: CircuitBreaker { state: BreakerName::Closed, failure_count: 0 },
+            },
+            database: Database {
+                status: if connected { "connected" } else { "disconnected" },
+                pool: ConnectionPool {
+                    total_connections: connections.total,
+                    free_connections: connections.free,
+                    connection_limit: connections.limit,
+                },
+            },
+            queue: Queue { status: "enabled", available },
+        },
+        performance: Performance {
+            memory: Memory { rss: process::resident_memory_bytes(), heap_used: own_memory_bytes() },
+        },
+    };
+    (code, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+/// Gives the metrics, as the metrics port does
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations",
+    responses((status = 200, description = "Prometheus text, OpenMetrics or protobuf, by Accept", body = String, content_type = "text/plain"))
+)]
+async fn metrics(State(app): State<App>, request: Request) -> Response {
+    app.metrics.oneshot(request).await.into_response()
+}
+
+/// Resident memory that no file backs: what a garbage-collected runtime would call its used heap.
+fn own_memory_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
+}

@@ -1,0 +1,158 @@
+//! A circuit breaker: closed until failures in a row, then open for a time, then one trial at a time.
+
+use futura_metrics::{Counter, specs::resilience::Breaker, storage::Gauge};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// When a breaker opens, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct BreakerConfig {
+    /// Failed calls in a row that open it.
+    pub failures: u32,
+    /// Time from opening to the first trial.
+    pub open: Duration,
+}
+
+/// The state of a breaker; the numbers are those of `circuit_breaker_state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Calls go through.
+    Closed = 0,
+    /// One trial call decides.
+    HalfOpen = 1,
+    /// Calls are refused.
+    Open = 2,
+}
+
+/// The breaker of one dependency.
+#[derive(Debug)]
+pub(crate) struct CircuitBreaker {
+    breaker: Breaker,
+    config: BreakerConfig,
+    phase: Mutex<Phase>,
+    state: Gauge,
+    failures: Counter,
+    rejections: Counter,
+}
+
+/// Leave to make one call; dropping it without a verdict says nothing about the dependency.
+#[derive(Debug)]
+pub(crate) struct Permit<'a> {
+    breaker: &'a CircuitBreaker,
+    trial: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Closed { failures: u32 },
+    Open { until: Instant },
+    HalfOpen,
+}
+
+// === impl CircuitBreaker ===
+
+impl CircuitBreaker {
+    pub(crate) fn new(
+        breaker: Breaker,
+        config: BreakerConfig,
+        state: Gauge,
+        failures: Counter,
+        rejections: Counter,
+    ) -> Self {
+        Self { breaker, config, phase: Mutex::new(Phase::Closed { failures: 0 }), state, failures, rejections }
+    }
+
+    /// Lets a call through, or counts its rejection.
+    pub(crate) fn admit(&self) -> Option<Permit<'_>> {
+        let mut phase = self.phase();
+        match *phase {
+            Phase::Closed { .. } => Some(Permit { breaker: self, trial: false }),
+            Phase::Open { until } if Instant::now() >= until => {
+                self.enter(&mut phase, Phase::HalfOpen);
+                Some(Permit { breaker: self, trial: true })
+            }
+            Phase::Open { .. } | Phase::HalfOpen => {
+                self.rejections.inc();
+                None
+            }
+        }
+    }
+
+    pub(crate) fn state(&self) -> BreakerState {
+        self.phase().state()
+    }
+
+    fn enter(&self, phase: &mut Phase, next: Phase) {
+        let (from, to) = (phase.state(), next.state());
+        *phase = next;
+        self.state.set(f64::from(to as u8));
+        if from != to {
+            tracing::warn!(breaker = self.breaker.as_str(), ?from, ?to, "circuit breaker changed state");
+        }
+    }
+
+    fn open(&self, phase: &mut Phase) {
+        self.enter(phase, Phase::Open { until: Instant::now() + self.config.open });
+    }
+
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        // Each change is one assignment, so a panic elsewhere cannot have left it half made.
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Permit ===
+
+impl Permit<'_> {
+    pub(crate) fn succeeded(mut self) {
+        let mut phase = self.breaker.phase();
+        match &mut *phase {
+            Phase::Closed { failures } => *failures = 0,
+            Phase::HalfOpen if self.trial => self.breaker.enter(&mut phase, Phase::Closed { failures: 0 }),
+            // A call from before the breaker opened ends now: the trial decides, not it.
+            Phase::Open { .. } | Phase::HalfOpen => {}
+        }
+        self.trial = false;
+    }
+
+    pub(crate) fn failed(mut self) {
+        let breaker = self.breaker;
+        breaker.failures.inc();
+        let mut phase = breaker.phase();
+        match &mut *phase {
+            Phase::Closed { failures } => {
+                *failures += 1;
+                if *failures >= breaker.config.failures {
+                    breaker.open(&mut phase);
+                }
+            }
+            Phase::HalfOpen if self.trial => breaker.open(&mut phase),
+            Phase::Open { .. } | Phase::HalfOpen => {}
+        }
+        self.trial = false;
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        if self.trial {
+            let mut phase = self.breaker.phase();
+            self.breaker.enter(&mut phase, Phase::Open { until: Instant::now() });
+        }
+    }
+}
+
+// === impl Phase ===
+
+impl Phase {
+    fn state(&self) -> BreakerState {
+        match self {
+            Self::Closed { .. } => BreakerState::Closed,
+            Self::HalfOpen => BreakerState::HalfOpen,
+            Self::Open { .. } => BreakerState::Open,
+        }
+    }
+}

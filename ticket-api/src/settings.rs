@@ -1,0 +1,42 @@
+//! Times and limits of the service that are not for operators to change; tests do.
+
+use crate::resilience::{BreakerConfig, RetryConfig};
+use std::time::Duration;
+
+/// The service's times and limits.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long a reservation holds its seats.
+    pub reservation_time: Duration,
+    /// How long an order may be without an outcome before the provider is asked for it.
+    pub pending_time: Duration,
+    /// From one round of upkeep to the next.
+    pub upkeep_interval: Duration,
+    /// How long one attempt to charge may take.
+    pub payment_timeout: Duration,
+    /// The breaker around the payment provider.
+    pub payment_breaker: BreakerConfig,
+    /// The breaker around the database.
+    pub database_breaker: BreakerConfig,
+    /// How calls to either are tried again.
+    pub retry: RetryConfig,
+    /// Messages that the event bus holds.
+    pub bus_capacity: usize,
+}
+
+// === impl Settings ===
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            reservation_time: Duration::from_secs(15 * 60),
+            pending_time: Duration::from_secs(2 * 60),
+            upkeep_interval: Duration::from_secs(5),
+            payment_timeout: Duration::from_secs(15),
+            payment_breaker: BreakerConfig { failures: 3, open: Duration::from_secs(120) },
+            database_breaker: BreakerConfig { failures: 5, open: Duration::from_secs(60) },
+            retry: RetryConfig::default(),
+            bus_capacity: 1024,
+        }
+    }
+}

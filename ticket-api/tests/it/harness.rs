@@ -1,0 +1,200 @@
+//! A running service and what tests ask of it.
+
+use futura_metrics::{Metrics, shutdown::Drained};
+use reqwest::{Client, Method, StatusCode, header::HeaderMap};
+use serde_json::{Value, json};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use ticket_api::{Config, PaymentGateway, RetryConfig, SandboxGateway, Server, Settings};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+/// How long anything may take before a test calls it hung.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Service {
+    pub(crate) client: Client,
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<Drained>,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+/// How to start a service.
+pub(crate) struct Setup {
+    pub(crate) settings: Settings,
+    pub(crate) gateway: Arc<dyn PaymentGateway>,
+    pub(crate) arguments: Vec<String>,
+}
+
+// === impl Setup ===
+
+impl Setup {
+    pub(crate) fn with(mut self, option: &str, value: &str) -> Self {
+        self.arguments.push(format!("--{option}={value}"));
+        self
+    }
+
+    pub(crate) async fn start(self) -> Service {
+        // An error says that another test was first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let standard = ["ticket-api", "--host=127.0.0.1", "--port=0", "--metrics-port=0"].map(String::from);
+        // The tests' own words come last; a database of the developer's environment must not be used.
+        let database = (!self.arguments.iter().any(|argument| argument.starts_with("--database-url")))
+            .then(|| "--database-url=sqlite::memory:".to_owned());
+        let arguments = standard.into_iter().chain(database).chain(self.arguments);
+        let config = Config::load(arguments.map(Into::into), &[]).unwrap();
+        let server = Server::bind(&config, self.settings, self.gateway, &Metrics::new(), None).await.unwrap();
+        let (address, admin) = (server.address(), server.admin_address());
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(server.run(async {
+            // A test that ends drops the sender, which stops the service too.
+            let _ = stopped.await;
+        }));
+        let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        Service { client, address, admin, stop: Some(stop), running }
+    }
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let retry = RetryConfig { base: Duration::from_millis(1), ..RetryConfig::default() };
+        let settings = Settings { upkeep_interval: Duration::from_millis(20), retry, ..Settings::default() };
+        Self { settings, gateway: Arc::new(SandboxGateway::default()), arguments: Vec::new() }
+    }
+}
+
+// === impl Service ===
+
+impl Service {
+    pub(crate) async fn start() -> Self {
+        Setup::default().start().await
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.client.get(self.url(path))).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.client.post(self.url(path)).json(body)).await
+    }
+
+    pub(crate) async fn request(&self, method: Method, path: &str) -> Answer {
+        Answer::of(self.client.request(method, self.url(path))).await
+    }
+
+    /// Creates an event and returns its id.
+    pub(crate) async fn event(&self, capacity: i64) -> String {
+        let event =
+            json!({"name": "Night", "startsAt": "2030-12-31T20:00:00Z", "capacity": capacity, "priceCents": 2500});
+        self.post("/api/events", &event).await.expect(StatusCode::CREATED)["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Reserves seats and returns the reservation's id.
+    pub(crate) async fn reservation(&self, event_id: &str, quantity: i64) -> String {
+        let reserved = self.post("/api/reservations", &json!({"eventId": event_id, "quantity": quantity})).await;
+        reserved.expect(StatusCode::CREATED)["id"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn order(&self, reservation_id: &str, token: &str) -> Answer {
+        self.post("/api/orders", &json!({"reservationId": reservation_id, "paymentToken": token})).await
+    }
+
+    /// The value of one series, which must exist; `name` holds its labels.
+    pub(crate) async fn value(&self, name: &str) -> f64 {
+        self.find_value(name).await.unwrap_or_else(|| panic!("there is no series {name}"))
+    }
+
+    /// Asserts the values of series.
+    pub(crate) async fn expect_values(&self, expected: &[(&str, f64)]) {
+        for (name, value) in expected {
+            assert_eq!(self.value(name).await, *value, "{name}");
+        }
+    }
+
+    async fn find_value(&self, name: &str) -> Option<f64> {
+        let scrape = Answer::of(self.client.get(format!("http://{}/metrics", self.admin))).await;
+        let line = scrape.text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
+        line.map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
+    }
+
+    /// Asks until the answer's JSON is as wanted.
+    pub(crate) async fn eventually(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let asking = async {
+            let mut interval = tokio::time::interval(Duration::from_millis(5));
+            loop {
+                interval.tick().await;
+                let answer = self.get(path).await.json();
+                if wanted(&answer) {
+                    return answer;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{path} never became as wanted"))
+    }
+
+    /// Scrapes until a series has a value.
+    pub(crate) async fn eventually_value(&self, name: &str, wanted: f64) {
+        let scraping = async {
+            let mut interval = tokio::time::interval(Duration::from_millis(5));
+            while self.find_value(name).await != Some(wanted) {
+                interval.tick().await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, scraping).await.is_err() {
+            panic!("{name} is {:?} and never became {wanted}", self.find_value(name).await);
+        }
+    }
+
+    /// Begins to stop.
+    pub(crate) fn begin_stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn ended(self) -> Drained {
+        tokio::time::timeout(PATIENCE, self.running).await.expect("the service stops").unwrap()
+    }
+
+    pub(crate) async fn stop(mut self) -> Drained {
+        self.begin_stop();
+        self.ended().await
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        Self { status, headers, text: response.text().await.unwrap() }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {:?}", self.text))
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(&self, status: StatusCode) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        self.json()
+    }
+
+    /// Status and body in one line, for snapshots.
+    pub(crate) fn line(&self) -> String {
+        format!("{} {}", self.status.as_u16(), self.text)
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}

@@ -1,0 +1,12 @@
+//! The service from outside: real sockets, a real database, a real scrape.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod binary;
+mod harness;
+mod metrics;
+mod operations;
+mod purchase;
+mod store;
+mod validation;
+mod webhook;
