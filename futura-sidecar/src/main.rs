@@ -141,7 +141,7 @@ fn run(args: &RunArgs) -> Result<(), Failed> {
 async fn serve(config: Config, telemetry: &TelemetryConfig, limits: ShutdownConfig) -> Result<()> {
     let (metrics, readiness) = (Metrics::new(), Readiness::default());
     let telemetry = telemetry::init(telemetry, &metrics).context("telemetry")?;
-    process::register(&metrics, env!("CARGO_PKG_VERSION"), option_env!("FUTURA_REVISION"))?;
+    process::register(&metrics, env!("CARGO_PKG_VERSION"), option_env!("GIT_REVISION"))?;
     let checks = config.checks.len();
     let sidecar = Sidecar::bind(config, &metrics, &readiness).await?;
     let memory_bytes = process::resident_memory_bytes().unwrap_or_default();
