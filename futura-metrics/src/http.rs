@@ -19,6 +19,7 @@ use tower::{
     Layer, Service,
     util::{MapResponse, ServiceExt},
 };
+use tracing::Instrument;
 
 use self::{
     request::InFlight,
@@ -113,6 +114,22 @@ struct HttpMetrics {
 type Inner<S> = S;
 #[cfg(feature = "telemetry")]
 type Inner<S> = traced::Inner<S>;
+
+/// Carries the caller's request into a task that outlives it: its span, and its Sentry scope.
+///
+/// A task that is spawned without it reports its errors as nobody's.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let purchase = tokio::spawn(futura_metrics::http::in_request_scope(async { "done, though the client has gone" }));
+/// # purchase.await.unwrap();
+/// # }
+/// ```
+pub fn in_request_scope<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    #[cfg(feature = "telemetry")]
+    let future = sentry::SentryFutureExt::bind_hub(future, sentry::Hub::current());
+    future.in_current_span()
+}
 
 // === impl HttpLayer ===
 

@@ -5,7 +5,7 @@
 //! - [`Metrics`]: the registry that a program passes around; [`storage`] holds its numbers, [`exposition`] writes them.
 //! - [`http`]: the layer that measures requests.
 //! - [`telemetry`]: logs, OTLP traces and Sentry from the standard environment variables.
-//! - [`admin`] and [`shutdown`]: `/metrics`, `/livez`, `/readyz`, and how a program ends.
+//! - [`admin`], [`serve`] and [`shutdown`]: `/metrics`, `/livez`, `/readyz`, serving within bounds, and how a program ends.
 //! - [`process`] and [`runtime`]: the process's own metrics and tokio's; [`testing`]: assertions on metrics.
 
 pub mod spec;
@@ -23,6 +23,8 @@ pub mod process;
 mod registry;
 #[cfg(feature = "tokio")]
 pub mod runtime;
+#[cfg(feature = "admin")]
+pub mod serve;
 #[cfg(feature = "admin")]
 pub mod shutdown;
 #[cfg(feature = "registry")]

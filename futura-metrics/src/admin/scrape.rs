@@ -15,7 +15,7 @@ use flate2::{Compression, write::GzEncoder};
 use hashbrown::HashMap;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use parking_lot::Mutex;
-use tokio::{sync::OnceCell, task::spawn_blocking, time::timeout};
+use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 
 use crate::{
     Counter, Gauge, Histogram, Metrics,
@@ -36,7 +36,16 @@ const ZSTD_LEVEL: i32 = 1;
 pub(super) struct Scraper {
     metrics: Metrics,
     own: ScrapeMetrics,
-    flights: Mutex<HashMap<Ask, Arc<OnceCell<io::Result<Bytes>>>>>,
+    flights: Mutex<HashMap<Ask, Landing>>,
+}
+
+/// Where what a flight brings is waited for.
+type Landing = watch::Receiver<Option<Arc<io::Result<Bytes>>>>;
+
+/// A gathering that is under way; dropping it takes it out of the table, on a panic as well.
+struct Flight {
+    scraper: Arc<Scraper>,
+    ask: Ask,
 }
 
 /// What the library tells of its scrapes.
@@ -64,8 +73,14 @@ enum Encoding {
     Zstd,
 }
 
-/// Too many scrapes are in flight.
-struct Busy;
+/// Why a scrape brought nothing.
+#[derive(Debug)]
+enum Refusal {
+    /// Too many are in flight.
+    Busy,
+    /// Its gathering panicked.
+    Lost,
+}
 
 pub(super) async fn answer(
     State(scraper): State<Arc<Scraper>>,
@@ -74,16 +89,14 @@ pub(super) async fn answer(
 ) -> Response {
     let ask = Ask::new(&headers, query.as_deref().unwrap_or_default());
     let answer = timeout(TIME_LIMIT, scraper.fly(&ask)).await;
-    let (status, problem) = match answer {
-        Ok(Ok(flight)) => match flight.get() {
-            Some(Ok(body)) => return (ask.headers(), body.clone()).into_response(),
-            Some(Err(error)) => {
-                tracing::error!(%error, "a scrape failed");
-                (StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n")
-            }
-            None => (StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be gathered\n"),
-        },
-        Ok(Err(Busy)) => (StatusCode::SERVICE_UNAVAILABLE, "too many scrapes are in flight\n"),
+    let (status, problem) = match answer.as_ref().map(|landed| landed.as_deref()) {
+        Ok(Ok(Ok(body))) => return (ask.headers(), body.clone()).into_response(),
+        Ok(Ok(Err(error))) => {
+            tracing::error!(%error, "a scrape failed");
+            (StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n")
+        }
+        Ok(Err(Refusal::Lost)) => (StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be gathered\n"),
+        Ok(Err(Refusal::Busy)) => (StatusCode::SERVICE_UNAVAILABLE, "too many scrapes are in flight\n"),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the scrape took too long\n"),
     };
     if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -99,25 +112,39 @@ impl Scraper {
         Arc::new(Self { metrics: metrics.clone(), own: metrics.scrape_metrics(), flights: Mutex::default() })
     }
 
-    /// Joins the flight that asks for the same, or starts one.
-    async fn fly(&self, ask: &Ask) -> Result<Arc<OnceCell<io::Result<Bytes>>>, Busy> {
-        let flight = {
-            let mut flights = self.flights.lock();
-            if flights.len() >= MAX_FLIGHTS && !flights.contains_key(ask) {
-                return Err(Busy);
-            }
-            Arc::clone(flights.entry_ref(ask).or_default())
-        };
-        // Where the one who flies goes away, the next who waits takes over.
-        flight
-            .get_or_init(|| async {
-                let (metrics, own, work) = (self.metrics.clone(), self.own.clone(), ask.clone());
-                let body = spawn_blocking(move || work.render(&metrics, &own)).await;
-                self.flights.lock().remove(ask);
-                body.unwrap_or_else(|panic| Err(io::Error::other(panic)))
-            })
-            .await;
-        Ok(flight)
+    /// Joins the flight that asks for the same, or starts one, and waits for what it brings.
+    async fn fly(self: &Arc<Self>, ask: &Ask) -> Result<Arc<io::Result<Bytes>>, Refusal> {
+        let mut landing = self.join(ask)?;
+        let landed = landing.wait_for(Option::is_some).await.map_err(|_| Refusal::Lost)?;
+        landed.clone().ok_or(Refusal::Lost)
+    }
+
+    fn join(self: &Arc<Self>, ask: &Ask) -> Result<Landing, Refusal> {
+        let mut flights = self.flights.lock();
+        if let Some(landing) = flights.get(ask) {
+            return Ok(landing.clone());
+        }
+        if flights.len() >= MAX_FLIGHTS {
+            return Err(Refusal::Busy);
+        }
+        let (land, landing) = watch::channel(None);
+        flights.insert(ask.clone(), landing.clone());
+        let flight = Flight { scraper: Arc::clone(self), ask: ask.clone() };
+        // The work owns its entry: it ends, and the entry with it, whether or not anybody still waits.
+        spawn_blocking(move || {
+            let body = flight.ask.render(&flight.scraper.metrics, &flight.scraper.own);
+            drop(flight);
+            land.send_replace(Some(Arc::new(body)));
+        });
+        Ok(landing)
+    }
+}
+
+// === impl Flight ===
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.scraper.flights.lock().remove(&self.ask);
     }
 }
 

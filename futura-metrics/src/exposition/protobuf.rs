@@ -162,6 +162,10 @@ fn exemplar_message(exemplar: Exemplar, steps_per_unit: u64) -> Vec<u8> {
     put_label("trace_id", &format!("{trace_id:032x}"), &mut message);
     put_label("span_id", &format!("{span_id:016x}"), &mut message);
     put_double(2, exemplar.steps as f64 / steps_per_unit as f64, &mut message);
+    let mut time = Vec::new();
+    put_integer(1, exemplar.time_ms / 1_000, &mut time);
+    put_integer(2, exemplar.time_ms % 1_000 * 1_000_000, &mut time);
+    put_bytes(3, &time, &mut message);
     message
 }
 

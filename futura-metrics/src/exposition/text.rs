@@ -95,6 +95,7 @@ impl Layout {
         let SpanRef { trace_id, span_id } = exemplar.span;
         let _ = write!(out, " # {{trace_id=\"{trace_id:032x}\",span_id=\"{span_id:016x}\"}} ");
         push_steps(exemplar.steps, self.steps_per_unit, out);
+        let _ = write!(out, " {}.{:03}", exemplar.time_ms / 1_000, exemplar.time_ms % 1_000);
     }
 }
 

@@ -163,9 +163,10 @@ impl Route {
     /// What has started and not ended is in flight: a request pays for one count instead of a gauge's two changes.
     fn collect(&self) {
         for slot in self.slots.iter().filter_map(OnceLock::get) {
-            // Ends are read first, so that a request which ends in between does not make the difference negative.
+            // Ends are read first, so that a request which ends in between does not count as less than none; where the
+            // processor orders the two counts otherwise, it counts as none.
             let ended = slot.duration.count();
-            slot.in_flight.set((slot.started.get() - ended) as f64);
+            slot.in_flight.set(slot.started.get().saturating_sub(ended) as f64);
         }
     }
 }

@@ -1,8 +1,11 @@
 //! What telemetry adds to a request: a span that continues the caller's trace, and a Sentry scope of its own.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use axum::body::Body;
@@ -53,12 +56,11 @@ struct ReportingHub {
     reported: Arc<AtomicBool>,
 }
 
-/// What an event says of its request; copied from it only when there is an event.
+/// What an event says of its request.
 struct RequestFacts {
     method: http::Method,
-    uri: http::Uri,
     route: String,
-    headers: http::HeaderMap,
+    headers: [Option<http::HeaderValue>; REPORTED_HEADERS.len()],
 }
 
 struct HeaderExtractor<'a>(&'a http::HeaderMap);
@@ -129,9 +131,8 @@ impl ReportingHub {
         let reported = Arc::new(AtomicBool::new(false));
         let facts = RequestFacts {
             method: request.method().clone(),
-            uri: request.uri().clone(),
             route: route.to_owned(),
-            headers: request.headers().clone(),
+            headers: REPORTED_HEADERS.map(|name| request.headers().get(name).cloned()),
         };
         let flag = Arc::clone(&reported);
         hub.configure_scope(|scope| {
@@ -158,23 +159,22 @@ impl HubProvider<Arc<Hub>, Request<Body>> for RequestHub {
 
 impl RequestFacts {
     fn add_to(&self, event: &mut Event<'_>) {
-        let headers =
-            REPORTED_HEADERS.iter().filter_map(|name| Some(((*name).to_owned(), self.header(name)?.to_owned())));
-        let host = self.header("host").unwrap_or("localhost");
+        let headers = REPORTED_HEADERS
+            .iter()
+            .zip(&self.headers)
+            .filter_map(|(name, value)| Some(((*name).to_owned(), value.as_ref()?.to_str().ok()?.to_owned())));
+        let headers: BTreeMap<String, String> = headers.collect();
         event.transaction = Some(format!("{} {}", self.method, self.route));
         event.tags.insert("http.route".to_owned(), self.route.clone());
         event.tags.insert("http.request.method".to_owned(), self.method.to_string());
+        let host = headers.get("host").map_or("localhost", String::as_str);
         event.request = Some(SentryRequest {
             method: Some(self.method.to_string()),
-            // The path alone: a query string may hold anything.
-            url: format!("http://{host}{}", self.uri.path()).parse().ok(),
-            headers: headers.collect(),
+            // The template, not the path: an id in it may open a door, and a query string may hold anything.
+            url: format!("http://{host}{}", self.route).parse().ok(),
+            headers: headers.into_iter().collect(),
             ..SentryRequest::default()
         });
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
     }
 }
 

@@ -26,7 +26,7 @@ crate::declare! {
     /// Stripe webhooks that were refused or could not be processed.
     pub STRIPE_WEBHOOK_FAILURES_TOTAL: CounterSpec = CounterSpec::new("stripe_webhook_failures_total", Unit::Count);
 
-    /// Error events handed to Sentry.
+    /// Error events captured for Sentry, before its client samples them.
     pub SENTRY_ERRORS_TOTAL: CounterSpec = CounterSpec::new("sentry_errors_total", Unit::Count);
 
     /// Time from an order's creation to its tickets, or to its refusal.

@@ -45,10 +45,14 @@ impl Bounds {
     pub(super) fn new(descriptor: &Descriptor) -> Self {
         let steps_per_unit = descriptor.unit.steps();
         let classic: Vec<u64> =
-            descriptor.bounds.iter().map(|bound| (bound * steps_per_unit as f64).round() as u64).collect();
+            descriptor.bounds.iter().map(|bound| whole_steps(bound * steps_per_unit as f64)).collect();
         let native = descriptor.native.then(|| native_range(descriptor.unit));
-        let native_bounds: Vec<u64> =
-            native.clone().into_iter().flatten().map(|index| floor_steps(index, steps_per_unit)).collect();
+        let native_bounds: Vec<u64> = native
+            .clone()
+            .into_iter()
+            .flatten()
+            .map(|index| whole_steps(upper_bound(index) * steps_per_unit as f64))
+            .collect();
         let mut cells = [&classic[..], &native_bounds].concat();
         cells.sort_unstable();
         cells.dedup();
@@ -137,9 +141,12 @@ fn upper_bound(index: i32) -> f64 {
     (f64::from(index) / f64::from(BUCKETS_PER_DOUBLING)).exp2()
 }
 
-/// The last whole step within a native bucket: what is observed is whole steps, so this bound is exact.
-fn floor_steps(index: i32, steps_per_unit: u64) -> u64 {
-    (upper_bound(index) * steps_per_unit as f64).floor() as u64
+/// The last whole step not above a bound: what is observed is whole steps, so the bound stays exact.
+///
+/// A product that should be whole, such as 0.3 times a billion, may come out a hair below.
+fn whole_steps(bound: f64) -> u64 {
+    let nearest = bound.round();
+    if (nearest - bound).abs() < 1e-6 { nearest as u64 } else { bound.floor() as u64 }
 }
 
 fn start_of(value: u64) -> usize {

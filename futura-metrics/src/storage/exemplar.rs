@@ -9,6 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use Ordering::{AcqRel, Acquire, Relaxed, Release};
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU64, Ordering, fence};
+use rustix::time::{ClockId, clock_gettime};
+
+/// Some milliseconds coarse, and ten times as cheap as the exact one.
+#[cfg(target_os = "linux")]
+const CLOCK: ClockId = ClockId::RealtimeCoarse;
+#[cfg(not(target_os = "linux"))]
+const CLOCK: ClockId = ClockId::Realtime;
+
+/// Two of the trace's id, and one each of the span's, the value and the time.
+const WORDS: usize = 5;
 
 /// The span that an observation was made in, as an exemplar names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +35,8 @@ pub(crate) struct Exemplar {
     pub(crate) span: SpanRef,
     /// The observed value, in steps.
     pub(crate) steps: u64,
+    /// When, in milliseconds since the Unix epoch: Prometheus drops an exemplar of a native histogram without a time.
+    pub(crate) time_ms: u64,
 }
 
 /// Room for one exemplar.
@@ -32,7 +44,7 @@ pub(crate) struct Exemplar {
 pub(super) struct Slot {
     /// Zero while empty, odd while being written.
     version: AtomicU64,
-    words: [AtomicU64; 4],
+    words: [AtomicU64; WORDS],
 }
 
 // === impl SpanRef ===
@@ -56,13 +68,19 @@ impl SpanRef {
 // === impl Exemplar ===
 
 impl Exemplar {
-    fn words(self) -> [u64; 4] {
-        let SpanRef { trace_id, span_id } = self.span;
-        [(trace_id >> 64) as u64, trace_id as u64, span_id, self.steps]
+    /// An observation that was made now.
+    pub(super) fn now(span: SpanRef, steps: u64) -> Self {
+        let now = clock_gettime(CLOCK);
+        Self { span, steps, time_ms: (now.tv_sec * 1_000 + now.tv_nsec / 1_000_000) as u64 }
     }
 
-    fn from_words([high, low, span_id, steps]: [u64; 4]) -> Self {
-        Self { span: SpanRef { trace_id: u128::from(high) << 64 | u128::from(low), span_id }, steps }
+    fn words(self) -> [u64; WORDS] {
+        let SpanRef { trace_id, span_id } = self.span;
+        [(trace_id >> 64) as u64, trace_id as u64, span_id, self.steps, self.time_ms]
+    }
+
+    fn from_words([high, low, span_id, steps, time_ms]: [u64; WORDS]) -> Self {
+        Self { span: SpanRef { trace_id: u128::from(high) << 64 | u128::from(low), span_id }, steps, time_ms }
     }
 }
 
@@ -70,7 +88,7 @@ impl Exemplar {
 
 impl Slot {
     pub(super) fn new() -> Self {
-        Self { version: AtomicU64::new(0), words: [0; 4].map(AtomicU64::new) }
+        Self { version: AtomicU64::new(0), words: [0; WORDS].map(AtomicU64::new) }
     }
 
     /// Keeps `exemplar` instead of the one before, unless another writer is at it.
@@ -93,7 +111,7 @@ impl Slot {
         if version == 0 || version % 2 == 1 {
             return None;
         }
-        let words = [0, 1, 2, 3].map(|index: usize| self.words[index].load(Relaxed));
+        let words = std::array::from_fn(|index| self.words[index].load(Relaxed));
         fence(Acquire);
         (self.version.load(Relaxed) == version).then(|| Exemplar::from_words(words))
     }
@@ -107,7 +125,7 @@ mod tests {
 
     fn exemplar(number: u64) -> Exemplar {
         let span = SpanRef { trace_id: u128::from(number) << 64 | u128::from(number), span_id: number };
-        Exemplar { span, steps: number }
+        Exemplar { span, steps: number, time_ms: number }
     }
 
     /// Under every interleaving and every order that the memory model allows.

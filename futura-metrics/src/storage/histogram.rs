@@ -18,7 +18,7 @@ use crate::spec::Descriptor;
 
 /// A handle to one histogram; clones observe into the same series.
 ///
-/// The sum may be ahead of the buckets by the observations that are being made at the time of a scrape.
+/// The sum may differ from the buckets by the observations that are being made at the time of a scrape.
 #[derive(Clone, Debug)]
 pub struct Histogram {
     inner: Arc<Inner>,
@@ -74,7 +74,7 @@ impl Inner {
         if let Some(span) = span {
             let slots =
                 self.exemplars.get_or_init(|| (0..self.bounds.classic_buckets()).map(|_| Slot::new()).collect());
-            slots[self.bounds.classic_bucket(cell)].write(Exemplar { span, steps });
+            slots[self.bounds.classic_bucket(cell)].write(Exemplar::now(span, steps));
         }
     }
 

@@ -1,10 +1,10 @@
 use std::{
     io::Read,
-    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 use axum::{
@@ -162,14 +162,30 @@ async fn too_many_different_scrapes_are_refused_until_one_has_ended() {
 }
 
 #[tokio::test]
-async fn a_scrape_whose_client_goes_away_holds_up_nobody() {
+async fn scrapes_whose_clients_go_away_make_room_again() {
     let (metrics, router) = admin();
     let gate = Arc::default();
     let held = hold(&metrics, &gate);
-    {
-        let mut gone = pin!(get(&router, "/metrics", &[]));
+    for number in 0..8 {
+        let uri = format!("/metrics?name[]=metric_{number}");
+        let mut gone = Box::pin(get(&router, &uri, &[]));
         assert!(futures_util::poll!(&mut gone).is_pending());
     }
+    assert_eq!(get(&router, "/metrics", &[]).await.status(), StatusCode::SERVICE_UNAVAILABLE);
     drop(held);
+    let answered = async {
+        while get(&router, "/metrics", &[]).await.status() != StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), answered).await.expect("what nobody waits for ends all the same");
+}
+
+#[tokio::test]
+async fn a_collector_that_panics_fails_its_scrape_alone() {
+    let (metrics, router) = admin();
+    let first = Arc::new(AtomicUsize::new(0));
+    metrics.on_scrape(move || assert!(first.fetch_add(1, SeqCst) > 0, "the first scrape finds a bug"));
+    assert_eq!(get(&router, "/metrics", &[]).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(get(&router, "/metrics", &[]).await.status(), StatusCode::OK);
 }
