@@ -1,1 +1,0 @@
-//! Runnable examples; each file under `examples/` is one program.

@@ -1,0 +1,80 @@
+//! Runs the examples as their readers would: starts them, asks them something, and looks at what they count.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{
+    cargo::{self, Profile, Programs},
+    client::Client,
+    ports,
+    process::{self, Process},
+    terminal,
+    wait::eventually,
+};
+
+/// How long an example that ends by itself may take.
+const RUN_LIMIT: Duration = Duration::from_secs(30);
+/// How long until an answered request is counted.
+const COUNT_LIMIT: Duration = Duration::from_secs(10);
+/// What the metrics say after one request.
+const COUNTED: &str = r#"http_requests_total{method="GET",path="/events/{id}",status="200"} 1"#;
+
+/// Runs all of them.
+pub(crate) async fn run() -> Result<()> {
+    let programs = cargo::build(&["futura-examples"], Profile::Dev).await?;
+    let logs = cargo::scratch("examples-logs")?;
+    let client = Client::new()?;
+    custom_metrics(&programs).await.context("custom_metrics")?;
+    minimal(&programs, &client, &logs).await.context("minimal")?;
+    pod(&programs, &client, &logs).await.context("pod")
+}
+
+async fn custom_metrics(programs: &Programs) -> Result<()> {
+    let command = process::command(programs.path("custom_metrics")?);
+    let output = process::output(command, Stdio::inherit(), RUN_LIMIT).await?;
+    let printed = String::from_utf8(output.stdout)?;
+    ensure!(output.status.success(), "it ended with {}", output.status);
+    for line in [r#"cups_served_total{size="large",blend="house"} 2"#, "guests 3"] {
+        ensure!(printed.lines().any(|printed| printed == line), "it prints no line {line}:\n{printed}");
+    }
+    terminal::line("  ok custom_metrics prints its own metrics");
+    Ok(())
+}
+
+async fn minimal(programs: &Programs, client: &Client, logs: &Path) -> Result<()> {
+    let [port] = ports::free()?;
+    let mut command = process::command(programs.path("minimal")?);
+    command.env("PORT", port.to_string());
+    let mut minimal = Process::spawn("minimal", command, &logs.join("minimal.log"))?;
+    let url = format!("http://127.0.0.1:{port}");
+    minimal.ready(client, &format!("{url}/metrics")).await?;
+    measures_requests(client, &url, &url).await?;
+    terminal::line("  ok minimal counts a request by its route");
+    Ok(())
+}
+
+async fn pod(programs: &Programs, client: &Client, logs: &Path) -> Result<()> {
+    let [port, metrics_port] = ports::free()?;
+    let mut command = process::command(programs.path("pod")?);
+    command.env("PORT", port.to_string()).env("METRICS_PORT", metrics_port.to_string());
+    let mut pod = Process::spawn("pod", command, &logs.join("pod.log"))?;
+    let (url, metrics_url) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{metrics_port}"));
+    pod.ready(client, &format!("{metrics_url}/readyz")).await?;
+    measures_requests(client, &url, &metrics_url).await?;
+    let status = pod.terminate().await?;
+    ensure!(status.success(), "it ended with {status} on SIGTERM");
+    terminal::line("  ok pod counts a request by its route and ends with success on SIGTERM");
+    Ok(())
+}
+
+async fn measures_requests(client: &Client, url: &str, metrics_url: &str) -> Result<()> {
+    let answer = client.get(&format!("{url}/events/42")).await?;
+    ensure!(answer == "event 42\n", "the answer is {answer:?}");
+    eventually(COUNT_LIMIT, async || {
+        let page = client.get(&format!("{metrics_url}/metrics")).await?;
+        ensure!(page.lines().any(|line| line == COUNTED), "no line {COUNTED} in:\n{page}");
+        Ok(())
+    })
+    .await
+}

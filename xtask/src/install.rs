@@ -1,0 +1,149 @@
+//! What the checks need besides Rust: Debian packages, and Bugsink from PyPI in a folder of the build directory.
+
+use std::{fs, path::PathBuf, process::Stdio, time::Duration};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::geteuid;
+use tokio::process::Command;
+
+use crate::{
+    cargo,
+    process::{self, which},
+    terminal,
+};
+
+/// How long a look at what is installed may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(30);
+/// Bugsink, a server that speaks Sentry's protocol, with everything that it needs, pinned.
+const BUGSINK_REQUIREMENTS: &str = include_str!("e2e/bugsink-requirements.txt");
+
+/// The Debian packages that the checks need.
+const PACKAGES: &[Package] = &[
+    Package {
+        name: "prometheus",
+        reason: "loads the rules, answers the dashboards' queries",
+        programs: &["prometheus", "promtool"],
+        module: None,
+    },
+    Package { name: "python3-venv", reason: "runs Bugsink", programs: &["python3"], module: Some("ensurepip") },
+];
+
+/// A Debian package.
+struct Package {
+    name: &'static str,
+    reason: &'static str,
+    /// Programs by which it is known to be installed, from whatever source.
+    programs: &'static [&'static str],
+    /// A Python module that must be there as well.
+    module: Option<&'static str>,
+}
+
+/// How commands run that change the system.
+enum Administrator {
+    Root,
+    Sudo,
+}
+
+// === impl Package ===
+
+impl Package {
+    async fn is_installed(&self) -> Result<bool> {
+        if self.programs.iter().any(|program| which(program).is_none()) {
+            return Ok(false);
+        }
+        let Some(module) = self.module else { return Ok(true) };
+        let mut command = process::command("python3");
+        command.args(["-c", &format!("import {module}")]);
+        Ok(process::output(command, Stdio::null(), LOOK_LIMIT).await?.status.success())
+    }
+}
+
+// === impl Administrator ===
+
+impl Administrator {
+    fn apt_get(&self, arguments: &[&str]) -> Command {
+        let prefix: &[&str] = match self {
+            Self::Root => &["env"],
+            Self::Sudo => &["sudo", "--non-interactive", "env"],
+        };
+        let mut command = process::command(prefix[0]);
+        command.args(&prefix[1..]).args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).args(arguments);
+        command
+    }
+}
+
+/// Installs what is missing, and says so before it does.
+pub(crate) async fn run() -> Result<()> {
+    let mut missing = Vec::new();
+    for package in PACKAGES {
+        if !package.is_installed().await? {
+            missing.push(package);
+        }
+    }
+    if missing.is_empty() {
+        terminal::line("every Debian package that the checks need is installed");
+    } else {
+        install_packages(&missing).await?;
+    }
+    bugsink().await.map(drop)
+}
+
+/// The folder of Bugsink's virtual environment, made and filled if need be.
+pub(crate) async fn bugsink() -> Result<PathBuf> {
+    let venv = cargo::scratch("bugsink")?.join("venv");
+    let stamp = venv.join("requirements.txt");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == BUGSINK_REQUIREMENTS) {
+        return Ok(venv);
+    }
+    terminal::line(format_args!("installing Bugsink from PyPI into {}", venv.display()));
+    let mut create = process::command("python3");
+    create.args(["-m", "venv", "--clear"]).arg(&venv);
+    process::run("python3 -m venv", create).await?;
+    let requirements = venv.join("wanted.txt");
+    fs::write(&requirements, BUGSINK_REQUIREMENTS)?;
+    let mut install = process::command(venv.join("bin/pip"));
+    install.args(["install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(&requirements);
+    process::run("pip install", install).await?;
+    // Only a complete environment gets the stamp; one that broke off is made anew.
+    fs::rename(&requirements, &stamp).with_context(|| format!("cannot write {}", stamp.display()))?;
+    Ok(venv)
+}
+
+async fn install_packages(missing: &[&Package]) -> Result<()> {
+    terminal::line("the checks need these Debian packages:");
+    for package in missing {
+        terminal::line(format_args!("  {} ({})", package.name, package.reason));
+    }
+    let names: Vec<_> = missing.iter().map(|package| package.name).collect();
+    let Some(administrator) = administrator().await? else {
+        bail!("install them with `apt-get install {}`, or leave their checks out with --fast", names.join(" "));
+    };
+    process::run("apt-get update", administrator.apt_get(&["update", "--quiet"])).await?;
+    let install = [&["install", "--quiet", "--yes", "--no-install-recommends"], &names[..]].concat();
+    process::run("apt-get install", administrator.apt_get(&install)).await?;
+    for package in missing {
+        ensure!(
+            package.is_installed().await?,
+            "the package {} is installed, but its programs are not on the PATH",
+            package.name
+        );
+    }
+    Ok(())
+}
+
+/// Whether packages can be installed without anyone being asked for a password.
+async fn administrator() -> Result<Option<Administrator>> {
+    if which("apt-get").is_none() {
+        return Ok(None);
+    }
+    if geteuid().is_root() {
+        return Ok(Some(Administrator::Root));
+    }
+    if which("sudo").is_none() {
+        return Ok(None);
+    }
+    let mut command = process::command("sudo");
+    command.args(["--non-interactive", "true"]);
+    let allowed = process::output(command, Stdio::null(), LOOK_LIMIT).await?.status.success();
+    Ok(allowed.then_some(Administrator::Sudo))
+}

@@ -1,0 +1,160 @@
+//! `cargo xtask test`: every check, one after the other, and a table of how each went.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use crate::{
+    cargo::{self, Profile},
+    demo, e2e, examples, install, process, terminal,
+};
+
+/// Which checks to run.
+#[derive(Args)]
+pub(crate) struct TestOptions {
+    /// The checks to run; all of them where none is named.
+    steps: Vec<Step>,
+    /// Leaves out what needs other programs than Rust's own.
+    #[arg(long)]
+    fast: bool,
+}
+
+/// One check, in the order in which they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Step {
+    /// Installs what the other checks need: Debian packages and Bugsink.
+    Install,
+    /// Formatting.
+    Fmt,
+    /// Lints, with warnings as errors.
+    Clippy,
+    /// Every library and program builds.
+    Build,
+    /// Unit and integration tests.
+    Tests,
+    /// Examples in the documentation.
+    Doctests,
+    /// The documentation itself, with warnings as errors.
+    Doc,
+    /// The generated files are what the generator writes.
+    Generated,
+    /// Licences, advisories and sources of dependencies, where cargo-deny is installed.
+    Deny,
+    /// The runnable examples.
+    Examples,
+    /// The demo starts, has traffic and ends when asked to.
+    Demo,
+    /// The real programs with input that is wrong.
+    BadInput,
+    /// The real programs together with Prometheus and Bugsink.
+    E2e,
+}
+
+/// How a step went.
+enum Outcome {
+    Passed(Duration),
+    Failed(Duration),
+    LeftOut(&'static str),
+}
+
+// === impl Step ===
+
+impl Step {
+    /// Why a full run leaves this step out, if it does.
+    fn left_out(self, fast: bool) -> Option<&'static str> {
+        match self {
+            Self::Install | Self::E2e if fast => Some("--fast"),
+            Self::Deny if process::which("cargo-deny").is_none() => Some("cargo-deny is not installed"),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).expect("no step is hidden")
+    }
+
+    async fn run(self) -> Result<()> {
+        match self {
+            Self::Install => install::run().await,
+            Self::Fmt => cargo(&["fmt", "--all", "--check"]).await,
+            Self::Clippy => cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).await,
+            Self::Build => cargo(&["build", "--workspace", "--bins"]).await,
+            Self::Tests if process::which("cargo-nextest").is_some() => cargo(&["nextest", "run", "--workspace"]).await,
+            Self::Tests => cargo(&["test", "--workspace", "--lib", "--bins", "--tests"]).await,
+            Self::Doctests => cargo(&["test", "--workspace", "--doc"]).await,
+            Self::Doc => documentation().await,
+            Self::Generated => generated().await,
+            Self::Deny => cargo(&["deny", "check"]).await,
+            Self::Examples => examples::run().await,
+            Self::Demo => demo::check().await,
+            Self::BadInput => e2e::bad_input().await,
+            Self::E2e => e2e::run().await,
+        }
+    }
+}
+
+/// Runs the steps and prints the table; the last line counts them.
+pub(crate) async fn run(options: &TestOptions) -> Result<ExitCode> {
+    let mut outcomes = Vec::new();
+    let mut failure = None;
+    for &step in Step::value_variants() {
+        let chosen = options.steps.is_empty() || options.steps.contains(&step);
+        if !chosen {
+            continue;
+        }
+        if let Some(reason) = step.left_out(options.fast).filter(|_| options.steps.is_empty()) {
+            outcomes.push((step, Outcome::LeftOut(reason)));
+            continue;
+        }
+        terminal::heading(step.name());
+        let start = Instant::now();
+        if let Err(error) = step.run().await {
+            outcomes.push((step, Outcome::Failed(start.elapsed())));
+            failure = Some((step, error));
+            break;
+        }
+        outcomes.push((step, Outcome::Passed(start.elapsed())));
+    }
+    if let Some((step, error)) = &failure {
+        terminal::line(format_args!("\n{} failed: {error:#}\nto repeat it: cargo xtask test {0}", step.name()));
+    }
+    print_table(&outcomes);
+    Ok(if failure.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn print_table(outcomes: &[(Step, Outcome)]) {
+    terminal::heading("summary");
+    let (mut passed, mut failed) = (0, 0);
+    for (step, outcome) in outcomes {
+        let (word, note) = match outcome {
+            Outcome::Passed(time) => ("passed", format!("{:>7.1} s", time.as_secs_f64())),
+            Outcome::Failed(time) => ("failed", format!("{:>7.1} s", time.as_secs_f64())),
+            Outcome::LeftOut(reason) => ("left out", format!("({reason})")),
+        };
+        passed += u32::from(matches!(outcome, Outcome::Passed(_)));
+        failed += u32::from(matches!(outcome, Outcome::Failed(_)));
+        terminal::line(format_args!("{:<10} {word:<8} {note}", step.name()));
+    }
+    terminal::line(format_args!("{passed} passed, {failed} failed"));
+}
+
+async fn cargo(arguments: &[&str]) -> Result<()> {
+    process::run(&format!("cargo {}", arguments.join(" ")), cargo::command(arguments.iter().copied())).await
+}
+
+async fn documentation() -> Result<()> {
+    let mut command = cargo::command(["doc", "--workspace", "--no-deps"]);
+    command.env("RUSTDOCFLAGS", "--deny warnings");
+    process::run("cargo doc", command).await
+}
+
+async fn generated() -> Result<()> {
+    let programs = cargo::build(&["futura-dashboards"], Profile::Dev).await?;
+    let mut command = process::command(programs.path("generate-dashboards")?);
+    command.arg("--check").current_dir(cargo::root());
+    process::run("generate-dashboards --check", command).await
+}
