@@ -173,7 +173,8 @@ impl HttpLayer {
     /// [`tower::Layer`] it makes none.
     pub fn wrap(&self, router: Router) -> MeasuredApp {
         let boxed: BoxBody = |response| response.map(Body::new);
-        IntoMakeServiceExt::<Request<Body>>::into_make_service(self.layer(router).map_response(boxed))
+        // With its state in place the router builds its handlers once, not at every request.
+        IntoMakeServiceExt::<Request<Body>>::into_make_service(self.layer(router.with_state(())).map_response(boxed))
     }
 
     fn measuring(routes: Routes, metrics: &Metrics) -> Self {

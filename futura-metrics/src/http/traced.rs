@@ -10,7 +10,10 @@ use std::{
 
 use axum::body::Body;
 use http::{Request, StatusCode};
-use opentelemetry::propagation::{Extractor, TextMapPropagator};
+use opentelemetry::{
+    propagation::{Extractor, TextMapPropagator},
+    trace::Status,
+};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use sentry::{
     Client, Hub, Level, Scope, SentryFuture,
@@ -21,7 +24,7 @@ use tower::{
     Layer,
     util::{Either, future::EitherResponseFuture},
 };
-use tracing::{Span, field, span::Entered};
+use tracing::{Span, span::Entered};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// Request headers that an event may carry: none of them identifies a person or opens a door.
@@ -85,10 +88,8 @@ impl RequestScope {
             "request",
             otel.name = format_args!("{} {route}", request.method()),
             otel.kind = "server",
-            otel.status_code = field::Empty,
             http.request.method = request.method().as_str(),
             http.route = route,
-            http.response.status_code = field::Empty,
         );
         if request.headers().contains_key("traceparent") {
             // An error says that no OTel layer is installed: then there is no trace to continue.
@@ -111,9 +112,10 @@ impl RequestTrace {
 
     /// Ends the scope with the head's status; a server error that nothing has reported becomes an event.
     pub(super) fn close(self, status: StatusCode, route: &str) {
-        self.span.record("http.response.status_code", status.as_u16());
+        // Told to OpenTelemetry alone: a field recorded late makes a JSON log layer write all of the span's fields anew.
+        self.span.set_attribute("http.response.status_code", i64::from(status.as_u16()));
         if status.is_server_error() {
-            self.span.record("otel.status_code", "ERROR");
+            self.span.set_status(Status::error(""));
             let _entered = self.span.enter();
             if let Some(hub) = self.hub.as_ref().filter(|hub| !hub.reported.load(Relaxed)) {
                 hub.hub.capture_message(&format!("{route} answered {status}"), Level::Error);

@@ -61,7 +61,9 @@ impl Histogram {
 
     /// How many observations were made.
     pub fn count(&self) -> u64 {
-        self.inner.cells().sum()
+        let mut cells = Vec::new();
+        self.inner.cells.totals_but_last(&mut cells);
+        cells.iter().sum()
     }
 }
 
@@ -76,10 +78,6 @@ impl Inner {
                 self.exemplars.get_or_init(|| (0..self.bounds.classic_buckets()).map(|_| Slot::new()).collect());
             slots[self.bounds.classic_bucket(cell)].write(Exemplar::now(span, steps));
         }
-    }
-
-    fn cells(&self) -> impl Iterator<Item = u64> {
-        (0..self.bounds.cells()).map(|cell| self.cells.total(cell))
     }
 }
 
@@ -101,8 +99,7 @@ impl Metric for Histogram {
     fn read<'a>(&'a self, scratch: &mut Scratch) -> Reading<'a> {
         let Inner { bounds, cells, exemplars } = &*self.inner;
         let slots = exemplars.get();
-        scratch.cells.clear();
-        scratch.cells.extend(self.inner.cells());
+        cells.totals_but_last(&mut scratch.cells);
         scratch.buckets.clear();
         scratch.buckets.extend(bounds.classic(&scratch.cells).enumerate().map(|(bucket, count)| {
             let exemplar = slots.and_then(|slots| slots[bucket].read());

@@ -66,6 +66,18 @@ impl<B: AsRef<[AtomicU64]>> Sharded<B> {
         sharded.fold(self.base.as_ref()[cell].load(Relaxed), u64::wrapping_add)
     }
 
+    /// The totals of all cells but the last, which is what a histogram keeps its sum in.
+    pub(super) fn totals_but_last(&self, totals: &mut Vec<u64>) {
+        let base = self.base.as_ref();
+        totals.clear();
+        totals.extend(base[..base.len() - 1].iter().map(|cell| cell.load(Relaxed)));
+        for Shard(cells) in self.shards.get().into_iter().flatten() {
+            for (total, cell) in totals.iter_mut().zip(cells) {
+                *total = total.wrapping_add(cell.load(Relaxed));
+            }
+        }
+    }
+
     /// Raises a cell that is never added to.
     pub(super) fn raise(&self, cell: usize, total: u64) {
         self.base.as_ref()[cell].fetch_max(total, Relaxed);
