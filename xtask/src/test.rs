@@ -38,6 +38,8 @@ enum Step {
     Tests,
     /// Examples in the documentation.
     Doctests,
+    /// The lock-free code under the model checker loom, through every interleaving.
+    Loom,
     /// The documentation itself, with warnings as errors.
     Doc,
     /// The generated files are what the generator writes.
@@ -86,6 +88,7 @@ impl Step {
             Self::Tests if process::which("cargo-nextest").is_some() => cargo(&["nextest", "run", "--workspace"]).await,
             Self::Tests => cargo(&["test", "--workspace", "--lib", "--bins", "--tests"]).await,
             Self::Doctests => cargo(&["test", "--workspace", "--doc"]).await,
+            Self::Loom => loom().await,
             Self::Doc => documentation().await,
             Self::Generated => generated().await,
             Self::Deny => cargo(&["deny", "check"]).await,
@@ -144,6 +147,14 @@ fn print_table(outcomes: &[(Step, Outcome)]) {
 
 async fn cargo(arguments: &[&str]) -> Result<()> {
     process::run(&format!("cargo {}", arguments.join(" ")), cargo::command(arguments.iter().copied())).await
+}
+
+/// A build of its own, as `--cfg loom` replaces the atomics of all that knows the checker.
+async fn loom() -> Result<()> {
+    let mut command = cargo::command(["test", "--release", "--package", "futura-metrics", "--lib"]);
+    command.args(["--no-default-features", "--features", "registry", "--target-dir", "target/loom"]);
+    command.args(["--", "storage::exemplar"]).env("RUSTFLAGS", "--cfg loom");
+    process::run("cargo test under loom", command).await
 }
 
 async fn documentation() -> Result<()> {
