@@ -8,20 +8,21 @@
 //! curl http://127.0.0.1:9090/readyz
 //! ```
 
-use std::{env, time::Duration};
+use std::{env, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result};
-use axum::{Router, extract::Path, routing::get, serve};
+use axum::{Router, extract::Path, routing::get};
 use futura_metrics::{
     Metrics,
     admin::{self, Readiness},
     http::HttpLayer,
     process,
+    serve::{Limits, Listener},
     shutdown::{self, Shutdown, ShutdownConfig},
     specs::http::Method,
     telemetry::{self, TelemetryConfig},
 };
-use tokio::net::TcpListener;
+use tower::Layer;
 
 /// While load balancers learn that the pod is going, and until work in flight has ended: together less than the pod's
 /// `terminationGracePeriodSeconds`.
@@ -35,20 +36,20 @@ async fn main() -> Result<()> {
     process::register(&metrics, version, None)?;
 
     let layer = HttpLayer::with_routes(&metrics, [(Method::Get, "/events/{id}")])?.traced(&telemetry);
-    let app = layer.wrap(Router::new().route("/events/{id}", get(event)));
+    let app = layer.layer(Router::new().route("/events/{id}", get(event)).with_state(()));
     let (listener, admin_listener) = (bind("PORT", 3000).await?, bind("METRICS_PORT", 9090).await?);
 
     let readiness = Readiness::default();
     let shutdown = Shutdown::new(SHUTDOWN, readiness.clone());
-    let server = serve(listener, app).with_graceful_shutdown(shutdown.draining());
-    shutdown.tracker().spawn(async { server.await });
+    let limits = Limits { connections: 4_096, linger: SHUTDOWN.grace, ..Limits::default() };
+    shutdown.tracker().spawn(listener.serve(app, limits, shutdown.draining()));
     // Answers until the last request has ended, so that its numbers can still be scraped.
-    let admin = serve(admin_listener, admin::routes(&metrics, &readiness)).with_graceful_shutdown(shutdown.drained());
-    let admin = tokio::spawn(async { admin.await });
+    let admin = admin::routes(&metrics, &readiness);
+    let admin = tokio::spawn(admin_listener.serve(admin, Limits::default(), shutdown.drained()));
 
     readiness.set(true);
     shutdown.run(shutdown::signal()).await;
-    admin.await??;
+    admin.await?;
     telemetry.shutdown().await;
     Ok(())
 }
@@ -58,9 +59,10 @@ async fn event(Path(id): Path<u64>) -> String {
     format!("event {id}\n")
 }
 
-async fn bind(variable: &str, default: u16) -> Result<TcpListener> {
+async fn bind(variable: &str, default: u16) -> Result<Listener> {
     let port = env::var(variable)
         .map_or(Ok(default), |port| port.parse())
         .with_context(|| format!("{variable} is no port"))?;
-    TcpListener::bind(("0.0.0.0", port)).await.with_context(|| format!("cannot listen on port {port}"))
+    let address = SocketAddr::from(([0, 0, 0, 0], port));
+    Listener::bind(&address.into()).await.with_context(|| format!("cannot listen on port {port}"))
 }
