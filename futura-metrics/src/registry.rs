@@ -1,6 +1,13 @@
 //! The registry: every metric of a program, registered once, rendered together.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 use parking_lot::Mutex;
 
@@ -59,6 +66,8 @@ pub enum RegisterError {
 #[derive(Default)]
 struct Inner {
     state: Mutex<State>,
+    /// How long the last exposition was, which is about what the next will be: growing it would copy it again and again.
+    last_len: AtomicUsize,
 }
 
 struct State {
@@ -145,13 +154,15 @@ impl Metrics {
 
     /// Renders the metrics of `selection` in one exposition.
     pub fn render_selected(&self, format: Format, selection: &Selection) -> String {
-        let mut out = String::new();
-        for family in self.gather(selection) {
+        let families = self.gather(selection);
+        let mut out = String::with_capacity(self.inner.last_len.load(Relaxed));
+        for family in families {
             family.encode_text(format, &mut out);
         }
         let state = self.inner.state.lock();
         exposition::encode_client(&state.client, &state.client_families, format, selection, &mut out);
         exposition::finish(format, &mut out);
+        self.inner.last_len.store(out.len() + out.len() / 8, Relaxed);
         out
     }
 

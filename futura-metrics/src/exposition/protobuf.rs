@@ -22,6 +22,9 @@ enum Type {
     Histogram = 4,
 }
 
+/// The length of a double field whose number is below 16.
+const DOUBLE_LEN: usize = 9;
+
 /// The labels of a metric, but for `le`.
 type Labels<'a> = Vec<(&'a str, &'a str)>;
 
@@ -38,8 +41,10 @@ pub(super) fn encode_family<M: Metric>(family: &FamilyInner<M>, out: &mut Vec<u8
         Kind::Histogram => Type::Histogram,
     };
     let (mut message, mut scratch) = (head(descriptor.name, descriptor.help, kind), Scratch::default());
+    // The length of a message comes before it: each is written here first, and the room is used again.
+    let (mut metric, mut histogram) = (Vec::new(), Vec::new());
     for series in family.series() {
-        let mut metric = Vec::new();
+        metric.clear();
         for (name, value) in descriptor.label_names.iter().zip(&series.values) {
             put_label(name, value, &mut metric);
         }
@@ -48,7 +53,8 @@ pub(super) fn encode_family<M: Metric>(family: &FamilyInner<M>, out: &mut Vec<u8
             Reading::Steps(count) => put_scalar(kind, steps(count), &mut metric),
             Reading::Value(value) => put_scalar(kind, value, &mut metric),
             Reading::Histogram { sum, native } => {
-                let mut histogram = classic(descriptor, &scratch.buckets, steps(sum));
+                histogram.clear();
+                put_classic(descriptor, &scratch.buckets, steps(sum), &mut histogram);
                 if let Some(native) = native {
                     let (zero, buckets) = native.counts(&scratch.cells);
                     put_native(native.zero_threshold, zero, buckets, &mut histogram);
@@ -123,37 +129,33 @@ fn head(name: &str, help: &str, kind: Type) -> Vec<u8> {
 
 /// A metric's one value, in the message of its type.
 fn put_scalar(kind: Type, value: f64, metric: &mut Vec<u8>) {
-    let mut message = Vec::new();
-    put_double(1, value, &mut message);
     let field = match kind {
         Type::Gauge => 2,
         Type::Counter => 3,
         Type::Untyped | Type::Histogram => 5,
     };
-    put_bytes(field, &message, metric);
+    put_head(field, DOUBLE_LEN, metric);
+    put_double(1, value, metric);
 }
 
-fn classic(descriptor: &Descriptor, buckets: &[Bucket], sum: f64) -> Vec<u8> {
-    let mut histogram = Vec::new();
-    put_integer(1, buckets.iter().map(|bucket| bucket.count).sum(), &mut histogram);
-    put_double(2, sum, &mut histogram);
+fn put_classic(descriptor: &Descriptor, buckets: &[Bucket], sum: f64, histogram: &mut Vec<u8>) {
+    put_integer(1, buckets.iter().map(|bucket| bucket.count).sum(), histogram);
+    put_double(2, sum, histogram);
     let mut count = 0;
     for (bound, bucket) in descriptor.bounds.iter().copied().chain([f64::INFINITY]).zip(buckets) {
         count += bucket.count;
         let exemplar = bucket.exemplar.map(|exemplar| exemplar_message(exemplar, descriptor.unit.steps()));
-        put_bucket(count, bound, exemplar.as_deref(), &mut histogram);
+        put_bucket(count, bound, exemplar.as_deref(), histogram);
     }
-    histogram
 }
 
 fn put_bucket(count: u64, bound: f64, exemplar: Option<&[u8]>, histogram: &mut Vec<u8>) {
-    let mut bucket = Vec::new();
-    put_integer(1, count, &mut bucket);
-    put_double(2, bound, &mut bucket);
+    put_head(3, integer_len(count) + DOUBLE_LEN + exemplar.map_or(0, bytes_len), histogram);
+    put_integer(1, count, histogram);
+    put_double(2, bound, histogram);
     if let Some(exemplar) = exemplar {
-        put_bytes(3, exemplar, &mut bucket);
+        put_bytes(3, exemplar, histogram);
     }
-    put_bytes(3, &bucket, histogram);
 }
 
 fn exemplar_message(exemplar: Exemplar, steps_per_unit: u64) -> Vec<u8> {
@@ -189,10 +191,10 @@ fn put_native(zero_threshold: f64, zero: u64, buckets: impl Iterator<Item = (i32
         spans.push((0, 0));
     }
     for (offset, length) in spans {
-        let mut span = Vec::new();
-        put_integer(1, zigzag(offset.into()), &mut span);
-        put_integer(2, length, &mut span);
-        put_bytes(12, &span, histogram);
+        let offset = zigzag(offset.into());
+        put_head(12, integer_len(offset) + integer_len(length), histogram);
+        put_integer(1, offset, histogram);
+        put_integer(2, length, histogram);
     }
     for delta in deltas {
         put_integer(13, zigzag(delta), histogram);
@@ -200,10 +202,9 @@ fn put_native(zero_threshold: f64, zero: u64, buckets: impl Iterator<Item = (i32
 }
 
 fn put_label(name: &str, value: &str, message: &mut Vec<u8>) {
-    let mut pair = Vec::new();
-    put_bytes(1, name.as_bytes(), &mut pair);
-    put_bytes(2, value.as_bytes(), &mut pair);
-    put_bytes(1, &pair, message);
+    put_head(1, bytes_len(name.as_bytes()) + bytes_len(value.as_bytes()), message);
+    put_bytes(1, name.as_bytes(), message);
+    put_bytes(2, value.as_bytes(), message);
 }
 
 fn put_integer(field: u32, value: u64, message: &mut Vec<u8>) {
@@ -217,8 +218,14 @@ fn put_double(field: u32, value: f64, message: &mut Vec<u8>) {
 }
 
 fn put_bytes(field: u32, bytes: &[u8], message: &mut Vec<u8>) {
+    put_head(field, bytes.len(), message);
+    message.extend(bytes);
+}
+
+/// Begins a field that holds `len` bytes.
+fn put_head(field: u32, len: usize, message: &mut Vec<u8>) {
     put_varint(u64::from(field << 3 | 2), message);
-    put_delimited(bytes, message);
+    put_varint(len as u64, message);
 }
 
 fn put_delimited(bytes: &[u8], message: &mut Vec<u8>) {
@@ -232,6 +239,20 @@ fn put_varint(mut value: u64, message: &mut Vec<u8>) {
         value >>= 7;
     }
     message.push(value as u8);
+}
+
+/// The length of an integer field whose number is below 16, as all here are that stand in a nested message.
+fn integer_len(value: u64) -> usize {
+    1 + varint_len(value)
+}
+
+/// The same for a field of bytes.
+fn bytes_len(bytes: &[u8]) -> usize {
+    1 + varint_len(bytes.len() as u64) + bytes.len()
+}
+
+fn varint_len(value: u64) -> usize {
+    (u64::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
 }
 
 /// Maps small numbers of either sign to small ones without.

@@ -5,5 +5,6 @@
 mod admin;
 mod exposition;
 mod http;
+mod protobuf;
 mod registry;
 mod telemetry;
