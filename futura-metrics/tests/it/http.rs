@@ -1,4 +1,12 @@
-use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -14,6 +22,7 @@ use futura_metrics::{
     specs::http::{Method, UNMATCHED},
 };
 use http_body_util::{BodyExt, StreamBody};
+use proptest::{prelude::ProptestConfig, prop_assert_eq, proptest};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -38,9 +47,7 @@ fn router() -> Router {
         .route(
             "/panic-in-body",
             get(|| async {
-                Body::from_stream(futures_util::stream::poll_fn(|_| {
-                    panic!("a bug") as std::task::Poll<Option<io::Result<Bytes>>>
-                }))
+                Body::from_stream(futures_util::stream::poll_fn(|_| panic!("a bug") as Poll<Option<io::Result<Bytes>>>))
             }),
         )
         .route("/never", get(|| async { std::future::pending::<&str>().await }))
@@ -232,6 +239,109 @@ async fn over_a_real_socket_each_ending_counts_once() {
         }
         drop(stream);
         assert_eq!(eventually_counted(&metrics).await, [expected], "{head}");
+        assert_nothing_in_flight(&metrics);
+    }
+}
+
+/// How a request may end.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Finished,
+    FailedBeforeHead,
+    BodyFailed,
+    GoneBeforeHead,
+    GoneInBody,
+    Panicked,
+    PanickedInBody,
+    Upgraded,
+}
+
+impl Ending {
+    fn status(self) -> &'static str {
+        match self {
+            Self::Finished => "200",
+            Self::FailedBeforeHead | Self::BodyFailed | Self::Panicked | Self::PanickedInBody => "500",
+            Self::GoneBeforeHead | Self::GoneInBody => "499",
+            Self::Upgraded => "101",
+        }
+    }
+
+    /// What a service answers that makes a request end like this.
+    async fn answer(self) -> Result<Response, io::Error> {
+        match self {
+            Self::FailedBeforeHead => Err(io::Error::other("no answer")),
+            Self::GoneBeforeHead => std::future::pending().await,
+            Self::Panicked => panic!("a bug"),
+            Self::Finished | Self::GoneInBody => Ok(Response::new(chunks([Ok("one"), Ok("two")]))),
+            Self::BodyFailed => Ok(Response::new(chunks([Ok("one"), Err(io::Error::other("disk on fire"))]))),
+            Self::PanickedInBody => Ok(Response::new(Body::from_stream(PanickingStream))),
+            Self::Upgraded => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = http::StatusCode::SWITCHING_PROTOCOLS;
+                Ok(response)
+            }
+        }
+    }
+
+    /// Plays the client, and what becomes of the task that serves it.
+    async fn play(self, layer: &HttpLayer) {
+        let mut service = layer.layer(tower::service_fn(move |_: Request| self.answer()));
+        let mut answer = Box::pin(service.ready().await.unwrap().call(request("GET", "/events/7")));
+        if let Self::GoneBeforeHead = self {
+            assert!(futures_util::poll!(&mut answer).is_pending());
+            return;
+        }
+        let Ok(mut response) = answer.await else { return };
+        match self {
+            Self::GoneInBody => drop(response.body_mut().frame().await),
+            Self::PanickedInBody => {
+                let served = tokio::spawn(response.into_body().collect());
+                assert!(served.await.unwrap_err().is_panic());
+            }
+            _ => drop(response.into_body().collect().await),
+        }
+    }
+}
+
+struct PanickingStream;
+
+impl futures_util::Stream for PanickingStream {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        panic!("a bug in a body")
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn however_requests_end_each_counts_once_and_none_stays_in_flight(
+        endings in proptest::collection::vec(
+            proptest::sample::select(vec![
+                Ending::Finished, Ending::FailedBeforeHead, Ending::BodyFailed, Ending::GoneBeforeHead,
+                Ending::GoneInBody, Ending::Panicked, Ending::PanickedInBody, Ending::Upgraded,
+            ]),
+            0..40,
+        ),
+    ) {
+        let metrics = Metrics::new();
+        let layer = HttpLayer::with_routes(&metrics, ROUTES).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            for ending in &endings {
+                ending.play(&layer).await;
+            }
+        });
+        let mut expected = BTreeMap::new();
+        for ending in &endings {
+            *expected.entry(ending.status()).or_insert(0) += 1;
+        }
+        let expected: Vec<String> = expected
+            .iter()
+            .map(|(status, count)| format!(r#"{{method="GET",path="/events/{{id}}",status="{status}"}} {count}"#))
+            .collect();
+        prop_assert_eq!(counted(&metrics), expected);
         assert_nothing_in_flight(&metrics);
     }
 }
