@@ -2,8 +2,12 @@
 
 pub(crate) use self::webhook::Webhook;
 
-use self::error::ApiError;
-use crate::{box_office::BoxOffice, config::AllowedOrigins};
+use std::{
+    panic,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
 use axum::{
     Router,
     body::Bytes,
@@ -14,19 +18,16 @@ use axum::{
 };
 use futura_metrics::{
     Metrics, admin,
-    http::{HttpLayer, HttpLayerError},
+    http::{HttpLayer, HttpLayerError, in_request_scope},
     specs::http::Method,
-};
-use std::{
-    panic,
-    sync::Arc,
-    time::{Duration, Instant},
 };
 use tokio_util::task::TaskTracker;
 use tower_http::cors::CorsLayer;
-use tracing::Instrument;
 use utoipa::{OpenApi, openapi::PathItem};
 use utoipa_axum::router::OpenApiRouter;
+
+use self::error::ApiError;
+use crate::{box_office::BoxOffice, config::AllowedOrigins};
 
 mod docs;
 mod drill;
@@ -91,7 +92,7 @@ impl App {
 
     /// Does something to its end, though the client goes away or the request times out meanwhile.
     async fn finish<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
-        match self.payments.spawn(work.in_current_span()).await {
+        match self.payments.spawn(in_request_scope(work)).await {
             Ok(done) => done,
             // Nobody aborts these tasks, so it panicked: that is this request's panic.
             Err(error) => panic::resume_unwind(error.into_panic()),
@@ -179,8 +180,9 @@ async fn method_not_allowed() -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use super::{App, routes};
     use std::collections::BTreeSet;
+
+    use super::{App, routes};
 
     #[test]
     fn each_route_of_the_router_is_in_the_document_that_declares_it_to_the_metrics() {

@@ -1,9 +1,19 @@
 //! Selling tickets: the steps from a reservation over the payment to the tickets, and what is counted on the way.
 
+use std::sync::Arc;
+
+use futura_metrics::{
+    Counter, Histogram, Metrics, RegisterError,
+    specs::business::{
+        ORDER_PROCESSING_DURATION_SECONDS, ORDERS_CREATED_TOTAL, TICKET_GENERATION_FAILURES_TOTAL, TICKETS_ACTIVE_TOTAL,
+    },
+};
+use uuid::Uuid;
+
 use self::active_tickets::ActiveTickets;
 use crate::{
     bus::{Bus, Message},
-    domain::{DomainEvent, Order, OrderStatus, Outcome},
+    domain::{Brief, DomainEvent, Order, OrderStatus, Outcome},
     payments::{Charge, GatewayError, Payments},
     resilience::BreakerState,
     secret::Secret,
@@ -11,14 +21,6 @@ use crate::{
     store::{Settled, Started, Store, StoreError},
     timestamp::Timestamp,
 };
-use futura_metrics::{
-    Counter, Histogram, Metrics, RegisterError,
-    specs::business::{
-        ORDER_PROCESSING_DURATION_SECONDS, ORDERS_CREATED_TOTAL, TICKET_GENERATION_FAILURES_TOTAL, TICKETS_ACTIVE_TOTAL,
-    },
-};
-use std::sync::Arc;
-use uuid::Uuid;
 
 mod active_tickets;
 mod upkeep;
@@ -38,12 +40,11 @@ pub(crate) struct BoxOffice {
 pub(crate) enum Purchase {
     /// The order is paid; its tickets are issued, or follow when that failed.
     Completed(Order),
+    /// The payment was approved when the seats were gone: the money goes back.
+    RefundDue(Order),
     /// The reservation was paid before, by this order.
     Repeated(Order),
-    Declined {
-        order: Order,
-        reason: String,
-    },
+    Declined(Order),
     /// The provider was not reached, nothing was charged.
     Unavailable(Order),
     /// Nobody knows yet whether the provider charged.
@@ -70,7 +71,7 @@ impl BoxOffice {
     ) -> Result<Self, RegisterError> {
         let metrics = BoxOfficeMetrics {
             orders_created: metrics.counter(ORDERS_CREATED_TOTAL)?,
-            tickets_active: ActiveTickets::new(metrics.gauge(TICKETS_ACTIVE_TOTAL)?),
+            tickets_active: ActiveTickets::new(metrics.gauge(TICKETS_ACTIVE_TOTAL)?, settings.ticket_count_interval),
             ticket_failures: metrics.counter(TICKET_GENERATION_FAILURES_TOTAL)?,
             order_duration: metrics.histogram(ORDER_PROCESSING_DURATION_SECONDS)?,
         };
@@ -102,21 +103,14 @@ impl BoxOffice {
         self.metrics.orders_created.inc();
         self.bus.publish(Message::OrderCreated { order_id: order.id });
         let charge = Charge { order_id: order.id, amount_cents: order.amount_cents, token };
-        match self.payments.charge(&charge).await {
-            Ok(approval) => {
-                let approved = Outcome::Approved { reference: approval.reference };
-                self.settle(order.id, &approved, None).await.map(Purchase::Completed)
-            }
-            Err(GatewayError::Declined { reason }) => {
-                let declined = Outcome::Declined { reason: reason.clone() };
-                let order = self.settle(order.id, &declined, None).await?;
-                Ok(Purchase::Declined { order, reason })
-            }
-            Err(GatewayError::Unavailable) => {
-                self.settle(order.id, &Outcome::Failed, None).await.map(Purchase::Unavailable)
-            }
-            Err(GatewayError::Unanswered) => Ok(Purchase::Unknown(order)),
-        }
+        let outcome = match self.payments.charge(&charge).await {
+            Ok(approval) => approval.into(),
+            Err(GatewayError::Declined { reason }) => Outcome::Declined { reason },
+            Err(GatewayError::Unavailable) => Outcome::Failed,
+            Err(GatewayError::Unanswered) => return Ok(Purchase::Unknown(order)),
+        };
+        // A webhook or the upkeep may have settled the order meanwhile: what it is now is the answer.
+        self.settle(order.id, &outcome, None).await.map(Purchase::of)
     }
 
     /// Writes down how a payment ended, and issues the tickets of a paid order.
@@ -126,23 +120,26 @@ impl BoxOffice {
         outcome: &Outcome,
         delivery: Option<&str>,
     ) -> Result<Order, StoreError> {
-        let Settled { order, changed_from } = self.store.settle(order_id, outcome, delivery).await?;
-        let Some(changed_from) = changed_from else {
-            return Ok(order);
-        };
-        match order.status {
-            OrderStatus::Paid => {
-                self.payments.count_approval(changed_from != OrderStatus::Pending);
+        let Settled { order, before, fact } =
+            self.store.settle(order_id, outcome, self.settings.currency, delivery).await?;
+        // Of a payment that we began, the attempt was counted when it began.
+        let late = delivery.is_some() && before != OrderStatus::Pending;
+        match fact {
+            None => return Ok(order),
+            Some(DomainEvent::PaymentApproved { .. }) => {
+                self.payments.count_approval(late);
                 self.bus.publish(Message::PaymentApproved { order_id });
                 return Ok(self.issue_tickets(order).await);
             }
-            OrderStatus::RefundDue => {
-                self.payments.count_approval(true);
-                tracing::error!(%order_id, "payment came when the seats were gone: refund it");
+            Some(DomainEvent::RefundDue { reference }) => {
+                self.payments.count_approval(late);
+                tell_refund(&order, before, &reference);
             }
-            _ => self.bus.publish(Message::PaymentRefused { order_id }),
+            Some(_) => self.bus.publish(Message::PaymentRefused { order_id }),
         }
-        self.metrics.order_duration.observe_duration(order.created_at.elapsed());
+        if order.status != before {
+            self.metrics.order_duration.observe_duration(order.created_at.elapsed());
+        }
         Ok(order)
     }
 
@@ -160,7 +157,7 @@ impl BoxOffice {
             Err(error) => {
                 self.metrics.ticket_failures.inc();
                 let error: &dyn std::error::Error = &error;
-                tracing::error!(order_id = %order.id, error, "tickets of a paid order were not issued; they will be tried again");
+                tracing::error!(order = %Brief(order.id), error, "tickets of a paid order were not issued; they will be tried again");
                 order
             }
         }
@@ -178,4 +175,25 @@ impl BoxOffice {
     pub(crate) fn breakers(&self) -> [BreakerState; 2] {
         [self.store.guard().state(), self.payments.guard().state()]
     }
+}
+
+// === impl Purchase ===
+
+impl Purchase {
+    /// How a purchase ended whose order was settled.
+    fn of(order: Order) -> Self {
+        match order.status {
+            OrderStatus::Paid | OrderStatus::Issued => Self::Completed(order),
+            OrderStatus::RefundDue => Self::RefundDue(order),
+            OrderStatus::Declined => Self::Declined(order),
+            OrderStatus::Failed => Self::Unavailable(order),
+            OrderStatus::Pending => Self::Unknown(order),
+        }
+    }
+}
+
+/// Someone must send the money back; the reference finds the payment at the provider.
+fn tell_refund(order: &Order, before: OrderStatus, reference: &str) {
+    let (id, before, amount_cents) = (Brief(order.id), before.as_str(), order.amount_cents);
+    tracing::error!(order = %id, before, reference, amount_cents, "payment came that its order cannot take: refund it");
 }

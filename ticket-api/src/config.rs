@@ -1,11 +1,5 @@
 //! Configuration from the environment; each variable is also an option, so that `--help` lists it.
 
-use crate::{
-    secret::Secret,
-    store::{DatabaseConfig, SslMode},
-};
-use axum::http::HeaderValue;
-use clap::{CommandFactory, FromArgMatches, Parser, error::ContextKind};
 use std::{
     env,
     ffi::{OsStr, OsString},
@@ -13,7 +7,19 @@ use std::{
     net::IpAddr,
     time::Duration,
 };
+
+use axum::http::HeaderValue;
+use clap::{CommandFactory, FromArgMatches, Parser, error::ContextKind};
 use url::Url;
+
+use crate::{
+    domain::Currency,
+    secret::Secret,
+    store::{DatabaseConfig, SslMode},
+};
+
+/// Variables that a later version will read. Until then whoever sets one should be told.
+const UNUSED_VARIABLES: [&str; 3] = ["QUEUE_MAX_SIZE", "REDIS_URL", "REDPANDA_BROKERS"];
 
 /// What the service is told from outside.
 #[derive(Clone, Debug, Parser)]
@@ -69,9 +75,17 @@ pub struct Config {
     #[arg(long, env = "STRIPE_WEBHOOK_SECRET", value_name = "STRIPE_WEBHOOK_SECRET", default_value = "", hide_default_value = true, value_parser = parse_secret, hide_env_values = true)]
     stripe_webhook_secret: Secret,
 
+    /// Currency of every price, by its three letters; a webhook's payment in another is refused.
+    #[arg(long, env = "CURRENCY", value_name = "CURRENCY", default_value = "usd", value_parser = parse_currency, hide_env_values = true)]
+    pub currency: Currency,
+
     /// Adds POST /drill/panic and POST /drill/error, which fail on purpose to test alerting: true or false.
     #[arg(long, env = "DRILL_ROUTES", value_name = "DRILL_ROUTES", default_value = "false", action = clap::ArgAction::Set, value_parser = parse_bool, hide_env_values = true)]
     pub drill_routes: bool,
+
+    /// Variables that are set, and that this version does not know what to do with yet.
+    #[arg(skip)]
+    pub unused_variables: Vec<&'static str>,
 }
 
 /// The whitelist of origins, in the form that browsers send them.
@@ -99,13 +113,19 @@ impl Config {
         others: &[(&str, &str, &str)],
     ) -> Result<Self, ConfigError> {
         // A variable that is set but empty counts as not set, as for those of telemetry.
-        let is_empty = |name: &OsStr| env::var_os(name).is_some_and(|value| value.is_empty());
+        let is_set = |name: &OsStr| env::var_os(name).is_some_and(|value| !value.is_empty());
         let command = Self::command().after_help(render_others(others)).mut_args(|argument| {
-            let unset = argument.get_env().is_some_and(is_empty);
+            let unset = argument.get_env().is_some_and(|name| !is_set(name));
             if unset { argument.env(None::<&'static str>) } else { argument }
         });
         let matches = command.try_get_matches_from(arguments);
-        let config = matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(ConfigError::from)?;
+        let mut config = matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(ConfigError::from)?;
+        // Whoever sets it believes that the API is closed to strangers.
+        if is_set("JWT_SECRET".as_ref()) {
+            let line = "JWT_SECRET is set, but this version does not check tokens yet; unset it to run open";
+            return Err(ConfigError::Usage(line.to_owned()));
+        }
+        config.unused_variables = UNUSED_VARIABLES.into_iter().filter(|name| is_set(name.as_ref())).collect();
         if config.database_min_connections > config.database_max_connections {
             return Err(ConfigError::Usage(format!(
                 "DATABASE_MIN_CONNECTIONS: {} is more than DATABASE_MAX_CONNECTIONS, which is {}",
@@ -198,6 +218,10 @@ fn parse_bool(text: &str) -> Result<bool, &'static str> {
     }
 }
 
+fn parse_currency(text: &str) -> Result<Currency, &'static str> {
+    text.parse()
+}
+
 fn parse_ssl_mode(text: &str) -> Result<SslMode, &'static str> {
     clap::ValueEnum::from_str(text, true).map_err(|_| "disable, allow, prefer, require, verify-ca or verify-full")
 }
@@ -244,6 +268,7 @@ mod tests {
         insta::assert_snapshot!(refused(&["--allowed-origins", "https://a.example,b.example"]), @"ALLOWED_ORIGINS=`https://a.example,b.example`: expected origins such as https://shop.example or http://localhost:5173, separated by commas; `b.example` is none");
         insta::assert_snapshot!(refused(&["--database-max-connections", "1"]), @"DATABASE_MIN_CONNECTIONS: 2 is more than DATABASE_MAX_CONNECTIONS, which is 1");
         insta::assert_snapshot!(refused(&["--database-url", "mysql://me:hush@db/tickets"]), @"DATABASE_URL: unknown kind of database `mysql`; use sqlite::memory:, sqlite://path/to/file.db or postgres://user:password@host/database");
+        insta::assert_snapshot!(refused(&["--currency", "euro"]), @"CURRENCY=`euro`: expected a currency's three letters (ISO 4217), such as eur");
         insta::assert_snapshot!(refused(&["--colour"]), @"unexpected argument '--colour' found; see --help");
     }
 

@@ -1,10 +1,15 @@
 //! What can happen to events, reservations and orders, kept as facts, and the order that an order's facts add up to.
 
-use crate::timestamp::Timestamp;
-use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{
+    fmt::{self, Write},
+    str::FromStr,
+};
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+use crate::timestamp::Timestamp;
 
 /// A fact in the event store. The tag is the `type` column; a variant or field once stored keeps its name.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,7 +41,7 @@ pub(crate) enum DomainEvent {
     },
     /// The provider was not reached: nothing was charged.
     PaymentFailed,
-    /// The money came when the seats were gone.
+    /// Money came that the order cannot take: its seats were gone, or it was paid already.
     RefundDue {
         reference: String,
     },
@@ -72,6 +77,8 @@ pub(crate) struct Order {
     pub(crate) amount_cents: i64,
     pub(crate) status: OrderStatus,
     pub(crate) refusal: Option<String>,
+    /// The provider's ids of the payments that were approved, those to be refunded included.
+    pub(crate) payments: Vec<String>,
     pub(crate) ticket_ids: Vec<Uuid>,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
@@ -80,7 +87,7 @@ pub(crate) struct Order {
 /// How far an order is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum OrderStatus {
+pub(crate) enum OrderStatus {
     /// The payment's outcome is not known yet.
     Pending,
     /// Paid; the tickets follow.
@@ -98,14 +105,34 @@ pub enum OrderStatus {
 /// How an order's payment ended.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
-    Approved { reference: String },
-    Declined { reason: String },
+    Approved {
+        reference: String,
+        /// What was paid, where somebody else says so than the provider that we asked for the order's amount.
+        received: Option<Money>,
+    },
+    Declined {
+        reason: String,
+    },
     Failed,
 }
 
+/// An amount in the smallest unit of its currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Money {
+    pub(crate) cents: i64,
+    pub(crate) currency: Currency,
+}
+
+/// A currency's three letters, in lower case as payment providers write them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Currency([u8; 3]);
+
+/// An id as logs show it: enough to find the record by, and not enough to ask the API for it.
+pub(crate) struct Brief(pub(crate) Uuid);
+
 /// Why a request cannot be met, though everything works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// There is no such event.
     #[error("there is no event with this id")]
     NoSuchEvent,
@@ -126,6 +153,14 @@ pub enum Refusal {
     OrderInProgress {
         /// That order.
         order_id: Uuid,
+    },
+    /// The payment is not the one that the order asks for.
+    #[error("the payment is of {received} and the order of {expected}, in the currency's smallest unit")]
+    WrongPayment {
+        /// What the order costs.
+        expected: Money,
+        /// What was paid.
+        received: Money,
     },
 }
 
@@ -160,6 +195,7 @@ impl Order {
             amount_cents,
             status: OrderStatus::Pending,
             refusal: None,
+            payments: Vec::new(),
             ticket_ids: Vec::new(),
             created_at: at,
             updated_at: at,
@@ -172,12 +208,21 @@ impl Order {
         self.version = recorded.version;
         self.updated_at = recorded.at;
         match recorded.event {
-            DomainEvent::PaymentApproved { .. } => (self.status, self.refusal) = (OrderStatus::Paid, None),
+            DomainEvent::PaymentApproved { reference } => {
+                (self.status, self.refusal) = (OrderStatus::Paid, None);
+                self.payments.push(reference);
+            }
             DomainEvent::PaymentDeclined { reason } => {
                 (self.status, self.refusal) = (OrderStatus::Declined, Some(reason));
             }
             DomainEvent::PaymentFailed => self.status = OrderStatus::Failed,
-            DomainEvent::RefundDue { .. } => self.status = OrderStatus::RefundDue,
+            DomainEvent::RefundDue { reference } => {
+                // A second payment does not undo the first.
+                if !self.is_paid() {
+                    self.status = OrderStatus::RefundDue;
+                }
+                self.payments.push(reference);
+            }
             DomainEvent::TicketsIssued { ticket_ids } => {
                 (self.status, self.ticket_ids) = (OrderStatus::Issued, ticket_ids);
             }
@@ -191,15 +236,97 @@ impl Order {
     /// The fact that a payment's outcome makes of this order, if it makes any: providers repeat themselves and come late.
     ///
     /// `seats_held` tells whether the order's seats are still set aside for it.
-    pub(crate) fn settle(&self, outcome: Outcome, seats_held: bool) -> Option<DomainEvent> {
-        match (self.status, outcome) {
-            (OrderStatus::Paid | OrderStatus::Issued | OrderStatus::RefundDue, _) => None,
-            (_, Outcome::Approved { reference }) if seats_held => Some(DomainEvent::PaymentApproved { reference }),
-            (_, Outcome::Approved { reference }) => Some(DomainEvent::RefundDue { reference }),
-            (OrderStatus::Pending, Outcome::Declined { reason }) => Some(DomainEvent::PaymentDeclined { reason }),
-            (OrderStatus::Pending, Outcome::Failed) => Some(DomainEvent::PaymentFailed),
-            (OrderStatus::Declined | OrderStatus::Failed, _) => None,
+    pub(crate) fn settle(&self, outcome: &Outcome, seats_held: bool) -> Option<DomainEvent> {
+        match outcome {
+            Outcome::Approved { reference, .. } if self.payments.contains(reference) => None,
+            Outcome::Approved { reference, .. } => {
+                let reference = reference.clone();
+                let is_final = self.is_paid() || self.status == OrderStatus::RefundDue;
+                Some(if seats_held && !is_final {
+                    DomainEvent::PaymentApproved { reference }
+                } else {
+                    DomainEvent::RefundDue { reference }
+                })
+            }
+            _ if self.status != OrderStatus::Pending => None,
+            Outcome::Declined { reason } => Some(DomainEvent::PaymentDeclined { reason: reason.clone() }),
+            Outcome::Failed => Some(DomainEvent::PaymentFailed),
         }
+    }
+
+    pub(crate) fn is_paid(&self) -> bool {
+        matches!(self.status, OrderStatus::Paid | OrderStatus::Issued)
+    }
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// An approval is refused unless it is of what the order costs.
+    pub(crate) fn check(&self, expected: Money) -> Result<(), Refusal> {
+        match self {
+            Self::Approved { received: Some(received), .. } if *received != expected => {
+                Err(Refusal::WrongPayment { expected, received: *received })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+// === impl Money ===
+
+impl fmt::Display for Money {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.cents, self.currency)
+    }
+}
+
+// === impl Currency ===
+
+impl Currency {
+    /// United States dollar.
+    pub const USD: Self = Self(*b"usd");
+}
+
+impl FromStr for Currency {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let letters: Option<[u8; 3]> = text.as_bytes().try_into().ok();
+        let letters = letters.filter(|letters| letters.iter().all(u8::is_ascii_alphabetic));
+        Ok(Self(
+            letters
+                .ok_or("a currency's three letters (ISO 4217), such as eur")?
+                .map(|letter| letter.to_ascii_lowercase()),
+        ))
+    }
+}
+
+impl<'de> Deserialize<'de> for Currency {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|expected| D::Error::custom(format_args!("expected {expected}")))
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|letter| formatter.write_char(char::from(*letter)))
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+// === impl Brief ===
+
+impl fmt::Display for Brief {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The 90 random bits that are left cannot be guessed.
+        write!(formatter, "{:08x}", self.0.as_fields().0)
     }
 }
 

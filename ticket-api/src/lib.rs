@@ -9,14 +9,13 @@
 
 pub use self::{
     config::{AllowedOrigins, Config, ConfigError},
-    domain::{OrderStatus, Refusal},
+    domain::Currency,
     payments::{Approval, Charge, GatewayError, PaymentGateway, SandboxGateway},
-    resilience::{BreakerConfig, BreakerState, RetryConfig},
+    resilience::{BreakerConfig, RetryConfig},
     secret::Secret,
     server::{Server, StartError},
     settings::Settings,
     store::{DatabaseConfig, DatabaseError, SslMode},
-    timestamp::Timestamp,
 };
 
 mod api;

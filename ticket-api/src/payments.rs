@@ -2,15 +2,6 @@
 
 pub use self::sandbox::SandboxGateway;
 
-use crate::{
-    resilience::{Failure, FailureClass, Guard},
-    secret::Secret,
-};
-use futura_metrics::{
-    Counter, Metrics, RegisterError,
-    specs::business::{PAYMENT_SUCCESS_TOTAL, PAYMENT_TOTAL},
-};
-use futures_util::future::BoxFuture;
 use std::{
     fmt,
     sync::{
@@ -19,7 +10,19 @@ use std::{
     },
     time::Duration,
 };
+
+use futura_metrics::{
+    Counter, Metrics, RegisterError,
+    specs::business::{PAYMENT_SUCCESS_TOTAL, PAYMENT_TOTAL},
+};
+use futures_util::future::BoxFuture;
 use uuid::Uuid;
+
+use crate::{
+    domain::Outcome,
+    resilience::{Failure, FailureClass, Guard},
+    secret::Secret,
+};
 
 mod sandbox;
 
@@ -37,7 +40,7 @@ pub struct Charge {
 /// The provider took the money.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Approval {
-    /// The provider's id of the payment.
+    /// The provider's id of the payment, by which its webhook names the payment too.
     pub reference: String,
 }
 
@@ -75,6 +78,15 @@ pub(crate) struct Payments {
     timeout: Duration,
     attempted: Counter,
     approved: Counter,
+}
+
+// === impl Approval ===
+
+impl From<Approval> for Outcome {
+    fn from(approval: Approval) -> Self {
+        // The provider was asked for the order's own amount.
+        Self::Approved { reference: approval.reference, received: None }
+    }
 }
 
 // === impl GatewayError ===
@@ -131,7 +143,7 @@ impl Payments {
         self.guard.call(find).await
     }
 
-    /// Counts an order that became paid; `late` when it was refused before, so that this payment is another attempt.
+    /// Counts a payment that was approved; `late` when its order's own had ended before, so that it is another attempt.
     pub(crate) fn count_approval(&self, late: bool) {
         if late {
             self.attempted.inc();

@@ -3,8 +3,10 @@
 //! A call is one request of ours with all its retries, and the breaker counts calls: one that succeeded on its second
 //! attempt is no failure.
 
-pub(crate) use self::breaker::CircuitBreaker;
-pub use self::breaker::{BreakerConfig, BreakerState};
+pub use self::breaker::BreakerConfig;
+pub(crate) use self::breaker::{BreakerState, CircuitBreaker};
+
+use std::time::Duration;
 
 use futura_metrics::{
     Counter, Metrics, RegisterError,
@@ -14,7 +16,6 @@ use futura_metrics::{
     },
     storage::{Family, Gauge},
 };
-use std::time::Duration;
 
 mod breaker;
 
@@ -174,13 +175,15 @@ impl Guard {
 
 #[cfg(test)]
 mod tests {
-    use super::{BreakerConfig, BreakerState, Failure, FailureClass, Guard, ResilienceMetrics, RetryConfig};
+    use std::{cell::Cell, time::Duration};
+
     use futura_metrics::{
         Metrics,
-        exposition::Format,
         specs::resilience::{Breaker, Operation},
+        testing::sample,
     };
-    use std::{cell::Cell, time::Duration};
+
+    use super::{BreakerConfig, BreakerState, Failure, FailureClass, Guard, ResilienceMetrics, RetryConfig};
 
     #[derive(Debug, PartialEq)]
     enum Fake {
@@ -207,13 +210,6 @@ mod tests {
         registered.guard(Breaker::Payment, config, Operation::Payment, RetryConfig::default())
     }
 
-    fn value(metrics: &Metrics, series: &str) -> u64 {
-        let text = metrics.render(Format::Text);
-        let line =
-            text.lines().find(|line| line.starts_with(series)).unwrap_or_else(|| panic!("no {series} in {text}"));
-        line.rsplit(' ').next().unwrap().parse().unwrap()
-    }
-
     async fn fail(guard: &Guard, class: FailureClass) -> Fake {
         guard.call(|| async { Err::<(), _>(Fake::Class(class)) }).await.unwrap_err()
     }
@@ -230,9 +226,9 @@ mod tests {
             })
             .await;
         assert_eq!((answer, tries.get()), (Ok("done"), 3));
-        assert_eq!(value(&metrics, "retry_attempts_total{operation=\"payment\"}"), 2);
-        assert_eq!(value(&metrics, "retry_successes_total{operation=\"payment\"}"), 1);
-        assert_eq!(value(&metrics, "circuit_breaker_failures_total{breaker=\"payment\"}"), 0);
+        assert_eq!(sample(&metrics, "retry_attempts_total", [("operation", "payment")]), 2.0);
+        assert_eq!(sample(&metrics, "retry_successes_total", [("operation", "payment")]), 1.0);
+        assert_eq!(sample(&metrics, "circuit_breaker_failures_total", [("breaker", "payment")]), 0.0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -241,11 +237,11 @@ mod tests {
         let guard = guard(&metrics);
         fail(&guard, FailureClass::Refusal).await;
         fail(&guard, FailureClass::Fault).await;
-        assert_eq!(value(&metrics, "retry_attempts_total{operation=\"payment\"}"), 0);
+        assert_eq!(sample(&metrics, "retry_attempts_total", [("operation", "payment")]), 0.0);
         fail(&guard, FailureClass::Transient).await;
-        assert_eq!(value(&metrics, "retry_attempts_total{operation=\"payment\"}"), 3);
-        assert_eq!(value(&metrics, "retry_exhausted_total{operation=\"payment\"}"), 1);
-        assert_eq!(value(&metrics, "circuit_breaker_failures_total{breaker=\"payment\"}"), 2);
+        assert_eq!(sample(&metrics, "retry_attempts_total", [("operation", "payment")]), 3.0);
+        assert_eq!(sample(&metrics, "retry_exhausted_total", [("operation", "payment")]), 1.0);
+        assert_eq!(sample(&metrics, "circuit_breaker_failures_total", [("breaker", "payment")]), 2.0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -260,9 +256,9 @@ mod tests {
             fail(&guard, FailureClass::Fault).await;
         }
         assert_eq!(guard.state(), BreakerState::Open);
-        assert_eq!(value(&metrics, "circuit_breaker_state{breaker=\"payment\"}"), 2);
+        assert_eq!(sample(&metrics, "circuit_breaker_state", [("breaker", "payment")]), 2.0);
         assert_eq!(fail(&guard, FailureClass::Fault).await, Fake::Rejected);
-        assert_eq!(value(&metrics, "circuit_breaker_rejections_total{breaker=\"payment\"}"), 1);
+        assert_eq!(sample(&metrics, "circuit_breaker_rejections_total", [("breaker", "payment")]), 1.0);
 
         tokio::time::advance(Duration::from_secs(120)).await;
         let trial = guard.call(|| async {
@@ -271,7 +267,7 @@ mod tests {
             Ok::<_, Fake>(())
         });
         trial.await.unwrap();
-        assert_eq!(value(&metrics, "circuit_breaker_state{breaker=\"payment\"}"), 0);
+        assert_eq!(sample(&metrics, "circuit_breaker_state", [("breaker", "payment")]), 0.0);
     }
 
     #[tokio::test(start_paused = true)]

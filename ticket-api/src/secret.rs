@@ -1,7 +1,8 @@
 //! Text that must not be printed.
 
-use serde::{Deserialize, Deserializer};
 use std::fmt;
+
+use serde::{Deserialize, Deserializer};
 
 /// A secret: neither `Debug` nor any log shows it.
 #[derive(Clone)]

@@ -1,5 +1,20 @@
 //! The service as a whole: `bind` builds it from its parts and takes its ports, `run` serves until it is told to stop.
 
+use std::{fmt, io, net::SocketAddr, sync::Arc};
+
+use axum::Router;
+use futura_metrics::{
+    Metrics, RegisterError,
+    admin::{self, Readiness},
+    http::{HttpLayerError, HttpService},
+    serve::{Address, Limits, Listener},
+    shutdown::{Drained, Shutdown, ShutdownConfig},
+    specs::resilience::{Breaker, Operation},
+    telemetry::Telemetry,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::Layer;
+
 use crate::{
     api::{self, App, Webhook},
     box_office::BoxOffice,
@@ -10,24 +25,15 @@ use crate::{
     settings::Settings,
     store::{self, DatabaseError, Store},
 };
-use axum::Router;
-use futura_metrics::{
-    Metrics, RegisterError,
-    admin::{self, Readiness},
-    http::{HttpLayerError, MeasuredApp},
-    shutdown::{Drained, Shutdown, ShutdownConfig},
-    specs::resilience::{Breaker, Operation},
-    telemetry::Telemetry,
-};
-use std::{fmt, io, net::SocketAddr, sync::Arc};
-use tokio::net::TcpListener;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How many buyers are connected at once; a proxy in front keeps the others waiting.
+const CONNECTIONS: usize = 4_096;
 
 /// The service, with its database open and its ports taken.
 pub struct Server {
-    api: TcpListener,
-    admin: TcpListener,
-    service: MeasuredApp,
+    api: Listener,
+    admin: Listener,
+    service: HttpService<Router>,
     admin_routes: Router,
     box_office: Arc<BoxOffice>,
     subscription: Subscription,
@@ -105,7 +111,7 @@ impl Server {
         Ok(Self {
             api,
             admin,
-            service: layer.wrap(router),
+            service: layer.layer(router),
             admin_routes: admin::routes(metrics, &readiness),
             box_office,
             subscription,
@@ -117,12 +123,12 @@ impl Server {
 
     /// The address of the API.
     pub fn address(&self) -> SocketAddr {
-        self.api.local_addr().expect("a listening socket has an address")
+        tcp_address(&self.api)
     }
 
     /// The address of `/metrics`, `/livez` and `/readyz`.
     pub fn admin_address(&self) -> SocketAddr {
-        self.admin.local_addr().expect("a listening socket has an address")
+        tcp_address(&self.admin)
     }
 
     /// Serves until `signal`, then drains; the admin port stays until the end.
@@ -131,17 +137,17 @@ impl Server {
         let tracker = shutdown.tracker();
         let bus_closed = CancellationToken::new();
 
-        let admin = axum::serve(self.admin, self.admin_routes).with_graceful_shutdown(shutdown.drained());
-        let admin = tokio::spawn(admin.into_future());
+        // Not tracked: probes and scrapes are answered to the end.
+        let admin = tokio::spawn(self.admin.serve(self.admin_routes, Limits::default(), shutdown.drained()));
         let (box_office, stop) = (Arc::clone(&self.box_office), shutdown.requested());
         tracker.spawn(async move { box_office.run_upkeep(stop).await });
         let box_office = Arc::clone(&self.box_office);
         let consume = move |batch| Arc::clone(&box_office).consume(batch);
         tracker.spawn(self.subscription.run(bus_closed.clone(), consume));
-        let api = axum::serve(self.api, self.service);
-        let (api, payments) = (api.with_graceful_shutdown(shutdown.draining()), self.payments);
+        let limits = Limits { connections: CONNECTIONS, linger: self.shutdown.grace, ..Limits::default() };
+        let (api, payments) = (self.api.serve(self.service, limits, shutdown.draining()), self.payments);
         tracker.spawn(async move {
-            report(api.await);
+            api.await;
             // A payment outlives its request when the client goes away, and publishes until its end.
             payments.close();
             payments.wait().await;
@@ -150,7 +156,9 @@ impl Server {
 
         self.readiness.set(true);
         let drained = shutdown.run(signal).await;
-        report(admin.await.unwrap_or_else(|error| Err(io::Error::other(error))));
+        if let Err(error) = admin.await {
+            tracing::error!(%error, "the admin port was not served to the end");
+        }
         self.box_office.store().close().await;
         drained
     }
@@ -162,12 +170,13 @@ impl fmt::Debug for Server {
     }
 }
 
-async fn listen(variable: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { variable, address, source })
+async fn listen(variable: &'static str, address: SocketAddr) -> Result<Listener, StartError> {
+    Listener::bind(&address.into()).await.map_err(|source| StartError::Listen { variable, address, source })
 }
 
-fn report(served: io::Result<()>) {
-    if let Err(error) = served {
-        tracing::error!(%error, "a port stopped being served");
+fn tcp_address(listener: &Listener) -> SocketAddr {
+    match listener.address() {
+        Address::Tcp(address) => *address,
+        Address::Unix(_) => unreachable!("both ports are bound to TCP addresses"),
     }
 }

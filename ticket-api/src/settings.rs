@@ -1,17 +1,25 @@
 //! Times and limits of the service that are not for operators to change; tests do.
 
-use crate::resilience::{BreakerConfig, RetryConfig};
 use std::time::Duration;
+
+use crate::{
+    domain::Currency,
+    resilience::{BreakerConfig, RetryConfig},
+};
 
 /// The service's times and limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
+    /// The currency of every price; [`Config`](crate::Config) has the operator's.
+    pub currency: Currency,
     /// How long a reservation holds its seats.
     pub reservation_time: Duration,
     /// How long an order may be without an outcome before the provider is asked for it.
     pub pending_time: Duration,
     /// From one round of upkeep to the next.
     pub upkeep_interval: Duration,
+    /// From one count of all valid tickets to the next; the process adds those that it issues in between.
+    pub ticket_count_interval: Duration,
     /// How long one attempt to charge may take.
     pub payment_timeout: Duration,
     /// The breaker around the payment provider.
@@ -29,9 +37,11 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            currency: Currency::USD,
             reservation_time: Duration::from_secs(15 * 60),
             pending_time: Duration::from_secs(2 * 60),
             upkeep_interval: Duration::from_secs(5),
+            ticket_count_interval: Duration::from_secs(60),
             payment_timeout: Duration::from_secs(15),
             payment_breaker: BreakerConfig { failures: 3, open: Duration::from_secs(120) },
             database_breaker: BreakerConfig { failures: 5, open: Duration::from_secs(60) },

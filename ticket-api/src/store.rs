@@ -7,14 +7,11 @@ pub use self::database::{DatabaseConfig, DatabaseError, SslMode};
 pub(crate) use self::{
     commands::{Settled, Started},
     database::{Database, connect},
-    queries::{Connections, EventRecord},
+    queries::{Connections, EventRecord, Page, Place},
 };
 
-use crate::{
-    domain::{DomainEvent, Order, Recorded, Refusal, Stream},
-    resilience::{Failure, FailureClass, Guard},
-    timestamp::Timestamp,
-};
+use std::time::{Duration, Instant};
+
 use futura_metrics::{
     Counter, Histogram, Metrics, RegisterError,
     specs::{
@@ -25,8 +22,13 @@ use futura_metrics::{
     },
 };
 use sqlx::{Any, AnyPool, Row, Transaction, any::AnyRow};
-use std::time::{Duration, Instant};
 use uuid::Uuid;
+
+use crate::{
+    domain::{Brief, DomainEvent, Order, Recorded, Refusal, Stream},
+    resilience::{Failure, FailureClass, Guard},
+    timestamp::Timestamp,
+};
 
 mod commands;
 mod database;
@@ -180,7 +182,8 @@ impl StoreMetrics {
             return Err(Refusal::NoSuchOrder.into());
         }
         self.loaded.add(history.len() as u64);
-        Order::replay(id, history).ok_or_else(|| corrupt(format!("order {id} does not begin with its creation")))
+        Order::replay(id, history)
+            .ok_or_else(|| corrupt(format!("order {} does not begin with its creation", Brief(id))))
     }
 }
 

@@ -1,7 +1,8 @@
 //! A point in time as the API shows it and the database keeps it: UTC, to the millisecond.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 use utoipa::ToSchema;
 
@@ -10,7 +11,7 @@ const EXPECTED: &str = "expected a date and time with its offset (RFC 3339), suc
 /// Milliseconds since the Unix epoch; RFC 3339 in JSON. It holds only times that RFC 3339 can write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
 #[schema(value_type = String, format = DateTime, examples("2030-12-31T20:00:00Z"))]
-pub struct Timestamp(i64);
+pub(crate) struct Timestamp(i64);
 
 // === impl Timestamp ===
 

@@ -1,8 +1,9 @@
 //! The API's documentation: the OpenAPI document, and a page of our own that shows it and needs nothing from elsewhere.
 
-use super::App;
 use axum::{body::Bytes, extract::State, http::header, response::IntoResponse};
 use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::App;
 
 const PAGE: &str = include_str!("docs/page.html");
 const SCRIPT: &str = include_str!("docs/page.js");

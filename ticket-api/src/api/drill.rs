@@ -1,8 +1,9 @@
 //! Failures on purpose, to see that an error travels from a handler to whoever is on call. Only with `DRILL_ROUTES=true`.
 
-use super::App;
 use axum::http::StatusCode;
 use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::App;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(fail_by_panic)).routes(routes!(fail_by_status))

@@ -1,15 +1,17 @@
 //! Every error of the API: one type, one JSON shape. What is our fault says nothing to the caller and all to the log.
 
-use crate::{domain::Refusal, store::StoreError};
+use std::{borrow::Cow, error::Error};
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use std::{borrow::Cow, error::Error};
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+use crate::{domain::Refusal, store::StoreError};
 
 /// An error on its way to the caller.
 #[derive(Debug)]
@@ -95,6 +97,7 @@ impl From<Refusal> for ApiError {
             Refusal::SoldOut => (StatusCode::CONFLICT, "sold_out"),
             Refusal::ReservationExpired => (StatusCode::CONFLICT, "reservation_expired"),
             Refusal::OrderInProgress { .. } => (StatusCode::CONFLICT, "order_in_progress"),
+            Refusal::WrongPayment { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "wrong_payment"),
         };
         let error = Self::new(status, code, refusal.to_string());
         match refusal {

@@ -1,11 +1,5 @@
 //! Events: what seats are sold for.
 
-use super::{
-    App,
-    error::{ApiError, ErrorBody},
-    extract::{Id, JsonBody, Parameters},
-};
-use crate::{store::EventRecord, timestamp::Timestamp};
 use axum::{
     Json,
     extract::State,
@@ -16,6 +10,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
+
+use super::{
+    App,
+    error::{ApiError, ErrorBody},
+    extract::{Id, JsonBody, Parameters},
+};
+use crate::{store::EventRecord, timestamp::Timestamp};
 
 const NAME_LIMIT: usize = 200;
 const CAPACITY_LIMIT: i64 = 1_000_000;

@@ -1,6 +1,7 @@
 //! Reading requests: bounded in size and time, and every mistake names its field.
 
-use super::error::ApiError;
+use std::{error::Error, time::Duration};
+
 use axum::{
     body::{Bytes, to_bytes},
     extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request, rejection::QueryRejection},
@@ -8,8 +9,9 @@ use axum::{
 };
 use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
-use std::{error::Error, time::Duration};
 use uuid::Uuid;
+
+use super::error::ApiError;
 
 /// The largest body of any route.
 pub(super) const BODY_LIMIT_BYTES: usize = 64 * 1024;

@@ -1,7 +1,7 @@
 //! How the service is: `/health` for people and checks, `/metrics` for Prometheus.
 
-use super::App;
-use crate::resilience::BreakerState;
+use std::{fs, time::Duration};
+
 use axum::{
     Json,
     extract::{Request, State},
@@ -10,10 +10,12 @@ use axum::{
 };
 use futura_metrics::process;
 use serde::Serialize;
-use std::{fs, time::Duration};
 use tower::ServiceExt;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::App;
+use crate::resilience::BreakerState;
 
 /// The database must answer within this, waiting for a free connection included.
 const DATABASE_LIMIT: Duration = Duration::from_secs(2);

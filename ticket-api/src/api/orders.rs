@@ -1,5 +1,18 @@
 //! Orders: paying a reservation, and getting the tickets.
 
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
 use super::{
     App,
     error::{ApiError, ErrorBody},
@@ -11,17 +24,6 @@ use crate::{
     secret::Secret,
     timestamp::Timestamp,
 };
-use axum::{
-    Json,
-    extract::State,
-    http::{StatusCode, header},
-    response::IntoResponse,
-};
-use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 const TOKEN_LIMIT: usize = 200;
 
@@ -76,7 +78,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         (status = 200, description = "Paid before, by this order", body = Order),
         (status = 402, description = "Declined; the seats stay reserved until the reservation expires", body = ErrorBody),
         (status = 404, description = "There is no such reservation", body = ErrorBody),
-        (status = 409, description = "The reservation has expired, or an order on it is being paid", body = ErrorBody),
+        (status = 409, description = "The reservation has expired, or an order on it is being paid, or the payment goes back", body = ErrorBody),
         (status = 503, description = "The payment provider does not answer", body = ErrorBody),
         (status = "4XX", description = "The request is refused", body = ErrorBody),
     )
@@ -94,7 +96,12 @@ async fn create_order(
     let (status, order) = match app.finish(purchase).await? {
         Purchase::Completed(order) => (StatusCode::CREATED, order),
         Purchase::Repeated(order) => (StatusCode::OK, order),
-        Purchase::Declined { order, reason } => {
+        Purchase::RefundDue(order) => {
+            let message = "the payment came when the seats were gone: it will be refunded";
+            return Err(ApiError::new(StatusCode::CONFLICT, "refund_due", message).about_order(order.id));
+        }
+        Purchase::Declined(order) => {
+            let reason = order.refusal.as_deref().unwrap_or("no reason was given");
             let error = ApiError::new(
                 StatusCode::PAYMENT_REQUIRED,
                 "payment_declined",

@@ -1,16 +1,17 @@
 //! Reservations: seats held for a time, so that they can be paid in peace.
 
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
 use super::{
     App,
     error::{ApiError, ErrorBody},
     extract::JsonBody,
 };
 use crate::timestamp::Timestamp;
-use axum::{Json, extract::State, http::StatusCode};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 const QUANTITY_LIMIT: i64 = 10;
 

@@ -1,16 +1,7 @@
 //! Stripe's webhook: signed, dated, and each delivery takes effect once.
 
-use super::{
-    App,
-    error::{ApiError, ErrorBody},
-    extract::{RawBody, parse_json},
-};
-use crate::{
-    domain::{Outcome, Refusal},
-    secret::Secret,
-    store::StoreError,
-    timestamp::Timestamp,
-};
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{FromRequest, Request, State},
@@ -18,12 +9,23 @@ use axum::{
 };
 use futura_metrics::{Counter, Metrics, RegisterError, specs::business::STRIPE_WEBHOOK_FAILURES_TOTAL};
 use hmac::{Hmac, KeyInit, Mac};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::Sha256;
-use std::sync::Arc;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
+
+use super::{
+    App,
+    error::{ApiError, ErrorBody},
+    extract::{RawBody, parse_json},
+};
+use crate::{
+    domain::{Brief, Currency, Money, Outcome, Refusal},
+    secret::Secret,
+    store::StoreError,
+    timestamp::Timestamp,
+};
 
 const SIGNATURE: &str = "stripe-signature";
 
@@ -54,13 +56,20 @@ struct StripeEvent {
 }
 
 #[derive(Deserialize)]
-struct PaymentIntentData {
-    object: PaymentIntent,
+struct EventData<T> {
+    object: T,
 }
 
 #[derive(Deserialize)]
-struct PaymentIntent {
+struct SucceededIntent {
     id: String,
+    amount_received: i64,
+    currency: Currency,
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct FailedIntent {
     metadata: Metadata,
     last_payment_error: Option<PaymentIntentError>,
 }
@@ -87,8 +96,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 
 /// Takes Stripe's word on a payment
 ///
-/// `payment_intent.succeeded` and `payment_intent.payment_failed` settle the order that `metadata.orderId` names; other
-/// events are received and ignored.
+/// `payment_intent.succeeded` and `payment_intent.payment_failed` settle the order that `metadata.orderId` names, where the
+/// payment is of the order's amount and currency; other events are received and ignored.
 #[utoipa::path(
     post, path = "/stripe/webhook", tag = "webhooks", request_body = StripeEvent,
     params(("Stripe-Signature" = String, Header, description = "t=<Unix seconds>,v1=<HMAC-SHA256 of t.body in hex>")),
@@ -163,6 +172,11 @@ impl App {
             StoreError::Refused(refusal @ Refusal::NoSuchOrder) => {
                 ApiError::invalid("data.object.metadata.orderId", refusal.to_string())
             }
+            StoreError::Refused(refusal @ Refusal::WrongPayment { expected, received }) => {
+                tracing::error!(order = %Brief(order_id), %refusal, "payment is not the one that its order asks for: look into it");
+                let field = if received.currency == expected.currency { "amount_received" } else { "currency" };
+                ApiError::from(refusal).field(field).within("data.object")
+            }
             error => error.into(),
         })?;
         Ok(())
@@ -174,21 +188,27 @@ impl App {
 impl StripeEvent {
     /// What the event says of which order, if it is about a payment's end.
     fn outcome(&self) -> Result<Option<(Uuid, Outcome)>, ApiError> {
-        let succeeded = match self.kind.as_str() {
-            "payment_intent.succeeded" => true,
-            "payment_intent.payment_failed" => false,
-            _ => return Ok(None),
-        };
+        match self.kind.as_str() {
+            "payment_intent.succeeded" => {
+                let intent: SucceededIntent = self.object()?;
+                let received = Some(Money { cents: intent.amount_received, currency: intent.currency });
+                Ok(Some((intent.metadata.order_id, Outcome::Approved { reference: intent.id, received })))
+            }
+            "payment_intent.payment_failed" => {
+                let intent: FailedIntent = self.object()?;
+                let reason = intent.last_payment_error.and_then(|error| error.message);
+                let reason = reason.unwrap_or_else(|| "the payment failed".to_owned());
+                let reason = reason.chars().take(REASON_LIMIT).collect();
+                Ok(Some((intent.metadata.order_id, Outcome::Declined { reason })))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn object<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         let data = parse_json(self.data.to_string().as_bytes());
-        let PaymentIntentData { object } = data.map_err(|error| error.within("data"))?;
-        let outcome = if succeeded {
-            Outcome::Approved { reference: object.id }
-        } else {
-            let reason = object.last_payment_error.and_then(|error| error.message);
-            let reason = reason.unwrap_or_else(|| "the payment failed".to_owned());
-            Outcome::Declined { reason: reason.chars().take(REASON_LIMIT).collect() }
-        };
-        Ok(Some((object.metadata.order_id, outcome)))
+        let EventData { object } = data.map_err(|error| error.within("data"))?;
+        Ok(object)
     }
 }
 

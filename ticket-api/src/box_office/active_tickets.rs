@@ -1,22 +1,37 @@
 //! The gauge of valid tickets: counted in the database at start and now and then, added to in between.
 //!
-//! A count that overlaps with an issuing may hold its tickets or not, so it is thrown away rather than counted twice.
+//! A ticket is valid until a day after its event's start, for no event tells its end. A count that overlaps with an issuing
+//! may hold its tickets or not, so it is thrown away rather than counted twice, and made again soon.
 
-use crate::store::{Store, StoreError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
 use futura_metrics::Gauge;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::time::Instant;
+
+use crate::{
+    store::{Store, StoreError},
+    timestamp::Timestamp,
+};
+
+/// From an event's start to when it has ended for sure.
+const LONGEST_EVENT: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Debug)]
 pub(super) struct ActiveTickets {
     gauge: Gauge,
-    issuings: Mutex<Issuings>,
+    count_interval: Duration,
+    state: Mutex<State>,
 }
 
-/// Issuings of this process.
+/// Issuings of this process, and when the gauge was last counted.
 #[derive(Debug, Default)]
-struct Issuings {
+struct State {
     begun: u64,
     running: u64,
+    counted: Option<Instant>,
 }
 
 /// An issuing that runs until it is dropped.
@@ -27,31 +42,38 @@ pub(super) struct Issuing<'a> {
 // === impl ActiveTickets ===
 
 impl ActiveTickets {
-    pub(super) fn new(gauge: Gauge) -> Self {
-        Self { gauge, issuings: Mutex::default() }
+    pub(super) fn new(gauge: Gauge, count_interval: Duration) -> Self {
+        Self { gauge, count_interval, state: Mutex::default() }
     }
 
     pub(super) fn begin_issuing(&self) -> Issuing<'_> {
-        let mut issuings = self.issuings();
-        issuings.begun += 1;
-        issuings.running += 1;
+        let mut state = self.state();
+        state.begun += 1;
+        state.running += 1;
         Issuing { tickets: self }
     }
 
-    /// Sets the gauge to what the database counts, unless tickets are being issued at the same time.
+    /// Sets the gauge to what the database counts when that is due, unless tickets are being issued at the same time.
     pub(super) async fn refresh(&self, store: &Store) -> Result<(), StoreError> {
-        let begun = self.issuings().begun;
-        let count = store.active_tickets().await?;
-        let issuings = self.issuings();
-        if issuings.running == 0 && issuings.begun == begun {
+        let begun = {
+            let state = self.state();
+            if state.counted.is_some_and(|counted| counted.elapsed() < self.count_interval) {
+                return Ok(());
+            }
+            state.begun
+        };
+        let count = store.tickets_of_events(Timestamp::now().minus(LONGEST_EVENT)).await?;
+        let mut state = self.state();
+        if state.running == 0 && state.begun == begun {
             self.gauge.set(count as f64);
+            state.counted = Some(Instant::now());
         }
         Ok(())
     }
 
-    fn issuings(&self) -> MutexGuard<'_, Issuings> {
-        // Two counters that no panic leaves half changed.
-        self.issuings.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Plain numbers that no panic leaves half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -66,6 +88,6 @@ impl Issuing<'_> {
 
 impl Drop for Issuing<'_> {
     fn drop(&mut self) {
-        self.tickets.issuings().running -= 1;
+        self.tickets.state().running -= 1;
     }
 }

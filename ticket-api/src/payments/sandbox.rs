@@ -1,13 +1,16 @@
 //! A payment provider that moves no money: the token decides what happens.
 
-use super::{Approval, Charge, GatewayError, PaymentGateway};
-use futures_util::{FutureExt, future::BoxFuture};
 use std::{
     collections::VecDeque,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
+
+use futures_util::{FutureExt, future::BoxFuture};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
+
+use super::{Approval, Charge, GatewayError, PaymentGateway};
 
 const TOKENS: &str = "tok_visa, tok_chargeDeclined, tok_providerError or tok_slow";
 
@@ -61,5 +64,8 @@ impl PaymentGateway for SandboxGateway {
 }
 
 fn approval(order_id: Uuid) -> Approval {
-    Approval { reference: format!("sandbox-{order_id}") }
+    // Logs show references, and whoever knows an order's id may read its tickets.
+    let digest = Sha256::digest(order_id.as_bytes());
+    let reference = digest.iter().take(8).fold("sandbox-".to_owned(), |text, byte| format!("{text}{byte:02x}"));
+    Approval { reference }
 }

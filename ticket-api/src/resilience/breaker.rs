@@ -1,10 +1,11 @@
 //! A circuit breaker: closed until failures in a row, then open for a time, then one trial at a time.
 
-use futura_metrics::{Counter, specs::resilience::Breaker, storage::Gauge};
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+
+use futura_metrics::{Counter, specs::resilience::Breaker, storage::Gauge};
 use tokio::time::Instant;
 
 /// When a breaker opens, and for how long.
@@ -18,7 +19,7 @@ pub struct BreakerConfig {
 
 /// The state of a breaker; the numbers are those of `circuit_breaker_state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerState {
+pub(crate) enum BreakerState {
     /// Calls go through.
     Closed = 0,
     /// One trial call decides.

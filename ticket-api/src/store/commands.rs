@@ -1,12 +1,13 @@
 //! What changes the store. Each command is one transaction, tried again as a whole when another writer was faster.
 
-use super::{Store, StoreError, Unit, queries};
-use crate::{
-    domain::{DomainEvent, Order, OrderStatus, Outcome, Refusal, Stream},
-    timestamp::Timestamp,
-};
 use sqlx::Row;
 use uuid::Uuid;
+
+use super::{Place, Store, StoreError, Unit, queries};
+use crate::{
+    domain::{Brief, Currency, DomainEvent, Money, Order, OrderStatus, Outcome, Refusal, Stream},
+    timestamp::Timestamp,
+};
 
 /// What came of an order on a reservation.
 #[derive(Debug)]
@@ -22,8 +23,10 @@ pub(crate) enum Started {
 pub(crate) struct Settled {
     /// The order now.
     pub(crate) order: Order,
-    /// Its status before, when it changed.
-    pub(crate) changed_from: Option<OrderStatus>,
+    /// Its status before.
+    pub(crate) before: OrderStatus,
+    /// The fact that was written down; `None` when the outcome was known, or nothing new follows from it.
+    pub(crate) fact: Option<DomainEvent>,
 }
 
 // === impl Store ===
@@ -58,29 +61,47 @@ impl Store {
         };
         let reserved = self.call(reserve).await;
         if !matches!(reserved, Err(StoreError::Refused(Refusal::SoldOut)))
-            || self.expire_reservations(Some(event_id)).await? == 0
+            || self.expire_reservations(Some(event_id), &Place::default()).await?.0 == 0
         {
             return reserved;
         }
         self.call(reserve).await
     }
 
-    /// Frees the seats of reservations whose time is over, a bounded number at once, and tells how many there were.
-    pub(crate) async fn expire_reservations(&self, event_id: Option<Uuid>) -> Result<usize, StoreError> {
-        let due = self.due_reservations(event_id, Timestamp::now()).await?;
-        for id in &due {
-            let expire = || async {
-                let mut unit = self.begin().await?;
-                match unit.append(Stream::Reservation(*id), 1, &DomainEvent::ReservationExpired).await {
-                    // An order claimed it, or another process freed it.
-                    Err(StoreError::Conflict) => Ok(()),
-                    Err(error) => Err(error),
-                    Ok(()) => unit.commit().await,
+    /// Frees the seats of reservations whose time is over, a bounded number at once; tells how many, and where to go on.
+    ///
+    /// One that cannot be freed does not keep the others from it.
+    pub(crate) async fn expire_reservations(
+        &self,
+        event_id: Option<Uuid>,
+        after: &Place,
+    ) -> Result<(usize, Option<Place>), StoreError> {
+        let due = self.due_reservations(event_id, Timestamp::now(), after).await?;
+        let mut expired = 0;
+        for id in due.ids {
+            match self.expire_reservation(id).await {
+                Ok(()) => expired += 1,
+                Err(StoreError::Rejected) => return Err(StoreError::Rejected),
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(reservation = %Brief(id), error, "seats of an expired reservation were not freed");
                 }
-            };
-            self.call(expire).await?;
+            }
         }
-        Ok(due.len())
+        Ok((expired, due.next))
+    }
+
+    async fn expire_reservation(&self, id: Uuid) -> Result<(), StoreError> {
+        let expire = || async {
+            let mut unit = self.begin().await?;
+            match unit.append(Stream::Reservation(id), 1, &DomainEvent::ReservationExpired).await {
+                // An order claimed it, or another process freed it.
+                Err(StoreError::Conflict) => Ok(()),
+                Err(error) => Err(error),
+                Ok(()) => unit.commit().await,
+            }
+        };
+        self.call(expire).await
     }
 
     /// Begins an order on a reservation, or finds the one that paid for it.
@@ -115,30 +136,34 @@ impl Store {
     }
 
     /// Writes down how an order's payment ended. `delivery` is the webhook that says so: one that came before is ignored.
+    ///
+    /// Orders are in `currency`, and an approval of anything but their amount is refused.
     pub(crate) async fn settle(
         &self,
         id: Uuid,
         outcome: &Outcome,
+        currency: Currency,
         delivery: Option<&str>,
     ) -> Result<Settled, StoreError> {
         let settle = || async {
             let mut unit = self.begin().await?;
             let order = unit.order(id).await?;
+            let before = order.status;
+            outcome.check(Money { cents: order.amount_cents, currency })?;
             if let Some(delivery) = delivery
                 && !unit.claim_delivery(delivery).await?
             {
-                return Ok(Settled { order, changed_from: None });
+                return Ok(Settled { order, before, fact: None });
             }
             let seats_held = order.status == OrderStatus::Pending || unit.is_open(order.reservation_id).await?;
-            let Some(event) = order.settle(outcome.clone(), seats_held) else {
+            let Some(fact) = order.settle(outcome, seats_held) else {
                 unit.commit().await?;
-                return Ok(Settled { order, changed_from: None });
+                return Ok(Settled { order, before, fact: None });
             };
-            unit.append(Stream::Order(id), order.version, &event).await?;
-            let changed_from = Some(order.status);
+            unit.append(Stream::Order(id), order.version, &fact).await?;
             let order = unit.order(id).await?;
             unit.commit().await?;
-            Ok(Settled { order, changed_from })
+            Ok(Settled { order, before, fact: Some(fact) })
         };
         self.call(settle).await
     }

@@ -1,14 +1,16 @@
 //! Connecting: which database a URL names, what its connections are told, and its tables.
 
-use crate::secret::Secret;
+use std::{path::PathBuf, str::FromStr, sync::Mutex, time::Duration};
+
 use sqlx::{
     AnyConnection, AnyPool, Connection, Executor,
     any::{AnyConnectOptions, AnyPoolOptions},
     migrate::{MigrateError, Migrator},
 };
-use std::{path::PathBuf, str::FromStr, sync::Mutex, time::Duration};
 use url::Url;
 use uuid::Uuid;
+
+use crate::secret::Secret;
 
 /// From asking to the first connection, at start.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);

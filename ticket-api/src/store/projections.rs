@@ -1,12 +1,13 @@
 //! What each fact changes in the tables that are read. A guard in an UPDATE decides where two requests race for the same row.
 
+use sqlx::{AnyConnection, Row};
+use uuid::Uuid;
+
 use super::StoreError;
 use crate::{
     domain::{DomainEvent, OrderStatus, Refusal, Stream},
     timestamp::Timestamp,
 };
-use sqlx::{AnyConnection, Row};
-use uuid::Uuid;
 
 /// Projects one fact, in the transaction that appends it.
 pub(super) async fn apply(
@@ -68,7 +69,7 @@ async fn apply_to_order(
             set_status(connection, id, OrderStatus::Failed, at).await?;
             release(connection, id).await
         }
-        DomainEvent::RefundDue { .. } => set_status(connection, id, OrderStatus::RefundDue, at).await,
+        DomainEvent::RefundDue { .. } => refund(connection, id, at).await,
         DomainEvent::TicketsIssued { ticket_ids } => {
             set_status(connection, id, OrderStatus::Issued, at).await?;
             issue(connection, id, ticket_ids, at).await
@@ -143,6 +144,15 @@ async fn set_status(
 ) -> Result<(), StoreError> {
     let update = sqlx::query("UPDATE orders SET status = $1, updated_at_ms = $2 WHERE id = $3");
     update.bind(status.as_str()).bind(at.as_millis()).bind(id.to_string()).execute(connection).await?;
+    Ok(())
+}
+
+/// Marks an order whose money goes back; one that is paid keeps its status, for only its second payment does.
+async fn refund(connection: &mut AnyConnection, id: Uuid, at: Timestamp) -> Result<(), StoreError> {
+    let update = sqlx::query(
+        "UPDATE orders SET status = 'refund_due', updated_at_ms = $1 WHERE id = $2 AND status NOT IN ('paid', 'issued')",
+    );
+    update.bind(at.as_millis()).bind(id.to_string()).execute(connection).await?;
     Ok(())
 }
 

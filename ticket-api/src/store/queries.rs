@@ -1,19 +1,21 @@
 //! What reads the store.
 
-use super::{Store, StoreError, corrupt};
-use crate::{
-    domain::{Order, Refusal, Stream},
-    timestamp::Timestamp,
-};
+use std::time::Duration;
+
 use sqlx::{
     Any, AnyPool, Row,
     any::{AnyArguments, AnyRow},
     query::Query,
 };
-use std::time::Duration;
 use uuid::Uuid;
 
-/// What one round of upkeep takes on at most.
+use super::{Store, StoreError, corrupt};
+use crate::{
+    domain::{Order, OrderStatus, Refusal, Stream},
+    timestamp::Timestamp,
+};
+
+/// How many records a page has at most.
 const BATCH: i64 = 200;
 
 /// An event as it is read.
@@ -37,6 +39,21 @@ pub(crate) struct Connections {
     pub(crate) total: u32,
     pub(crate) free: u32,
     pub(crate) limit: u32,
+}
+
+/// A place in a list that is gone through page by page: after the record of this time and id.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    at_ms: i64,
+    id: String,
+}
+
+/// A page of a list.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    pub(crate) ids: Vec<Uuid>,
+    /// Where the next page begins, unless this is the last one.
+    pub(crate) next: Option<Place>,
 }
 
 // === impl Store ===
@@ -73,53 +90,74 @@ impl Store {
         self.call(read).await
     }
 
-    /// Reservations whose time was over at `now`, of one event or of all.
+    /// Reservations whose time was over at `now`, of one event or of all, from after a place.
     pub(crate) async fn due_reservations(
         &self,
         event_id: Option<Uuid>,
         now: Timestamp,
-    ) -> Result<Vec<Uuid>, StoreError> {
+        after: &Place,
+    ) -> Result<Page, StoreError> {
         let read = || async {
             let rows = match event_id {
-                Some(event_id) => {
-                    sqlx::query("SELECT id FROM reservations WHERE event_id = $1 AND status = 'active' AND expires_at_ms <= $2 LIMIT $3")
-                        .bind(event_id.to_string())
-                }
-                None => sqlx::query("SELECT id FROM reservations WHERE status = 'active' AND expires_at_ms <= $1 LIMIT $2"),
+                Some(event_id) => sqlx::query(
+                    "SELECT id, expires_at_ms AS at_ms FROM reservations WHERE event_id = $1 AND status = 'active' \
+                     AND expires_at_ms <= $2 AND (expires_at_ms, id) > ($3, $4) ORDER BY expires_at_ms, id LIMIT $5",
+                )
+                .bind(event_id.to_string()),
+                None => sqlx::query(
+                    "SELECT id, expires_at_ms AS at_ms FROM reservations WHERE status = 'active' \
+                     AND expires_at_ms <= $1 AND (expires_at_ms, id) > ($2, $3) ORDER BY expires_at_ms, id LIMIT $4",
+                ),
             };
-            ids(&rows.bind(now.as_millis()).bind(BATCH).fetch_all(self.pool()).await?)
+            let rows = rows.bind(now.as_millis()).bind(after.at_ms).bind(after.id.clone()).bind(BATCH);
+            Page::read(&rows.fetch_all(self.pool()).await?)
         };
         self.call(read).await
     }
 
-    /// Orders that are in `status` since before `before`.
-    pub(crate) async fn orders_left(&self, status: &'static str, before: Timestamp) -> Result<Vec<Uuid>, StoreError> {
+    /// Orders that are in `status` since before `before`, from after a place.
+    pub(crate) async fn orders_left(
+        &self,
+        status: OrderStatus,
+        before: Timestamp,
+        after: &Place,
+    ) -> Result<Page, StoreError> {
         let read = || async {
             let select = sqlx::query(
-                "SELECT id FROM orders WHERE status = $1 AND updated_at_ms <= $2 ORDER BY updated_at_ms LIMIT $3",
+                "SELECT id, updated_at_ms AS at_ms FROM orders WHERE status = $1 AND updated_at_ms <= $2 \
+                 AND (updated_at_ms, id) > ($3, $4) ORDER BY updated_at_ms, id LIMIT $5",
             );
-            ids(&select.bind(status).bind(before.as_millis()).bind(BATCH).fetch_all(self.pool()).await?)
+            let select = select.bind(status.as_str()).bind(before.as_millis()).bind(after.at_ms).bind(after.id.clone());
+            Page::read(&select.bind(BATCH).fetch_all(self.pool()).await?)
         };
         self.call(read).await
     }
 
-    /// Events with sales since `since` that their figures do not know yet.
-    pub(crate) async fn stale_sales(&self, since: Timestamp) -> Result<Vec<Uuid>, StoreError> {
+    /// Events with sales since `since` whose figures do not hold all of their sales, from after a place.
+    ///
+    /// A paid order stays one, so that as many orders are the same orders. Their times would not tell: a sale may be
+    /// committed after figures that were added up later, and each process has a clock of its own.
+    pub(crate) async fn stale_sales(&self, since: Timestamp, after: &Place) -> Result<Page, StoreError> {
         let read = || async {
             let select = sqlx::query(
-                "SELECT DISTINCT o.event_id AS id FROM orders o LEFT JOIN event_sales s ON s.event_id = o.event_id \
-                 WHERE o.status IN ('paid', 'issued') AND o.updated_at_ms >= $1 AND (s.updated_at_ms IS NULL OR s.updated_at_ms < o.updated_at_ms) LIMIT $2",
+                "SELECT o.event_id AS id, CAST(0 AS BIGINT) AS at_ms FROM orders o LEFT JOIN event_sales s ON s.event_id = o.event_id \
+                 WHERE o.status IN ('paid', 'issued') AND o.event_id > $2 AND o.event_id IN \
+                 (SELECT event_id FROM orders WHERE status IN ('paid', 'issued') AND updated_at_ms >= $1) \
+                 GROUP BY o.event_id HAVING COUNT(*) <> COALESCE(MAX(s.orders), 0) ORDER BY o.event_id LIMIT $3",
             );
-            ids(&select.bind(since.as_millis()).bind(BATCH).fetch_all(self.pool()).await?)
+            let select = select.bind(since.as_millis()).bind(after.id.clone()).bind(BATCH);
+            Page::read(&select.fetch_all(self.pool()).await?)
         };
         self.call(read).await
     }
 
-    /// How many tickets are valid.
-    pub(crate) async fn active_tickets(&self) -> Result<i64, StoreError> {
+    /// How many tickets there are of events that start after `since`.
+    pub(crate) async fn tickets_of_events(&self, since: Timestamp) -> Result<i64, StoreError> {
         let read = || async {
-            let row = sqlx::query("SELECT COUNT(*) AS active FROM tickets").fetch_one(self.pool()).await?;
-            Ok(row.try_get("active")?)
+            let select = sqlx::query(
+                "SELECT COUNT(*) AS tickets FROM events e JOIN tickets t ON t.event_id = e.id WHERE e.starts_at_ms > $1",
+            );
+            Ok(select.bind(since.as_millis()).fetch_one(self.pool()).await?.try_get("tickets")?)
         };
         self.call(read).await
     }
@@ -171,6 +209,31 @@ impl EventRecord {
     }
 }
 
+// === impl Place ===
+
+impl Default for Place {
+    /// The beginning.
+    fn default() -> Self {
+        Self { at_ms: i64::MIN, id: String::new() }
+    }
+}
+
+// === impl Page ===
+
+impl Page {
+    fn read(rows: &[AnyRow]) -> Result<Self, StoreError> {
+        let full = i64::try_from(rows.len()).is_ok_and(|count| count == BATCH);
+        let last = rows.last().filter(|_| full);
+        let next = last.map(|row| Ok::<_, StoreError>(Place { at_ms: row.try_get("at_ms")?, id: row.try_get("id")? }));
+        let ids = rows.iter().filter_map(|row| {
+            let id = row.try_get("id").map_err(StoreError::from).and_then(parse_id);
+            // The others on the page are not to suffer for it.
+            id.inspect_err(|error| tracing::warn!(error = error as &dyn std::error::Error, "id is unreadable")).ok()
+        });
+        Ok(Self { ids: ids.collect(), next: next.transpose()? })
+    }
+}
+
 /// A whole stream, in order.
 pub(super) fn stream(stream: Stream) -> Query<'static, Any, AnyArguments> {
     sqlx::query("SELECT version, payload, recorded_at_ms FROM event_store WHERE stream = $1 ORDER BY version")
@@ -188,8 +251,4 @@ pub(super) fn reservation(id: Uuid) -> Query<'static, Any, AnyArguments> {
 
 pub(super) fn parse_id(text: &str) -> Result<Uuid, StoreError> {
     text.parse().map_err(corrupt)
-}
-
-fn ids(rows: &[AnyRow]) -> Result<Vec<Uuid>, StoreError> {
-    rows.iter().map(|row| parse_id(row.try_get("id")?)).collect()
 }

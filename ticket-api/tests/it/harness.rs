@@ -1,9 +1,10 @@
 //! A running service and what tests ask of it.
 
-use futura_metrics::{Metrics, shutdown::Drained};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use futura_metrics::{Metrics, shutdown::Drained, telemetry::Telemetry};
 use reqwest::{Client, Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
 use ticket_api::{Config, PaymentGateway, RetryConfig, SandboxGateway, Server, Settings};
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -15,7 +16,7 @@ pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
-    running: JoinHandle<Drained>,
+    running: Option<JoinHandle<Drained>>,
 }
 
 pub(crate) struct Answer {
@@ -40,23 +41,24 @@ impl Setup {
     }
 
     pub(crate) async fn start(self) -> Service {
-        // An error says that another test was first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        self.start_with(&Metrics::new(), None).await
+    }
+
+    pub(crate) async fn start_with(self, metrics: &Metrics, telemetry: Option<&Telemetry>) -> Service {
         let standard = ["ticket-api", "--host=127.0.0.1", "--port=0", "--metrics-port=0"].map(String::from);
         // The tests' own words come last; a database of the developer's environment must not be used.
         let database = (!self.arguments.iter().any(|argument| argument.starts_with("--database-url")))
             .then(|| "--database-url=sqlite::memory:".to_owned());
         let arguments = standard.into_iter().chain(database).chain(self.arguments);
         let config = Config::load(arguments.map(Into::into), &[]).unwrap();
-        let server = Server::bind(&config, self.settings, self.gateway, &Metrics::new(), None).await.unwrap();
+        let server = Server::bind(&config, self.settings, self.gateway, metrics, telemetry).await.unwrap();
         let (address, admin) = (server.address(), server.admin_address());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run(async {
             // A test that ends drops the sender, which stops the service too.
             let _ = stopped.await;
         }));
-        let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-        Service { client, address, admin, stop: Some(stop), running }
+        Service { stop: Some(stop), running: Some(running), ..Service::at(address, admin) }
     }
 }
 
@@ -71,6 +73,14 @@ impl Default for Setup {
 // === impl Service ===
 
 impl Service {
+    /// A service that something else runs.
+    pub(crate) fn at(address: SocketAddr, admin: SocketAddr) -> Self {
+        // An error says that another test was first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        Self { client, address, admin, stop: None, running: None }
+    }
+
     pub(crate) async fn start() -> Self {
         Setup::default().start().await
     }
@@ -161,7 +171,7 @@ impl Service {
 
     /// Waits for the end.
     pub(crate) async fn ended(self) -> Drained {
-        tokio::time::timeout(PATIENCE, self.running).await.expect("the service stops").unwrap()
+        tokio::time::timeout(PATIENCE, self.running.unwrap()).await.expect("the service stops").unwrap()
     }
 
     pub(crate) async fn stop(mut self) -> Drained {

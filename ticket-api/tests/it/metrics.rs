@@ -1,10 +1,12 @@
 //! Every metric of the service moves, for the reason that its name states.
 
-use crate::harness::{Answer, Service, Setup};
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use sqlx::{AnyConnection, Connection, Executor};
-use std::time::Duration;
 use tempfile::TempDir;
+
+use crate::harness::{Answer, Service, Setup};
 
 #[tokio::test]
 async fn each_step_of_a_sale_moves_its_metrics_and_no_other() {

@@ -1,9 +1,11 @@
 //! Health, documentation, drills, CORS, and the other port.
 
-use crate::harness::{Answer, Service, Setup};
+use std::collections::BTreeSet;
+
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use std::collections::BTreeSet;
+
+use crate::harness::{Answer, Service, Setup};
 
 #[tokio::test]
 async fn health_has_the_documented_shape() {

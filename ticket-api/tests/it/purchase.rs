@@ -1,22 +1,24 @@
 //! From a reservation to tickets, and what may go wrong on the way.
 
-use crate::harness::{Service, Setup};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
 use futures_util::{
     FutureExt,
     future::{BoxFuture, join_all},
 };
 use reqwest::StatusCode;
 use serde_json::json;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
-};
 use ticket_api::{Approval, Charge, GatewayError, PaymentGateway, SandboxGateway};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
+
+use crate::harness::{Service, Setup};
 
 /// The sandbox, counting charges, and answering each only with a permit.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ struct GatedGateway {
     sandbox: SandboxGateway,
     charges: AtomicUsize,
     gate: Semaphore,
+    /// What it says of every order, instead of the sandbox.
+    found: Mutex<Option<Approval>>,
 }
 
 /// Is down for its first two charges.
@@ -43,6 +47,7 @@ impl GatedGateway {
             sandbox: SandboxGateway::default(),
             charges: AtomicUsize::new(0),
             gate: Semaphore::new(permits),
+            found: Mutex::default(),
         })
     }
 }
@@ -58,7 +63,10 @@ impl PaymentGateway for GatedGateway {
     }
 
     fn find(&self, order_id: Uuid) -> BoxFuture<'_, Result<Option<Approval>, GatewayError>> {
-        self.sandbox.find(order_id)
+        match self.found.lock().unwrap().clone() {
+            Some(approval) => std::future::ready(Ok(Some(approval))).boxed(),
+            None => self.sandbox.find(order_id),
+        }
     }
 }
 
@@ -230,6 +238,46 @@ async fn an_order_whose_answer_was_lost_is_settled_later() {
     assert_eq!(answer.expect(StatusCode::SERVICE_UNAVAILABLE)["error"]["code"], "payment_unknown");
     service.eventually(answer.header("location"), |order| order["status"] == "issued").await;
     assert_eq!((service.value("payment_total").await, service.value("payment_success_total").await), (1.0, 1.0));
+}
+
+#[tokio::test]
+async fn a_payment_that_is_approved_when_the_seats_are_gone_is_no_sale() {
+    let gateway = GatedGateway::new(0);
+    let mut setup = Setup { gateway: gateway.clone(), ..Setup::default() };
+    // The upkeep takes the order for abandoned while its charge is still under way.
+    setup.settings.pending_time = Duration::ZERO;
+    setup.settings.reservation_time = Duration::from_secs(1);
+    let service = setup.start().await;
+    let event_id = service.event(2).await;
+    let reservation_id = service.reservation(&event_id, 2).await;
+    let seats_gone = async {
+        service.eventually_value("payment_total", 1.0).await;
+        service.eventually(&format!("/api/events/{event_id}"), |event| event["available"] == 2).await;
+        gateway.gate.add_permits(1);
+    };
+    let (answer, ()) = tokio::join!(service.order(&reservation_id, "tok_visa"), seats_gone);
+    insta::assert_snapshot!(answer.line(), @r#"409 {"error":{"code":"refund_due","message":"the payment came when the seats were gone: it will be refunded"}}"#);
+    let order = service.get(answer.header("location")).await.json();
+    assert_eq!((&order["status"], &order["tickets"]), (&json!("refund_due"), &json!([])));
+    assert_eq!((service.value("payment_total").await, service.value("payment_success_total").await), (1.0, 1.0));
+}
+
+#[tokio::test]
+async fn a_purchase_that_a_webhook_paid_meanwhile_is_answered_as_paid() {
+    let gateway = GatedGateway::new(0);
+    let mut setup = Setup { gateway: gateway.clone(), ..Setup::default() };
+    setup.settings.pending_time = Duration::ZERO;
+    let service = setup.start().await;
+    // The provider has the money, says so to the upkeep, and then declines what it takes for a second charge.
+    *gateway.found.lock().unwrap() = Some(Approval { reference: "pi_1".to_owned() });
+    let event_id = service.event(2).await;
+    let reservation_id = service.reservation(&event_id, 2).await;
+    let paid = async {
+        service.eventually_value("payment_success_total", 1.0).await;
+        gateway.gate.add_permits(1);
+    };
+    let (answer, ()) = tokio::join!(service.order(&reservation_id, "tok_chargeDeclined"), paid);
+    assert_eq!(answer.expect(StatusCode::CREATED)["status"], "issued");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The same promises on each database: SQLite in memory, SQLite in a file, and PostgreSQL where there is one.
 
-use crate::harness::{Service, Setup};
+use std::time::Duration;
+
 use futures_util::{
     FutureExt,
     future::{join_all, select_all},
@@ -8,8 +9,9 @@ use futures_util::{
 use reqwest::StatusCode;
 use serde_json::json;
 use sqlx::{AnyConnection, Connection, Executor};
-use std::time::Duration;
 use tempfile::TempDir;
+
+use crate::harness::{Service, Setup};
 
 fn file_database() -> (TempDir, String) {
     let folder = TempDir::new().unwrap();
@@ -17,7 +19,7 @@ fn file_database() -> (TempDir, String) {
     (folder, url)
 }
 
-async fn connect(url: &str) -> AnyConnection {
+pub(crate) async fn connect(url: &str) -> AnyConnection {
     sqlx::any::install_default_drivers();
     AnyConnection::connect(url).await.unwrap()
 }
@@ -139,6 +141,62 @@ async fn tickets_that_could_not_be_issued_follow_when_they_can() {
     service.eventually_value("tickets_active_total", 2.0).await;
     assert_eq!(service.value("payment_total").await, 1.0);
     assert_eq!(service.value("order_processing_duration_seconds_count").await, 1.0);
+}
+
+#[tokio::test]
+async fn records_that_cannot_be_finished_keep_no_other_from_it() {
+    let (_folder, url) = file_database();
+    let mut setup = Setup::default().with("database-url", &url);
+    setup.settings.reservation_time = Duration::from_secs(1);
+    let service = setup.start().await;
+    let mut saboteur = connect(&url).await;
+    // More than a page of each: paid orders without a stream or an id, and reservations of seats that are not taken.
+    let broken = "PRAGMA foreign_keys = OFF; \
+         CREATE TRIGGER refuse BEFORE INSERT ON tickets BEGIN SELECT RAISE(ABORT, 'no tickets today'); END; \
+         INSERT INTO events VALUES ('01000000-0000-7000-8000-000000000000', 'Broken', 0, 5, 1, 0, 0); \
+         WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 250) \
+         INSERT INTO orders SELECT IIF(n % 2, 'none', '') || printf('00000000-0000-4000-8000-%012d', n), 'none', 'none', 1, 1, 'paid', 0 FROM n; \
+         WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 250) \
+         INSERT INTO reservations SELECT printf('00000000-0000-4000-8000-%012d', n), '01000000-0000-7000-8000-000000000000', 1, 'active', NULL, 0 FROM n;";
+    saboteur.execute(broken).await.unwrap();
+
+    let (sold, abandoned) = (service.event(5).await, service.event(5).await);
+    let reservation_id = service.reservation(&sold, 2).await;
+    let answer = service.order(&reservation_id, "tok_visa").await;
+    assert_eq!(answer.expect(StatusCode::CREATED)["status"], "paid");
+    service.reservation(&abandoned, 2).await;
+    saboteur.execute("DROP TRIGGER refuse").await.unwrap();
+    service.eventually(answer.header("location"), |order| order["status"] == "issued").await;
+    service.eventually(&format!("/api/events/{abandoned}"), |event| event["available"] == 5).await;
+    assert_eq!(service.value("circuit_breaker_state{breaker=\"database\"}").await, 0.0);
+}
+
+#[tokio::test]
+async fn figures_that_miss_a_sale_are_made_up_for_whatever_a_clock_says() {
+    let (_folder, url) = file_database();
+    let service = Setup::default().with("database-url", &url).start().await;
+    let event_id = service.event(5).await;
+    service.order(&service.reservation(&event_id, 2).await, "tok_visa").await.expect(StatusCode::CREATED);
+    let path = format!("/api/events/{event_id}");
+    let known = json!({"orders": 1, "tickets": 2, "revenueCents": 5000});
+    service.eventually(&path, |event| event["sales"] == known).await;
+    // As if they had been added up by a process whose clock is ahead, before the sale was committed.
+    let miss = "UPDATE event_sales SET orders = 0, tickets = 0, revenue_cents = 0, updated_at_ms = 9999999999999";
+    connect(&url).await.execute(miss).await.unwrap();
+    service.eventually(&path, |event| event["sales"] == known).await;
+}
+
+#[tokio::test]
+async fn tickets_of_events_that_are_over_are_not_active() {
+    let mut setup = Setup::default();
+    setup.settings.ticket_count_interval = Duration::ZERO;
+    let service = setup.start().await;
+    let past = json!({"name": "Last year", "startsAt": "2020-12-31T20:00:00Z"});
+    let past = service.post("/api/events", &past).await.expect(StatusCode::CREATED)["id"].as_str().unwrap().to_owned();
+    for (event_id, quantity) in [(past, 3), (service.event(5).await, 2)] {
+        service.order(&service.reservation(&event_id, quantity).await, "tok_visa").await.expect(StatusCode::CREATED);
+    }
+    service.eventually_value("tickets_active_total", 2.0).await;
 }
 
 #[tokio::test]

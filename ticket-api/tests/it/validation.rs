@@ -1,11 +1,12 @@
 //! What is refused, and how the answer says so.
 
-use crate::harness::{Answer, Service};
 use reqwest::{Body, Method, StatusCode};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+
+use crate::harness::{Answer, Service};
 
 async fn post(service: &Service, path: &str, body: impl Into<Body>) -> Answer {
     Answer::of(service.client.post(service.url(path)).header("content-type", "application/json").body(body)).await

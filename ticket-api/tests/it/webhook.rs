@@ -1,11 +1,17 @@
 //! Stripe's webhook: who may call it, and what a call changes.
 
-use crate::harness::{Answer, Service, Setup};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sha2::Sha256;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
+
+use crate::{
+    harness::{Answer, Service, Setup},
+    store::connect,
+};
 
 const SECRET: &str = "whsec_test";
 
@@ -33,9 +39,11 @@ async fn deliver(service: &Service, event: &Value) -> Answer {
     send(service, &format!("t={time},v1={}", sign(SECRET, time, &body)), &body).await
 }
 
+/// An event about a payment of 50 dollars, which is what two seats cost.
 fn event(id: &str, kind: &str, order_id: &str) -> Value {
     json!({"id": id, "object": "event", "type": kind, "created": 1, "data": {"object": {
         "id": "pi_1", "object": "payment_intent", "metadata": {"orderId": order_id},
+        "amount_received": 5000, "currency": "usd",
         "last_payment_error": {"message": "insufficient funds"},
     }}})
 }
@@ -96,6 +104,70 @@ async fn a_payment_that_succeeds_after_all_pays_the_order_once() {
     assert_eq!(service.get(&path).await.json(), order, "a failure that comes late changes nothing");
     assert_eq!((service.value("payment_total").await, service.value("payment_success_total").await), (2.0, 1.0));
     assert_eq!(service.value("stripe_webhook_failures_total").await, 0.0);
+}
+
+#[tokio::test]
+async fn a_payment_of_another_amount_or_currency_pays_nothing() {
+    let service = start().await;
+    let (order_id, path) = declined_order(&service).await;
+    let declined = service.get(&path).await.json();
+    let check = async |field: &str, value: Value| {
+        let mut succeeded = event("evt_1", "payment_intent.succeeded", &order_id);
+        succeeded["data"]["object"][field] = value;
+        let answer = deliver(&service, &succeeded).await;
+        assert_eq!(service.get(&path).await.json(), declined);
+        answer.line()
+    };
+    insta::assert_snapshot!(check("amount_received", json!(1)).await, @r#"422 {"error":{"code":"wrong_payment","message":"the payment is of 1 usd and the order of 5000 usd, in the currency's smallest unit","field":"data.object.amount_received"}}"#);
+    insta::assert_snapshot!(check("amount_received", json!(5001)).await, @r#"422 {"error":{"code":"wrong_payment","message":"the payment is of 5001 usd and the order of 5000 usd, in the currency's smallest unit","field":"data.object.amount_received"}}"#);
+    insta::assert_snapshot!(check("currency", json!("jpy")).await, @r#"422 {"error":{"code":"wrong_payment","message":"the payment is of 5000 jpy and the order of 5000 usd, in the currency's smallest unit","field":"data.object.currency"}}"#);
+    insta::assert_snapshot!(check("currency", json!("dollars")).await, @r#"422 {"error":{"code":"validation_failed","message":"expected a currency's three letters (ISO 4217), such as eur","field":"data.object.currency"}}"#);
+    insta::assert_snapshot!(check("amount_received", Value::Null).await, @r#"422 {"error":{"code":"validation_failed","message":"invalid type: null, expected i64","field":"data.object.amount_received"}}"#);
+    assert_eq!(service.value("stripe_webhook_failures_total").await, 5.0);
+    assert_eq!(service.value("payment_success_total").await, 0.0);
+    // The delivery was not used up.
+    deliver(&service, &event("evt_1", "payment_intent.succeeded", &order_id)).await.expect(StatusCode::OK);
+    assert_eq!(service.get(&path).await.json()["status"], "issued");
+}
+
+#[tokio::test]
+async fn the_operators_currency_is_the_one_that_pays() {
+    let mut setup = Setup::default().with("stripe-webhook-secret", SECRET);
+    setup.settings.currency = "EUR".parse().unwrap();
+    let service = setup.start().await;
+    let (order_id, path) = declined_order(&service).await;
+    let mut succeeded = event("evt_1", "payment_intent.succeeded", &order_id);
+    deliver(&service, &succeeded).await.expect(StatusCode::UNPROCESSABLE_ENTITY);
+    succeeded["data"]["object"]["currency"] = json!("eur");
+    deliver(&service, &succeeded).await.expect(StatusCode::OK);
+    assert_eq!(service.get(&path).await.json()["status"], "issued");
+}
+
+#[tokio::test]
+async fn a_second_payment_of_an_order_is_written_down_to_be_refunded_once() {
+    let folder = TempDir::new().unwrap();
+    let url = format!("sqlite://{}/tickets.db", folder.path().display());
+    let setup = Setup::default().with("stripe-webhook-secret", SECRET).with("database-url", &url);
+    let service = setup.start().await;
+    let (order_id, path) = declined_order(&service).await;
+    deliver(&service, &event("evt_1", "payment_intent.succeeded", &order_id)).await.expect(StatusCode::OK);
+    let issued = service.get(&path).await.json();
+    let mut second = event("evt_2", "payment_intent.succeeded", &order_id);
+    second["data"]["object"]["id"] = json!("pi_2");
+    deliver(&service, &second).await.expect(StatusCode::OK);
+    // Stripe may tell the same in two events.
+    second["id"] = json!("evt_3");
+    deliver(&service, &second).await.expect(StatusCode::OK);
+
+    let order = service.get(&path).await.json();
+    assert_eq!((&order["status"], &order["tickets"]), (&json!("issued"), &issued["tickets"]));
+    assert_eq!((service.value("payment_total").await, service.value("payment_success_total").await), (3.0, 2.0));
+    assert_eq!(service.value("order_processing_duration_seconds_count").await, 2.0, "the order ended no third time");
+    let facts: Vec<(String,)> = sqlx::query_as("SELECT payload FROM event_store WHERE type = 'refundDue'")
+        .fetch_all(&mut connect(&url).await)
+        .await
+        .unwrap();
+    assert_eq!(facts, [(r#"{"reference":"pi_2","type":"refundDue"}"#.to_owned(),)]);
 }
 
 #[tokio::test]
