@@ -67,7 +67,7 @@ pub struct Config {
     #[arg(long, env = "DRAIN_DELAY", value_name = "DRAIN_DELAY", default_value = "0", value_parser = parse_seconds, hide_env_values = true)]
     pub drain_delay: Duration,
 
-    /// Origins that browsers may call from, separated by commas, such as https://shop.example; without it none.
+    /// Origins that browsers may call from, separated by commas, such as `https://shop.example`; without it none.
     #[arg(long, env = "ALLOWED_ORIGINS", value_name = "ALLOWED_ORIGINS", default_value = "", hide_default_value = true, value_parser = parse_origins, hide_env_values = true)]
     pub allowed_origins: AllowedOrigins,
 
