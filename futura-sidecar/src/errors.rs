@@ -1,9 +1,10 @@
 //! Error forwarding: Sentry envelopes from the application, kept on disk until the upstream has taken them.
 //!
 //! An envelope is acknowledged when it is durable, and deleted when the upstream has acknowledged it. In between it may be
-//! sent twice, never lost. Envelopes that the upstream refuses go to `dead/` in the spool and hold nobody up.
+//! sent twice, never lost. Envelopes that the upstream refuses, or that fail while others get through, go to `dead/` in
+//! the spool and hold nobody up.
 
-use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc};
+use std::{fmt, future::Future, net::IpAddr, path::PathBuf, sync::Arc};
 
 use axum::Router;
 use futura_metrics::{shutdown::Shutdown, specs::errors::DropReason};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use self::{
     forward::Forwarder,
+    limits::Paused,
     receive::Receiver,
     spool::{Spool, SpoolLimits},
 };
@@ -43,7 +45,8 @@ pub struct ErrorsConfig {
     /// The folder that envelopes are kept in. Default `./spool`.
     #[serde(default = "default_spool")]
     pub spool: PathBuf,
-    /// How many envelopes are kept; further ones are answered 503. Default 10000.
+    /// How many envelopes are kept; further ones are answered 503, or 429 where the upstream limits them. A quarter is for errors alone, of the bytes too.
+    /// Default 10000.
     #[serde(default = "default_envelopes")]
     pub spool_max_envelopes: usize,
     /// How many bytes of envelopes are kept, uncompressed. Default 268435456, which is 256 MiB.
@@ -191,11 +194,13 @@ impl Errors {
             upstream: config.upstream.as_ref().map(Upstream::origin),
             failure: failure.clone(),
         });
+        let paused = Paused::default();
+        let receiver = Receiver::new(Arc::clone(&spool), config.envelope_max_bytes, metrics.clone(), paused.clone());
+        let receiver = Arc::new(receiver);
         let forwarder = match config.upstream.clone() {
-            Some(upstream) => Some(Forwarder::new(Arc::clone(&spool), upstream, network, metrics.clone(), failure)?),
+            Some(upstream) => Some(Forwarder::new(spool, upstream, network, metrics, failure, paused)?),
             None => None,
         };
-        let receiver = Arc::new(Receiver::new(spool, config.envelope_max_bytes, metrics));
         Ok(Self { receiver, forwarder, status })
     }
 
@@ -207,10 +212,10 @@ impl Errors {
         Arc::clone(&self.status)
     }
 
-    /// Starts forwarding, on the shutdown's tracker.
-    pub(crate) fn start(self, shutdown: &Shutdown) {
+    /// Starts forwarding, on the shutdown's tracker, until nothing can arrive any more.
+    pub(crate) fn start(self, shutdown: &Shutdown, closed: impl Future<Output = ()> + Send + 'static) {
         match self.forwarder {
-            Some(forwarder) => drop(shutdown.tracker().spawn(forwarder.run(shutdown.draining()))),
+            Some(forwarder) => drop(shutdown.tracker().spawn(forwarder.run(closed))),
             None => tracing::warn!("errors.upstream is not set: envelopes are kept in the spool and not forwarded"),
         }
     }
@@ -225,7 +230,8 @@ impl ErrorsStatus {
             upstream: self.upstream.clone(),
             received: self.metrics.received.get(),
             forwarded: self.metrics.forwarded.get(),
-            refused: self.metrics.dropped(DropReason::Refused).get(),
+            refused: self.metrics.dropped(DropReason::Refused).get()
+                + self.metrics.dropped(DropReason::Undeliverable).get(),
             spooled,
             spooled_bytes,
             failure: self.failure.get(),

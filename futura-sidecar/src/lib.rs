@@ -15,6 +15,7 @@ use futura_metrics::{
     Metrics, RegisterError,
     admin::Readiness,
     http::HttpLayer,
+    serve::Limits,
     shutdown::{Drained, Shutdown},
 };
 use tokio::join;
@@ -96,11 +97,11 @@ impl Sidecar {
             config.checks.into_iter().map(|check| Check::new(check, &checks_metrics, &network).map(Arc::new)).collect();
         let checks = checks?;
         let layer = HttpLayer::new(metrics)?;
-        let listener = Listener::bind(&Address::Tcp(config.listen), "listen").await?;
+        let listener = listener::bind(&Address::Tcp(config.listen), "listen").await?;
         let errors_metrics = ErrorsMetrics::register(metrics)?;
         let errors = match config.errors {
             Some(config) => {
-                let listener = Listener::bind(&config.listen, "errors.listen").await?;
+                let listener = listener::bind(&config.listen, "errors.listen").await?;
                 let errors = Errors::open(&config, errors_metrics, &network)?;
                 Some((listener, errors.routes().layer(layer.clone()), errors))
             }
@@ -133,12 +134,14 @@ impl Sidecar {
             tracker.spawn(scheduler::run(check, shutdown.requested()));
         }
         if let Some((listener, router, errors)) = self.errors {
-            tracker.spawn(listener.serve(router, shutdown.draining()));
-            errors.start(shutdown);
+            let serving = tracker.spawn(listener.serve(router, Limits::default(), shutdown.draining()));
+            // Requests in flight still bring envelopes: forwarding ends after them.
+            errors.start(shutdown, async { drop(serving.await) });
         }
         self.readiness.set(true);
         // The page and the metrics are there to the end, so they are not tracked.
-        let (drained, ()) = join!(shutdown.run(signal), self.listener.serve(self.router, shutdown.drained()));
+        let (drained, ()) =
+            join!(shutdown.run(signal), self.listener.serve(self.router, Limits::default(), shutdown.drained()));
         drained
     }
 }

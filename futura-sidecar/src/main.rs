@@ -2,8 +2,10 @@
 
 use std::{
     fmt::Write as _,
+    future::Future,
     io::{self, Write as _},
     path::PathBuf,
+    pin::pin,
     process::ExitCode,
     time::Duration,
 };
@@ -19,7 +21,10 @@ use futura_metrics::{
     telemetry::{self, TelemetryConfig, VARIABLES},
 };
 use futura_sidecar::{Config, Sidecar};
-use tokio::runtime;
+use tokio::{
+    runtime, select,
+    signal::unix::{Signal, SignalKind, signal},
+};
 
 /// A wrong command line, configuration or environment: `EX_USAGE` of sysexits.h.
 const USAGE: u8 = 64;
@@ -30,7 +35,7 @@ const FAILURE: u8 = 1;
 const EXAMPLES: &str = "\
 Examples:
   futura-sidecar config check sidecar.yaml        say what is wrong with it, line by line
-  futura-sidecar run --config sidecar.yaml        run until SIGTERM or SIGINT
+  futura-sidecar run --config sidecar.yaml        run until SIGTERM or SIGINT; restart it to apply changes
   futura-sidecar generate --out ./monitoring      write alert rules and dashboards
 
 Exit codes:
@@ -142,11 +147,13 @@ async fn serve(config: Config, telemetry: &TelemetryConfig, limits: ShutdownConf
     let (metrics, readiness) = (Metrics::new(), Readiness::default());
     let telemetry = telemetry::init(telemetry, &metrics).context("telemetry")?;
     process::register(&metrics, env!("CARGO_PKG_VERSION"), option_env!("GIT_REVISION"))?;
+    let hangups = signal(SignalKind::hangup()).context("SIGHUP cannot be received")?;
     let checks = config.checks.len();
     let sidecar = Sidecar::bind(config, &metrics, &readiness).await?;
     let memory_bytes = process::resident_memory_bytes().unwrap_or_default();
     tracing::info!(listen = %sidecar.address(), errors = sidecar.errors_address().map(tracing::field::display), checks, memory_bytes, "the sidecar is up");
     let shutdown = Shutdown::new(limits, readiness);
+    shutdown.tracker().spawn(warn_of_hangups(hangups, shutdown.requested()));
     let drained = sidecar.run(&shutdown, shutdown::signal()).await;
     match drained {
         Drained::InTime => tracing::info!("the sidecar has ended"),
@@ -154,6 +161,19 @@ async fn serve(config: Config, telemetry: &TelemetryConfig, limits: ShutdownConf
     }
     telemetry.shutdown().await;
     Ok(())
+}
+
+/// SIGHUP asks many programs to read their configuration again; left alone it would end this one without a drain.
+async fn warn_of_hangups(mut hangups: Signal, stop: impl Future<Output = ()>) {
+    let mut stop = pin!(stop);
+    loop {
+        select! {
+            () = &mut stop => break,
+            Some(()) = hangups.recv() => {
+                tracing::warn!("SIGHUP does not reload the configuration: restart the sidecar to apply changes");
+            }
+        }
+    }
 }
 
 /// The environment variables that telemetry reads, for the help.

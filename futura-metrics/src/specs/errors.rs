@@ -18,6 +18,8 @@ label! {
         SpoolError => "spool_error",
         /// The upstream refused it for good.
         Refused => "refused",
+        /// It failed again and again while others got through.
+        Undeliverable => "undeliverable",
     }
 }
 
@@ -48,4 +50,7 @@ crate::declare! {
 
     /// Sentry envelopes kept as dead letters after the upstream refused them.
     pub ERROR_DEAD_ENVELOPES: GaugeSpec = GaugeSpec::new("error_dead_envelopes", Unit::Count);
+
+    /// Envelopes kept as undeliverable that were deleted to make room for later ones.
+    pub ERROR_DEAD_ENVELOPES_EVICTED_TOTAL: CounterSpec = CounterSpec::new("error_dead_envelopes_evicted_total", Unit::Count);
 }

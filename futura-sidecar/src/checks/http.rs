@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, ops::RangeInclusive};
 
 use futura_metrics::specs::checks::Reason;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header::LOCATION};
 use regex::bytes::{Regex, RegexBuilder};
 use reqwest::{Client, Response, redirect::Policy};
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -31,7 +31,7 @@ pub struct HttpConfig {
     /// The method. Default `GET`.
     #[serde(default, deserialize_with = "method")]
     pub method: Method,
-    /// Headers of the request; their values are never shown. Default none.
+    /// Headers of the request; their values are never shown, and redirects do not take them to another origin. Default none.
     #[serde(default, deserialize_with = "headers")]
     pub headers: HeaderMap,
     /// The statuses that are right, each a code or a class: `200`, `2xx` or `[2xx, 304]`. Default `2xx`.
@@ -43,7 +43,8 @@ pub struct HttpConfig {
     /// A regular expression that matches within the first mebibyte of the body. Default none.
     #[serde(default, deserialize_with = "pattern")]
     pub body_matches: Option<Regex>,
-    /// How many redirects are followed, up to 10; the answer after the last is judged. Default 0.
+    /// How many redirects are followed, up to 10; the answer after the last is judged. With `headers`, a redirect to
+    /// another scheme, host or port is the last: they may hold secrets. Default 0.
     #[serde(default, deserialize_with = "redirects")]
     pub redirects: u8,
 }
@@ -62,10 +63,11 @@ struct Statuses<'a>(&'a [RangeInclusive<u16>]);
 impl HttpCheck {
     pub(super) fn new(config: HttpConfig, network: &Network) -> Result<Self, reqwest::Error> {
         let redirects = usize::from(config.redirects);
+        let (origin, bare) = (config.url.origin(), config.headers.is_empty());
         // The answer that is one redirect too many is judged by its status, as any other.
-        let policy = Policy::custom(move |attempt| match attempt.previous().len() > redirects {
-            true => attempt.stop(),
-            false => attempt.follow(),
+        let policy = Policy::custom(move |attempt| {
+            let allowed = attempt.previous().len() <= redirects && (bare || attempt.url().origin() == origin);
+            if allowed { attempt.follow() } else { attempt.stop() }
         });
         // A proxy would be checked instead of the target.
         let client = network.client().no_proxy().redirect(policy).build()?;
@@ -86,9 +88,10 @@ impl HttpCheck {
         let mut response = request.send().await.map_err(|error| self.failure(&error))?;
         let status = response.status();
         if !config.status.iter().any(|range| range.contains(&status.as_u16())) {
+            let why = if self.leaves(&response) { ": the headers do not go to another origin" } else { "" };
             return Err(Failure::new(
                 Reason::Status,
-                format!("status {status}, expected {}", Statuses(&config.status)),
+                format!("status {status}, expected {}{why}", Statuses(&config.status)),
             ));
         }
         let body = self.body(&mut response).await?;
@@ -100,6 +103,14 @@ impl HttpCheck {
             }
         }
         Ok(())
+    }
+
+    /// Whether an answer is a redirect that was not followed for the sake of the headers.
+    fn leaves(&self, response: &Response) -> bool {
+        let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+        let target = location.and_then(|location| response.url().join(location).ok());
+        let leaves = target.is_some_and(|target| target.origin() != self.config.url.origin());
+        leaves && response.status().is_redirection() && self.config.redirects > 0 && !self.config.headers.is_empty()
     }
 
     /// Reads the body up to the limit: it is part of the answer, and of the time that the answer takes.

@@ -191,6 +191,30 @@ async fn redirects_are_followed_as_far_as_allowed() {
 }
 
 #[tokio::test]
+async fn headers_follow_redirects_only_within_the_origin() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&requests);
+    let other = serve(move |mut stream| {
+        counter.fetch_add(1, Relaxed);
+        async move { answer(&mut stream, OK).await }
+    })
+    .await;
+    let address = serve(move |mut stream| async move {
+        let target =
+            if head(&mut stream).await?.starts_with("GET /0 ") { "/1".to_owned() } else { format!("http://{other}/") };
+        let answer = format!("HTTP/1.1 302 Found\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n");
+        stream.write_all(answer.as_bytes()).await
+    })
+    .await;
+    let url = format!("kind: http, url: \"http://{address}/0\", redirects: 5");
+    let result = run(&format!("{url}, headers: {{ x-api-key: secret }}")).await;
+    fails(result, Reason::Status, "status 302 Found, expected 2xx: the headers do not go to another origin");
+    assert_eq!(requests.load(Relaxed), 0);
+    assert_eq!(run(&url).await, Ok(()));
+    assert_eq!(requests.load(Relaxed), 1);
+}
+
+#[tokio::test]
 async fn no_connection_fails_by_why() {
     let closed = closed_port().await;
     fails(run(&format!("kind: tcp, target: \"{closed}\"")).await, Reason::Connect, "refused");

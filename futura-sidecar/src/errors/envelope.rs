@@ -10,9 +10,12 @@ use uuid::Uuid;
 /// How long the two header lines may be together.
 pub(super) const HEAD_LIMIT: usize = 64 * 1024;
 
+/// The category of errors, for whose sake all this is done.
+pub(super) const ERROR: &str = "error";
+
 /// What upstreams limit by; an item type that is not known falls under `default`.
 const CATEGORIES: &[(&str, &str)] = &[
-    ("event", "error"),
+    ("event", ERROR),
     ("transaction", "transaction"),
     ("session", "session"),
     ("sessions", "session"),

@@ -1,8 +1,12 @@
 //! The forwarding side: one task that sends the oldest envelope that may be sent, until the upstream has taken it.
+//!
+//! An envelope goes to the dead letters when the upstream says that it is wrong, or when it fails again and again while
+//! others get through. An upstream that is down, or that knows neither us nor the project, is waited for.
 
 use std::{
     future::Future,
     io::{self, SeekFrom},
+    mem,
     path::PathBuf,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
@@ -24,7 +28,7 @@ use tokio::{
 
 use super::{
     Upstream,
-    limits::Limits,
+    limits::{Limits, Paused},
     metrics::ErrorsMetrics,
     spool::{self, Entry, Spool},
 };
@@ -32,6 +36,9 @@ use crate::checks::Network;
 
 /// How long one delivery may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest pause that is waited out at the end: the grace period goes to what can be delivered in it.
+const LAST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How much of an upstream's explanation is logged.
 const DETAIL_LIMIT: usize = 200;
@@ -66,8 +73,12 @@ enum Outcome {
     Refused(String),
     /// It may be taken another time.
     Failed(Option<HeaderMap>, String),
+    /// There was no connection, so the envelope had no part in it.
+    Unreachable(String),
+    /// The file cannot be read, this time at least.
+    Unread(String),
     /// The envelope in the spool is gone or is none.
-    Unreadable(String),
+    Lost(String),
 }
 
 // === impl Forwarder ===
@@ -79,31 +90,34 @@ impl Forwarder {
         network: &Network,
         metrics: ErrorsMetrics,
         failure: LastFailure,
+        paused: Paused,
     ) -> Result<Self, reqwest::Error> {
-        Ok(Self { spool, sender: Sender::new(upstream, network)?, metrics, failure, limits: Limits::default() })
+        Ok(Self { spool, sender: Sender::new(upstream, network)?, metrics, failure, limits: Limits::new(paused) })
     }
 
-    /// Forwards until `stop`, and then what is left as long as the upstream takes it.
+    /// Forwards until `closed` says that nothing can arrive any more, and then what is left.
     ///
-    /// A pod's disk may go with it, so the rest is tried; but nothing waits for an upstream that does not answer.
-    pub(super) async fn run(mut self, stop: impl Future<Output = ()>) {
-        let mut stop = pin!(stop);
-        let mut stopping = false;
+    /// A pod's disk may go with it, so the rest is tried, over short pauses too; but nothing waits long for an upstream
+    /// that does not answer. Whoever runs this cuts it off when the time is over.
+    pub(super) async fn run(mut self, closed: impl Future<Output = ()>) {
+        let mut closed = pin!(closed);
+        let mut closing = false;
         loop {
             let now = Instant::now();
-            let next = self.spool.next(|category| self.limits.allow(category, now));
-            if let Some(entry) = next {
-                self.forward(entry).await;
+            if let Some(entry) = self.spool.next(|entry| self.limits.rank(entry, now)) {
+                let sent = timeout(TIMEOUT, self.sender.send(self.spool.file(entry))).await;
+                let late = || Outcome::Failed(None, format!("no answer within {TIMEOUT:?}"));
+                self.conclude(entry, sent.unwrap_or_else(|_| late())).await;
                 continue;
             }
-            if stopping {
+            let end = self.limits.next_end(now);
+            if closing && (self.spool.size().0 == 0 || end.is_none_or(|end| end > now + LAST_PAUSE)) {
                 break;
             }
-            let pause = self.limits.next_end(now);
             select! {
-                () = &mut stop => stopping = true,
+                () = &mut closed, if !closing => closing = true,
                 () = self.spool.arrived() => {}
-                () = sleep_until(pause.unwrap_or(now)), if pause.is_some() => {}
+                () = sleep_until(end.unwrap_or(now)), if end.is_some() => {}
             }
         }
         let (envelopes, bytes) = self.spool.size();
@@ -112,29 +126,45 @@ impl Forwarder {
         }
     }
 
-    async fn forward(&mut self, entry: Entry) {
-        let sent = timeout(TIMEOUT, self.sender.send(self.spool.file(entry))).await;
-        match sent.unwrap_or_else(|_| Outcome::Failed(None, format!("no answer within {TIMEOUT:?}"))) {
+    async fn conclude(&mut self, entry: Entry, outcome: Outcome) {
+        match outcome {
             Outcome::Delivered(headers) => {
                 self.limits.delivered(&headers);
-                self.failure.set(None);
                 self.metrics.forwarded.inc();
+                if self.failure.set(None) {
+                    tracing::info!("the upstream takes envelopes again");
+                }
                 self.settle(entry, Spool::remove).await;
             }
             Outcome::Limited(headers) => {
                 self.limits.limited(entry.category, &headers);
-                self.metrics.retries.inc();
-                tracing::warn!(category = entry.category, "the upstream limits envelopes; they wait in the spool");
-                self.failure.set(Some(format!("the upstream limits envelopes of category {}", entry.category)));
+                self.wait(&format!("the upstream limits envelopes of category {}", entry.category), None);
             }
-            Outcome::Failed(headers, message) => {
-                let pause = self.limits.failed(headers.as_ref());
-                self.metrics.retries.inc();
-                tracing::warn!(detail = %message, ?pause, "an envelope could not be forwarded and waits in the spool");
-                self.failure.set(Some(message));
+            Outcome::Unreachable(message) => {
+                let pause = self.limits.unreachable();
+                self.wait(&message, Some(pause));
             }
+            Outcome::Failed(headers, message) => match self.limits.failed(entry, headers.as_ref()) {
+                Some(pause) => self.wait(&message, Some(pause)),
+                None => self.bury(entry, DropReason::Undeliverable, message).await,
+            },
+            Outcome::Unread(message) => match self.limits.unread(entry) {
+                Some(pause) => self.wait(&message, Some(pause)),
+                None => self.bury(entry, DropReason::SpoolError, message).await,
+            },
             Outcome::Refused(message) => self.bury(entry, DropReason::Refused, message).await,
-            Outcome::Unreadable(message) => self.bury(entry, DropReason::SpoolError, message).await,
+            Outcome::Lost(message) => self.bury(entry, DropReason::SpoolError, message).await,
+        }
+    }
+
+    /// Leaves an envelope for later; what is wrong is logged when it changes, not each time.
+    fn wait(&self, message: &str, pause: Option<Duration>) {
+        self.metrics.retries.inc();
+        match self.failure.set(Some(message.to_owned())) {
+            true => {
+                tracing::warn!(detail = %message, ?pause, "an envelope could not be forwarded and waits in the spool");
+            }
+            false => tracing::debug!(detail = %message, ?pause, "an envelope still waits in the spool"),
         }
     }
 
@@ -145,8 +175,9 @@ impl Forwarder {
         self.settle(entry, Spool::bury).await;
     }
 
-    /// Touches files off the runtime's threads.
-    async fn settle(&self, entry: Entry, how: fn(&Spool, Entry)) {
+    /// Takes an envelope out of the spool, off the runtime's threads.
+    async fn settle(&mut self, entry: Entry, how: fn(&Spool, Entry)) {
+        self.limits.forget(entry);
         let spool = Arc::clone(&self.spool);
         if let Err(error) = spawn_blocking(move || how(&spool, entry)).await {
             tracing::error!(%error, "the spool failed");
@@ -161,8 +192,10 @@ impl LastFailure {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, failure: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    /// Tells whether that is another one than before.
+    fn set(&self, failure: Option<String>) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        mem::replace(&mut *last, failure) != *last
     }
 }
 
@@ -185,9 +218,9 @@ impl Sender {
         let body = match self.body(path).await {
             Ok(body) => body,
             Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound) => {
-                return Outcome::Unreadable(error.to_string());
+                return Outcome::Lost(error.to_string());
             }
-            Err(error) => return Outcome::Failed(None, format!("the spool cannot be read: {error}")),
+            Err(error) => return Outcome::Unread(format!("the spool cannot be read: {error}")),
         };
         let request = self
             .client
@@ -198,6 +231,7 @@ impl Sender {
             .body(body);
         match request.send().await {
             Ok(response) => judge(response.status(), response.headers().clone()),
+            Err(error) if error.is_connect() => Outcome::Unreachable(crate::chain(&error.without_url())),
             Err(error) => Outcome::Failed(None, crate::chain(&error.without_url())),
         }
     }
@@ -224,8 +258,17 @@ fn judge(status: StatusCode, headers: HeaderMap) -> Outcome {
     match status {
         _ if status.is_success() => Outcome::Delivered(headers),
         StatusCode::TOO_MANY_REQUESTS => Outcome::Limited(headers),
-        StatusCode::REQUEST_TIMEOUT => Outcome::Failed(Some(headers), message),
-        _ if status.is_client_error() => Outcome::Refused(message),
+        // These are about the envelope; all others may be about the key, the project or whatever stands in between.
+        StatusCode::BAD_REQUEST
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::UNSUPPORTED_MEDIA_TYPE
+        | StatusCode::UNPROCESSABLE_ENTITY => Outcome::Refused(message),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+            Outcome::Failed(Some(headers), format!("{message}: see to the DSN in `errors.upstream`"))
+        }
         _ => Outcome::Failed(Some(headers), message),
     }
 }
+
+#[cfg(test)]
+mod tests;

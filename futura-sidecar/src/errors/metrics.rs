@@ -3,9 +3,9 @@
 use futura_metrics::{
     Counter, Family, Gauge, Metrics, RegisterError,
     specs::errors::{
-        DropReason, ERROR_DEAD_ENVELOPES, ERROR_ENVELOPES_DROPPED_TOTAL, ERROR_ENVELOPES_FORWARDED_TOTAL,
-        ERROR_ENVELOPES_RECEIVED_TOTAL, ERROR_FORWARD_RETRIES_TOTAL, ERROR_SPOOL_BYTES, ERROR_SPOOL_ENVELOPES,
-        ERROR_SPOOL_LIMIT_BYTES, ERROR_SPOOL_LIMIT_ENVELOPES,
+        DropReason, ERROR_DEAD_ENVELOPES, ERROR_DEAD_ENVELOPES_EVICTED_TOTAL, ERROR_ENVELOPES_DROPPED_TOTAL,
+        ERROR_ENVELOPES_FORWARDED_TOTAL, ERROR_ENVELOPES_RECEIVED_TOTAL, ERROR_FORWARD_RETRIES_TOTAL,
+        ERROR_SPOOL_BYTES, ERROR_SPOOL_ENVELOPES, ERROR_SPOOL_LIMIT_BYTES, ERROR_SPOOL_LIMIT_ENVELOPES,
     },
 };
 
@@ -21,6 +21,7 @@ pub(crate) struct ErrorsMetrics {
     pub(super) spool_limit_envelopes: Gauge,
     pub(super) spool_limit_bytes: Gauge,
     pub(super) dead_envelopes: Gauge,
+    pub(super) evicted: Counter,
 }
 
 // === impl ErrorsMetrics ===
@@ -37,6 +38,7 @@ impl ErrorsMetrics {
             spool_limit_envelopes: metrics.gauge(ERROR_SPOOL_LIMIT_ENVELOPES)?,
             spool_limit_bytes: metrics.gauge(ERROR_SPOOL_LIMIT_BYTES)?,
             dead_envelopes: metrics.gauge(ERROR_DEAD_ENVELOPES)?,
+            evicted: metrics.counter(ERROR_DEAD_ENVELOPES_EVICTED_TOTAL)?,
         })
     }
 

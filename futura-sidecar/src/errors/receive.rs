@@ -20,12 +20,13 @@ use serde_json::json;
 use tokio::{
     io::{AsyncBufRead, AsyncRead, AsyncReadExt},
     sync::Semaphore,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::io::StreamReader;
 
 use super::{
     envelope::{self, EnvelopeError, HEAD_LIMIT, Head},
+    limits::Paused,
     metrics::ErrorsMetrics,
     spool::{Draft, Spool, SpoolError},
 };
@@ -43,7 +44,7 @@ const ZSTD_WINDOW: u32 = 23;
 const EVENT_LIMIT: u64 = 1024 * 1024;
 
 /// When to come again if the spool is full.
-const RETRY_AFTER_SECS: u32 = 30;
+const RETRY_AFTER_SECS: &str = "30";
 
 /// Takes envelopes in.
 pub(super) struct Receiver {
@@ -51,6 +52,7 @@ pub(super) struct Receiver {
     limit: u64,
     permits: Semaphore,
     metrics: ErrorsMetrics,
+    paused: Paused,
 }
 
 /// Why an envelope was not taken.
@@ -66,6 +68,8 @@ enum ReceiveError {
     TooLarge(u64),
     #[error("not sent to its end within {} seconds", TIMEOUT.as_secs())]
     Timeout,
+    #[error("the spool is full, and the upstream limits envelopes of category {category}")]
+    Limited { category: &'static str, secs: u64 },
     #[error("the spool did not take it")]
     Spool(#[from] SpoolError),
 }
@@ -93,8 +97,8 @@ async fn take_event(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, b
 // === impl Receiver ===
 
 impl Receiver {
-    pub(super) fn new(spool: Arc<Spool>, limit: u64, metrics: ErrorsMetrics) -> Self {
-        Self { spool, limit, permits: Semaphore::new(CONCURRENT), metrics }
+    pub(super) fn new(spool: Arc<Spool>, limit: u64, metrics: ErrorsMetrics, paused: Paused) -> Self {
+        Self { spool, limit, permits: Semaphore::new(CONCURRENT), metrics, paused }
     }
 
     async fn in_time<T>(&self, receive: impl Future<Output = Result<T, ReceiveError>>) -> Result<T, ReceiveError> {
@@ -108,10 +112,10 @@ impl Receiver {
     /// Streams an envelope into the spool as it is; only its head is looked at.
     async fn envelope(&self, headers: &HeaderMap, body: Body) -> Result<Option<String>, ReceiveError> {
         let mut reader = decoded(headers, body)?;
-        let mut draft = self.spool.begin().await?;
         let mut start = Vec::new();
         (&mut reader).take(HEAD_LIMIT as u64).read_to_end(&mut start).await.map_err(ReceiveError::Body)?;
         let head = Head::parse(&start)?;
+        let mut draft = self.begin(head.category).await?;
         self.write(&mut draft, &start).await?;
         let mut chunk = vec![0; HEAD_LIMIT];
         loop {
@@ -122,7 +126,7 @@ impl Receiver {
             self.write(&mut draft, &chunk[..length]).await?;
         }
         let id = head.event_id();
-        draft.commit(head.category).await?;
+        draft.commit().await?;
         Ok(id)
     }
 
@@ -135,10 +139,10 @@ impl Receiver {
         }
         let (lines, id) = envelope::for_event(&event)?;
         let category = Head::parse(&lines)?.category;
-        let mut draft = self.spool.begin().await?;
+        let mut draft = self.begin(category).await?;
         self.write(&mut draft, &lines).await?;
         self.write(&mut draft, &event).await?;
-        draft.commit(category).await?;
+        draft.commit().await?;
         Ok(Some(id))
     }
 
@@ -146,7 +150,19 @@ impl Receiver {
         if draft.bytes() + bytes.len() as u64 > self.limit {
             return Err(ReceiveError::TooLarge(self.limit));
         }
-        Ok(draft.write(bytes).await?)
+        draft.write(bytes).await.map_err(|error| self.untaken(draft.category(), error))
+    }
+
+    async fn begin(&self, category: &'static str) -> Result<Draft, ReceiveError> {
+        self.spool.begin(category).await.map_err(|error| self.untaken(category, error))
+    }
+
+    /// A spool that is full because of the upstream's limits hands them on, so that SDKs send no more of the kind.
+    fn untaken(&self, category: &'static str, error: SpoolError) -> ReceiveError {
+        match (error, self.paused.left(category, Instant::now())) {
+            (SpoolError::Full, Some(left)) => ReceiveError::Limited { category, secs: left.as_secs() + 1 },
+            (error, _) => ReceiveError::Spool(error),
+        }
     }
 
     fn answer(&self, taken: Result<Option<String>, ReceiveError>) -> Response {
@@ -172,6 +188,7 @@ impl ReceiveError {
     fn reason(&self) -> DropReason {
         match self {
             Self::TooLarge(_) => DropReason::TooLarge,
+            Self::Limited { .. } => DropReason::SpoolFull,
             Self::Spool(error) => error.reason(),
             Self::Envelope(_) | Self::Encoding(_) | Self::Body(_) | Self::Timeout => DropReason::Invalid,
         }
@@ -183,6 +200,7 @@ impl ReceiveError {
             Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Limited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Spool(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -190,12 +208,15 @@ impl ReceiveError {
 
 impl IntoResponse for ReceiveError {
     fn into_response(self) -> Response {
-        let status = self.status();
-        let mut response = (status, Json(json!({ "detail": self.to_string() }))).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECS.into());
+        let detail = Json(json!({ "detail": self.to_string() }));
+        match self {
+            Self::Limited { category, secs } => {
+                let limits = [("x-sentry-rate-limits", format!("{secs}:{category}:organization"))];
+                (self.status(), [(header::RETRY_AFTER, secs.to_string())], limits, detail).into_response()
+            }
+            Self::Spool(_) => (self.status(), [(header::RETRY_AFTER, RETRY_AFTER_SECS)], detail).into_response(),
+            _ => (self.status(), detail).into_response(),
         }
-        response
     }
 }
 

@@ -1,5 +1,7 @@
 //! Envelopes on disk, one file each, in the order of their arrival, bounded by count and by bytes.
 //!
+//! A quarter of the room is for errors alone: what the upstream limits, such as transactions, must not turn them away.
+//!
 //! A file is written under a temporary name, synced, renamed, and its folder synced; after that it counts as received. A
 //! crash at any step leaves a temporary file, which the next start removes, or a complete envelope.
 
@@ -16,7 +18,7 @@ use futura_metrics::specs::errors::DropReason;
 use tokio::{io::AsyncWriteExt, sync::Notify, task::spawn_blocking};
 
 use super::{
-    envelope::{HEAD_LIMIT, Head},
+    envelope::{ERROR, HEAD_LIMIT, Head},
     metrics::ErrorsMetrics,
 };
 
@@ -66,7 +68,7 @@ pub(super) struct Spool {
 /// An envelope in the spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    number: u64,
+    pub(super) number: u64,
     pub(super) category: &'static str,
 }
 
@@ -74,6 +76,7 @@ pub(super) struct Entry {
 pub(super) struct Draft {
     spool: Arc<Spool>,
     number: u64,
+    category: &'static str,
     file: Option<tokio::fs::File>,
     bytes: u64,
     committed: bool,
@@ -85,6 +88,14 @@ struct State {
     dead: BTreeMap<u64, u64>,
     next: u64,
     /// What envelopes take, those being written included.
+    all: Taken,
+    /// What those take that are no errors.
+    others: Taken,
+}
+
+/// An amount of room.
+#[derive(Clone, Copy, Default)]
+struct Taken {
     envelopes: usize,
     bytes: u64,
 }
@@ -93,6 +104,15 @@ struct State {
 struct Stored {
     bytes: u64,
     category: &'static str,
+}
+
+// === impl SpoolLimits ===
+
+impl SpoolLimits {
+    /// What all but errors may take: three quarters, and at least one envelope.
+    fn without_reserve(self) -> Self {
+        Self { envelopes: self.envelopes - self.envelopes / 4, bytes: self.bytes - self.bytes / 4 }
+    }
 }
 
 // === impl Spool ===
@@ -113,14 +133,14 @@ impl Spool {
             // What cannot be read now is found out when it is sent.
             let category = head(&path).map_or("default", |head| head.category);
             state.entries.insert(number, Stored { bytes, category });
-            state.envelopes += 1;
-            state.bytes += bytes;
+            state.take(category, 1, bytes);
         }
         state.dead = files(&folder.join("dead"))?.into_iter().map(|(_, number, bytes)| (number, bytes)).collect();
         let newest = state.entries.last_key_value().map(|(number, _)| *number);
         state.next = newest.max(state.dead.last_key_value().map(|(number, _)| *number)).map_or(0, |number| number + 1);
-        if state.envelopes > 0 {
-            tracing::info!(envelopes = state.envelopes, bytes = state.bytes, "envelopes wait in the spool");
+        let Taken { envelopes, bytes } = state.all;
+        if envelopes > 0 {
+            tracing::info!(envelopes, bytes, "envelopes wait in the spool");
         }
         metrics.spool_limit_envelopes.set(limits.envelopes as f64);
         metrics.spool_limit_bytes.set(limits.bytes as f64);
@@ -130,29 +150,41 @@ impl Spool {
         Ok(spool)
     }
 
-    /// Begins to write an envelope.
-    pub(super) async fn begin(self: &Arc<Self>) -> Result<Draft, SpoolError> {
+    /// Begins to write an envelope of a category.
+    pub(super) async fn begin(self: &Arc<Self>, category: &'static str) -> Result<Draft, SpoolError> {
         let mut draft = {
             let mut state = self.lock();
-            if state.envelopes >= self.limits.envelopes {
+            if !state.take_within(self.limits, category, 1, 0) {
                 return Err(SpoolError::Full);
             }
-            state.envelopes += 1;
+            let number = state.next;
             state.next += 1;
-            Draft { spool: Arc::clone(self), number: state.next - 1, file: None, bytes: 0, committed: false }
+            Draft { spool: Arc::clone(self), number, category, file: None, bytes: 0, committed: false }
         };
-        let path = self.path(draft.number, TEMPORARY);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed(&path))?;
-        draft.file = Some(tokio::fs::File::from_std(file));
-        Ok(draft)
+        // The draft goes along: if nobody waits for it any more, the file goes when it is there.
+        let opened = spawn_blocking(move || {
+            let path = draft.spool.path(draft.number, TEMPORARY);
+            let file =
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed(&path))?;
+            draft.file = Some(tokio::fs::File::from_std(file));
+            Ok(draft)
+        });
+        opened.await.unwrap_or_else(|error| Err(failed(&self.folder)(io::Error::other(error))))
     }
 
-    /// The oldest envelope of a category that `allow` allows.
-    pub(super) fn next(&self, allow: impl Fn(&'static str) -> bool) -> Option<Entry> {
+    /// The oldest envelope of the lowest rank that there is; one without a rank is passed over.
+    pub(super) fn next(&self, rank: impl Fn(Entry) -> Option<u32>) -> Option<Entry> {
         let state = self.lock();
-        let mut entries =
-            state.entries.iter().map(|(number, stored)| Entry { number: *number, category: stored.category });
-        entries.find(|entry| allow(entry.category))
+        let mut best: Option<(u32, Entry)> = None;
+        for (number, stored) in &state.entries {
+            let entry = Entry { number: *number, category: stored.category };
+            match rank(entry) {
+                Some(0) => return Some(entry),
+                Some(rank) if best.is_none_or(|(lowest, _)| rank < lowest) => best = Some((rank, entry)),
+                _ => {}
+            }
+        }
+        best.map(|(_, entry)| entry)
     }
 
     /// Waits until an envelope has arrived since the last wait.
@@ -163,7 +195,7 @@ impl Spool {
     /// How many envelopes there are, and how many bytes they take.
     pub(super) fn size(&self) -> (usize, u64) {
         let state = self.lock();
-        (state.entries.len(), state.bytes)
+        (state.entries.len(), state.all.bytes)
     }
 
     /// Where an envelope's bytes are.
@@ -194,9 +226,11 @@ impl Spool {
             dead.len() > self.limits.envelopes || dead.values().sum::<u64>() > self.limits.bytes
         };
         while too_many(&state.dead) {
-            let Some((number, _)) = state.dead.pop_first() else { break };
-            if let Err(error) = fs::remove_file(self.dead(number)) {
-                tracing::warn!(number, %error, "an old dead letter cannot be removed");
+            let Some((number, bytes)) = state.dead.pop_first() else { break };
+            self.metrics.evicted.inc();
+            match fs::remove_file(self.dead(number)) {
+                Ok(()) => tracing::warn!(number, bytes, "`dead` is full: its oldest envelope was deleted"),
+                Err(error) => tracing::warn!(number, %error, "an old dead letter cannot be removed"),
             }
         }
         self.measure(&state);
@@ -205,15 +239,14 @@ impl Spool {
     fn forget(&self, entry: Entry) -> Option<Stored> {
         let mut state = self.lock();
         let stored = state.entries.remove(&entry.number)?;
-        state.envelopes -= 1;
-        state.bytes -= stored.bytes;
+        state.release(stored.category, 1, stored.bytes);
         self.measure(&state);
         Some(stored)
     }
 
     fn measure(&self, state: &State) {
         self.metrics.spool_envelopes.set(state.entries.len() as f64);
-        self.metrics.spool_bytes.set(state.bytes as f64);
+        self.metrics.spool_bytes.set(state.all.bytes as f64);
         self.metrics.dead_envelopes.set(state.dead.len() as f64);
     }
 
@@ -231,20 +264,53 @@ impl Spool {
     }
 }
 
+// === impl State ===
+
+impl State {
+    /// Takes room unless that would go past the limits.
+    fn take_within(&mut self, limits: SpoolLimits, category: &str, envelopes: usize, bytes: u64) -> bool {
+        let fits = |taken: Taken, limits: SpoolLimits| {
+            taken.envelopes + envelopes <= limits.envelopes && taken.bytes + bytes <= limits.bytes
+        };
+        let room = fits(self.all, limits) && (category == ERROR || fits(self.others, limits.without_reserve()));
+        if room {
+            self.take(category, envelopes, bytes);
+        }
+        room
+    }
+
+    fn take(&mut self, category: &str, envelopes: usize, bytes: u64) {
+        self.change(category, |taken| {
+            taken.envelopes += envelopes;
+            taken.bytes += bytes;
+        });
+    }
+
+    fn release(&mut self, category: &str, envelopes: usize, bytes: u64) {
+        self.change(category, |taken| {
+            taken.envelopes -= envelopes;
+            taken.bytes -= bytes;
+        });
+    }
+
+    fn change(&mut self, category: &str, change: impl Fn(&mut Taken)) {
+        change(&mut self.all);
+        if category != ERROR {
+            change(&mut self.others);
+        }
+    }
+}
+
 // === impl Draft ===
 
 impl Draft {
     /// Adds to the envelope, within the spool's limit.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), SpoolError> {
         let length = bytes.len() as u64;
-        {
-            let mut state = self.spool.lock();
-            if state.bytes + length > self.spool.limits.bytes {
-                return Err(SpoolError::Full);
-            }
-            state.bytes += length;
-            self.bytes += length;
+        if !self.spool.lock().take_within(self.spool.limits, self.category, 0, length) {
+            return Err(SpoolError::Full);
         }
+        self.bytes += length;
         let Some(file) = &mut self.file else { return Ok(()) };
         file.write_all(bytes).await.map_err(failed(&self.spool.folder))
     }
@@ -253,19 +319,23 @@ impl Draft {
         self.bytes
     }
 
+    pub(super) fn category(&self) -> &'static str {
+        self.category
+    }
+
     /// Makes the envelope durable and part of the spool.
     ///
     /// It is done whole or not at all, even if nobody waits for it any more.
-    pub(super) async fn commit(mut self, category: &'static str) -> Result<(), SpoolError> {
+    pub(super) async fn commit(mut self) -> Result<(), SpoolError> {
         let Some(mut file) = self.file.take() else { return Ok(()) };
         file.flush().await.map_err(failed(&self.spool.folder))?;
         let file = file.into_std().await;
         let folder = self.spool.folder.clone();
-        let durable = spawn_blocking(move || self.store(&file, category));
+        let durable = spawn_blocking(move || self.store(&file));
         durable.await.unwrap_or_else(|error| Err(failed(&folder)(io::Error::other(error))))
     }
 
-    fn store(mut self, file: &File, category: &'static str) -> Result<(), SpoolError> {
+    fn store(mut self, file: &File) -> Result<(), SpoolError> {
         let spool = Arc::clone(&self.spool);
         let (temporary, path) = (spool.path(self.number, TEMPORARY), spool.path(self.number, ENVELOPE));
         file.sync_all().map_err(failed(&temporary))?;
@@ -277,7 +347,7 @@ impl Draft {
         }
         self.committed = true;
         let mut state = spool.lock();
-        state.entries.insert(self.number, Stored { bytes: self.bytes, category });
+        state.entries.insert(self.number, Stored { bytes: self.bytes, category: self.category });
         spool.measure(&state);
         drop(state);
         spool.metrics.received.inc();
@@ -293,9 +363,7 @@ impl Drop for Draft {
         }
         // It may not have come into being; otherwise the next start removes it.
         let _ = fs::remove_file(self.spool.path(self.number, TEMPORARY));
-        let mut state = self.spool.lock();
-        state.envelopes -= 1;
-        state.bytes -= self.bytes;
+        self.spool.lock().release(self.category, 1, self.bytes);
     }
 }
 

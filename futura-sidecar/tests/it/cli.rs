@@ -7,6 +7,7 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::Path,
     process::{Child, Command, Output, Stdio},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -34,6 +35,8 @@ struct Process {
     child: Child,
     listen: SocketAddr,
     errors: SocketAddr,
+    /// What it logged since it came up.
+    log: Arc<Mutex<String>>,
 }
 
 impl Process {
@@ -58,11 +61,15 @@ impl Process {
             .expect("it comes up");
         let up: serde_json::Value = serde_json::from_str(&up).expect("a log record");
         // The pipe must not fill.
-        std::thread::spawn(move || lines.for_each(drop));
+        let log = Arc::<Mutex<String>>::default();
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| kept.lock().expect("no panic").push_str(&line));
+        });
         let address = |key: &str| {
             up[key].as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no {key} in {up}"))
         };
-        Self { listen: address("listen"), errors: address("errors"), child }
+        Self { listen: address("listen"), errors: address("errors"), child, log }
     }
 
     fn send(&self, number: usize) -> String {
@@ -201,6 +208,19 @@ fn a_port_in_use_exits_1_and_is_named() {
 fn a_term_signal_ends_it_gracefully() {
     let folder = tempdir().expect("a folder");
     let mut process = Process::start(folder.path(), "");
+    let ready = request(process.listen, "GET /readyz HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+    process.signal("TERM");
+    assert_eq!(process.child.wait().expect("it ends").code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_hangup_signal_is_answered_with_a_warning_and_ends_nothing() {
+    let folder = tempdir().expect("a folder");
+    let mut process = Process::start(folder.path(), "");
+    process.signal("HUP");
+    let log = Arc::clone(&process.log);
+    wait_until("a warning", || log.lock().expect("no panic").contains("SIGHUP does not reload")).await;
     let ready = request(process.listen, "GET /readyz HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
     assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
     process.signal("TERM");

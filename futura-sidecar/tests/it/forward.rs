@@ -10,11 +10,19 @@ use futura_metrics::{
 };
 use futura_sidecar::{Address, Config, Sidecar};
 use tempfile::{TempDir, tempdir};
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::oneshot,
+    task::JoinHandle,
+};
 
 use crate::sentry::{Answer, Sentry, wait_until};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// One envelope that is being received.
+const IN_FLIGHT: &str = "http_requests_in_flight{method=\"POST\",path=\"/api/{project}/envelope/\"} 1";
 
 /// A sidecar that runs.
 struct Running {
@@ -110,15 +118,12 @@ async fn envelopes_arrive_in_order_under_the_upstreams_name() {
 async fn envelopes_wait_for_an_upstream_that_is_down_and_survive_restarts() {
     provider();
     let (sentry, spool) = (Sentry::default(), tempdir().expect("a folder"));
-    let address = Sentry::default().listen(ANY).await;
-    let closed = SocketAddr::new(address.ip(), {
-        let listener = std::net::TcpListener::bind(ANY).expect("a port");
-        listener.local_addr().expect("an address").port()
-    });
+    // Nobody listens once this one is dropped.
+    let closed = std::net::TcpListener::bind(ANY).and_then(|listener| listener.local_addr()).expect("a port");
     let running = Running::start(spool.path(), Some(closed), "").await;
     assert_eq!(running.send(0, "event").await, 200);
     wait_until("a retry", || !running.has("error_forward_retries_total 0")).await;
-    // Nobody waits for an upstream that does not answer.
+    // Nobody waits long for an upstream that does not answer.
     assert_eq!(running.stop().await, Drained::InTime);
     let running = Running::start(spool.path(), None, "").await;
     assert_eq!(running.send(1, "event").await, 200);
@@ -142,7 +147,9 @@ async fn what_the_upstream_cannot_take_now_is_sent_again() {
         (302, vec![("location", "/")]),
     ];
     let (sentry, running, spool) = through(answers, 3, 3).await;
-    assert_eq!(sentry.taken(), events(0..3));
+    let mut taken = sentry.taken();
+    taken.sort();
+    assert_eq!(taken, events(0..3));
     let statuses: Vec<_> = sentry.seen().iter().map(|seen| seen.status).collect();
     assert_eq!(statuses, [429, 503, 500, 302, 200, 200, 200]);
     assert!(
@@ -155,13 +162,85 @@ async fn what_the_upstream_cannot_take_now_is_sent_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poison_envelope_goes_to_the_dead_letters_and_holds_nobody_up() {
     let (sentry, running, spool) =
-        through(vec![(413, vec![]), (400, vec![("x-sentry-error", "bad")]), (403, vec![])], 4, 1).await;
+        through(vec![(413, vec![]), (400, vec![("x-sentry-error", "bad")]), (422, vec![])], 4, 1).await;
     assert_eq!(sentry.taken(), events([3]));
     assert!(
         running.has("error_envelopes_dropped_total{reason=\"refused\"} 3") && running.has("error_dead_envelopes 3")
     );
     let dead = std::fs::read_to_string(spool.path().join("dead/00000000000000000000.envelope")).expect("the first");
     assert!(dead.ends_with(&items(0, "event")), "{dead}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_key_costs_no_envelope() {
+    let wrong = || vec![(401, vec![]), (403, vec![]), (404, vec![])];
+    let (sentry, running, spool) = through(wrong(), 2, 2).await;
+    assert_eq!(sentry.seen().len(), 5);
+    assert!(running.has("error_forward_retries_total 3"));
+    assert_eq!(std::fs::read_dir(spool.path().join("dead")).expect("a folder").count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_envelope_that_fails_lets_the_others_by() {
+    provider();
+    let (sentry, spool) = (Sentry::failing("\"0\""), tempdir().expect("a folder"));
+    let running = Running::start(spool.path(), Some(sentry.listen(ANY).await), "").await;
+    for number in 0..4 {
+        assert_eq!(running.send(number, "event").await, 200);
+    }
+    sentry.wait_for(3).await;
+    assert_eq!(sentry.taken(), events(1..4));
+    wait_until("one that is left", || running.has("error_spool_envelopes 1")).await;
+    assert!(running.has("error_dead_envelopes 0"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_read_lets_the_others_by() {
+    provider();
+    let (sentry, spool) = (Sentry::default(), tempdir().expect("a folder"));
+    // A folder can be opened as a file, and then fails when it is read.
+    std::fs::create_dir(spool.path().join("00000000000000000000.envelope")).expect("a folder");
+    let running = Running::start(spool.path(), Some(sentry.listen(ANY).await), "").await;
+    for number in 1..4 {
+        assert_eq!(running.send(number, "event").await, 200);
+    }
+    sentry.wait_for(3).await;
+    assert_eq!(sentry.taken(), events(1..4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_arriving_at_the_end_is_still_delivered() {
+    provider();
+    let (sentry, spool) = (Sentry::default(), tempdir().expect("a folder"));
+    let running = Running::start(spool.path(), Some(sentry.listen(ANY).await), "").await;
+    let errors = running.errors;
+    let body = format!("{{}}\n{}", items(0, "event"));
+    let head = format!("POST /api/1/envelope/ HTTP/1.1\r\nhost: h\r\ncontent-length: {}\r\n\r\n", body.len());
+    let mut client = TcpStream::connect(errors).await.expect("it listens");
+    let (first, last) = body.split_at(body.len() / 2);
+    client.write_all(format!("{head}{first}").as_bytes()).await.expect("a socket");
+    wait_until("the request", || running.has(IN_FLIGHT)).await;
+    let stopping = tokio::spawn(running.stop());
+    wait_until("a closed port", || std::net::TcpStream::connect(errors).is_err()).await;
+    client.write_all(last.as_bytes()).await.expect("a socket");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(stopping.await.expect("no panic"), Drained::InTime);
+    assert_eq!(sentry.taken(), events([0]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_pause_at_the_end_is_waited_out() {
+    provider();
+    let spool = tempdir().expect("a folder");
+    let holding = Running::start(spool.path(), None, "").await;
+    assert_eq!(holding.send(0, "event").await, 200);
+    holding.stop().await;
+    let sentry = Sentry::new([(503, vec![])]);
+    let running = Running::start(spool.path(), Some(sentry.listen(ANY).await), "").await;
+    assert_eq!(running.stop().await, Drained::InTime);
+    assert_eq!(sentry.taken(), events([0]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,6 +37,7 @@ pub(crate) struct Sentry {
 #[derive(Default)]
 struct SentryState {
     answers: VecDeque<Answer>,
+    poison: Option<&'static str>,
     seen: Vec<Seen>,
 }
 
@@ -56,6 +57,13 @@ impl Sentry {
     pub(crate) fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
         let sentry = Self::default();
         sentry.state.lock().expect("no panic").answers.extend(answers);
+        sentry
+    }
+
+    /// Fails whenever an envelope holds this text, and takes all others.
+    pub(crate) fn failing(poison: &'static str) -> Self {
+        let sentry = Self::default();
+        sentry.state.lock().expect("no panic").poison = Some(poison);
         sentry
     }
 
@@ -100,7 +108,8 @@ async fn take(State(sentry): State<Sentry>, uri: Uri, headers: HeaderMap, body: 
     let envelope = String::from_utf8(decoder.into_inner()).expect("text");
     let (header, items) = envelope.split_once('\n').expect("a header line");
     let mut state = sentry.state.lock().expect("no panic");
-    let (status, answer_headers) = state.answers.pop_front().unwrap_or((200, Vec::new()));
+    let usual = if state.poison.is_some_and(|poison| items.contains(poison)) { 500 } else { 200 };
+    let (status, answer_headers) = state.answers.pop_front().unwrap_or((usual, Vec::new()));
     state.seen.push(Seen {
         path: uri.path().to_owned(),
         auth: headers["x-sentry-auth"].to_str().expect("text").to_owned(),

@@ -1,4 +1,4 @@
-use std::{fs, io, sync::Arc};
+use std::{fs, io, sync::Arc, time::Duration};
 
 use async_compression::tokio::write::{BrotliEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder};
 use axum::{
@@ -14,6 +14,7 @@ use tower::ServiceExt;
 
 use super::{EVENT_LIMIT, Receiver, TIMEOUT, routes};
 use crate::errors::{
+    limits::Paused,
     metrics::ErrorsMetrics,
     spool::{Spool, SpoolLimits},
 };
@@ -28,6 +29,7 @@ struct Fixture {
     spool: Arc<Spool>,
     receiver: Arc<Receiver>,
     metrics: Metrics,
+    paused: Paused,
 }
 
 impl Fixture {
@@ -36,8 +38,9 @@ impl Fixture {
         let series = ErrorsMetrics::register(&metrics).expect("free names");
         let limits = SpoolLimits { envelopes: 10, bytes: 1_000_000 };
         let spool = Arc::new(Spool::open(folder.path(), limits, series.clone()).expect("a spool"));
-        let receiver = Arc::new(Receiver::new(Arc::clone(&spool), LIMIT, series));
-        Self { folder, spool, receiver, metrics }
+        let paused = Paused::default();
+        let receiver = Arc::new(Receiver::new(Arc::clone(&spool), LIMIT, series, paused.clone()));
+        Self { folder, spool, receiver, metrics, paused }
     }
 
     async fn post(&self, path: &str, encoding: Option<&str>, body: impl Into<Body>) -> Response {
@@ -114,7 +117,7 @@ async fn binary_items_longer_than_a_chunk_pass_untouched() {
     envelope.extend((0..150_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8));
     let response = fixture.post("/api/1/envelope/", None, envelope.clone()).await;
     assert_eq!(text(response).await, "{}");
-    let entry = fixture.spool.next(|category| category == "attachment").expect("an attachment");
+    let entry = fixture.spool.next(|entry| (entry.category == "attachment").then_some(0)).expect("an attachment");
     assert!(fs::read(fixture.spool.file(entry)).expect("a file") == envelope);
 }
 
@@ -190,7 +193,41 @@ async fn a_full_spool_answers_503_with_a_time_to_come_back() {
     assert_eq!(response.headers()["retry-after"], "30");
     fixture.dropped("spool_full", 1);
     assert_eq!(fixture.spooled().len(), 10);
-    fixture.spool.remove(fixture.spool.next(|_| true).expect("an envelope"));
+    fixture.spool.remove(fixture.spool.next(|_| Some(0)).expect("an envelope"));
+    assert_eq!(fixture.post("/api/1/envelope/", None, ENVELOPE).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn transactions_do_not_turn_errors_away() {
+    let fixture = Fixture::new();
+    let transaction = "{}\n{\"type\":\"transaction\"}\n{}\n";
+    let mut statuses = Vec::new();
+    for _ in 0..9 {
+        statuses.push(fixture.post("/api/1/envelope/", None, transaction).await.status().as_u16());
+    }
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 200, 200, 200, 503]);
+    let event = "{\"message\":\"a\"}";
+    assert_eq!(fixture.post("/api/1/envelope/", None, ENVELOPE).await.status(), StatusCode::OK);
+    assert_eq!(fixture.post("/api/1/store/", None, event).await.status(), StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_spool_hands_the_upstreams_limits_on() {
+    let fixture = Fixture::new();
+    let transaction = "{}\n{\"type\":\"transaction\"}\n{}\n";
+    fixture.paused.pause("transaction", Duration::from_secs(99));
+    for _ in 0..8 {
+        // As long as there is room, they wait for the end of the limit.
+        assert_eq!(fixture.post("/api/1/envelope/", None, transaction).await.status(), StatusCode::OK);
+    }
+    let response = fixture.post("/api/1/envelope/", None, transaction).await;
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(response.headers()["retry-after"], "100");
+    assert_eq!(response.headers()["x-sentry-rate-limits"], "100:transaction:organization");
+    fixture.dropped("spool_full", 1);
+    let session = "{}\n{\"type\":\"session\"}\n{}\n";
+    let response = fixture.post("/api/1/envelope/", None, session).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(fixture.post("/api/1/envelope/", None, ENVELOPE).await.status(), StatusCode::OK);
 }
 
