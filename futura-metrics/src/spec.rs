@@ -175,11 +175,6 @@ impl Descriptor {
         self.source = Source::Exporter { name: exporter.0, version: exporter.1 };
         self
     }
-
-    /// Whether this library's users export the metric, rather than an exporter of others.
-    pub const fn is_own(&self) -> bool {
-        matches!(self.source, Source::Own)
-    }
 }
 
 // === impl CounterSpec ===

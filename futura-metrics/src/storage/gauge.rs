@@ -59,6 +59,19 @@ impl Gauge {
     }
 
     /// Adds one until the guard is dropped, so that no early return or panic leaks it.
+    ///
+    /// ```
+    /// use futura_metrics::{Metrics, spec::{GaugeSpec, Unit}, testing::sample};
+    ///
+    /// const WAITING: GaugeSpec = GaugeSpec::new("waiting", Unit::Count).help("Guests who wait.");
+    /// let metrics = Metrics::new();
+    /// let waiting = metrics.gauge(WAITING)?;
+    /// let guest = waiting.hold();
+    /// assert_eq!(sample(&metrics, "waiting", []), 1.0);
+    /// drop(guest);
+    /// assert_eq!(sample(&metrics, "waiting", []), 0.0);
+    /// # Ok::<(), futura_metrics::RegisterError>(())
+    /// ```
     #[must_use = "dropping the guard takes the one away again"]
     pub fn hold(&self) -> GaugeGuard {
         self.inc();
