@@ -115,8 +115,8 @@ impl Config {
         // A variable that is set but empty counts as not set, as for those of telemetry.
         let is_set = |name: &OsStr| env::var_os(name).is_some_and(|value| !value.is_empty());
         let command = Self::command().after_help(render_others(others)).mut_args(|argument| {
-            let unset = argument.get_env().is_some_and(|name| !is_set(name));
-            if unset { argument.env(None::<&'static str>) } else { argument }
+            let empty = argument.get_env().is_some_and(|name| env::var_os(name).is_some() && !is_set(name));
+            if empty { argument.env(None::<&'static str>) } else { argument }
         });
         let matches = command.try_get_matches_from(arguments);
         let mut config = matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(ConfigError::from)?;
