@@ -123,7 +123,7 @@ impl Demo {
             ("sidecar metrics", format!("{}/metrics", stack.sidecar_url())),
         ];
         lines.push(match self.processes.iter().any(|process| process.name() == "prometheus") {
-            true => ("Prometheus", format!("{}/alerts", stack.prometheus_url())),
+            true => ("Prometheus", stack.prometheus_url()),
             false => ("Prometheus", "none on the PATH (Debian package `prometheus`)".to_owned()),
         });
         if stack.upstream.is_none() {
