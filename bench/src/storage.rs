@@ -81,7 +81,7 @@ struct TextRouteLabels {
 /// A counter with three labels.
 pub(crate) fn counter_cases() -> Result<Vec<Case>> {
     let own = Metrics::new().counters(HTTP_REQUESTS_TOTAL)?;
-    let handle = own.with((Method::Get, ROUTE, STATUS));
+    let handle = own.with((Method::Get, ROUTE, STATUS)).clone();
     let floor = AtomicU64::new(0);
     let typed = ClientFamily::<TypedLabels, ClientCounter>::default();
     let text = ClientFamily::<TextLabels, ClientCounter>::default();
@@ -113,7 +113,7 @@ pub(crate) fn counter_cases() -> Result<Vec<Case>> {
 /// A histogram with two labels and eleven bounds.
 pub(crate) fn histogram_cases() -> Result<Vec<Case>> {
     let own = Metrics::new().histograms(HTTP_REQUEST_DURATION_SECONDS)?;
-    let handle = own.with((Method::Get, ROUTE));
+    let handle = own.with((Method::Get, ROUTE)).clone();
     let floor = [AtomicU64::new(0), AtomicU64::new(0)];
     let typed = ClientFamily::<TypedRouteLabels, ClientHistogram>::new_with_constructor(client_histogram);
     let text = ClientFamily::<TextRouteLabels, ClientHistogram>::new_with_constructor(client_histogram);

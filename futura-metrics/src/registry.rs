@@ -96,17 +96,17 @@ impl Metrics {
     /// # Errors
     /// When a name that it would expose is taken or malformed; so for all that registers.
     pub fn counter(&self, spec: CounterSpec) -> Result<Counter, RegisterError> {
-        self.family::<Counter, ()>(spec.descriptor()).map(|family| family.with(()))
+        self.family::<Counter, ()>(spec.descriptor()).map(|family| family.with(()).clone())
     }
 
     /// Registers a gauge without labels.
     pub fn gauge(&self, spec: GaugeSpec) -> Result<Gauge, RegisterError> {
-        self.family::<Gauge, ()>(spec.descriptor()).map(|family| family.with(()))
+        self.family::<Gauge, ()>(spec.descriptor()).map(|family| family.with(()).clone())
     }
 
     /// Registers a histogram without labels.
     pub fn histogram(&self, spec: HistogramSpec) -> Result<Histogram, RegisterError> {
-        self.family::<Histogram, ()>(spec.descriptor()).map(|family| family.with(()))
+        self.family::<Histogram, ()>(spec.descriptor()).map(|family| family.with(()).clone())
     }
 
     /// Registers a counter with labels. Where all labels are closed sets, every series starts at zero.
@@ -239,7 +239,7 @@ impl State {
 
     fn add<M: Metric, L: LabelSet>(&mut self, descriptor: Descriptor) -> Family<M, L> {
         let folded = self.folded.clone();
-        let family = Family::new(descriptor, |label| folded.declare((descriptor.name, label)));
+        let family = Family::new(descriptor, |label| folded.declare((descriptor.name, label)).clone());
         self.families.insert(descriptor.name, family.inner());
         family
     }
@@ -257,10 +257,10 @@ impl State {
             return scrapes.clone();
         }
         let scrapes = ScrapeMetrics {
-            duration: self.add::<_, ()>(METRICS_SCRAPE_DURATION_SECONDS.descriptor()).with(()),
-            size: self.add::<_, ()>(METRICS_SCRAPE_SIZE_BYTES.descriptor()).with(()),
-            refused: self.add::<_, ()>(METRICS_SCRAPES_REFUSED_TOTAL.descriptor()).with(()),
-            series: self.add::<_, ()>(METRICS_SERIES.descriptor()).with(()),
+            duration: self.add::<Histogram, ()>(METRICS_SCRAPE_DURATION_SECONDS.descriptor()).with(()).clone(),
+            size: self.add::<Gauge, ()>(METRICS_SCRAPE_SIZE_BYTES.descriptor()).with(()).clone(),
+            refused: self.add::<Counter, ()>(METRICS_SCRAPES_REFUSED_TOTAL.descriptor()).with(()).clone(),
+            series: self.add::<Gauge, ()>(METRICS_SERIES.descriptor()).with(()).clone(),
         };
         self.scrapes.insert(scrapes).clone()
     }

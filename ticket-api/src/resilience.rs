@@ -113,14 +113,14 @@ impl ResilienceMetrics {
             breaker: CircuitBreaker::new(
                 breaker,
                 config,
-                self.state.with((breaker,)),
-                self.failures.with((breaker,)),
-                self.rejections.with((breaker,)),
+                self.state.with((breaker,)).clone(),
+                self.failures.with((breaker,)).clone(),
+                self.rejections.with((breaker,)).clone(),
             ),
             retry,
-            attempts: self.attempts.with((operation,)),
-            successes: self.successes.with((operation,)),
-            exhausted: self.exhausted.with((operation,)),
+            attempts: self.attempts.with((operation,)).clone(),
+            successes: self.successes.with((operation,)).clone(),
+            exhausted: self.exhausted.with((operation,)).clone(),
         }
     }
 }

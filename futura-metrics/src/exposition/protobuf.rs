@@ -9,7 +9,7 @@ use prometheus_client::{encoding::text::encode_registry, registry::Registry};
 use super::client::{ClientKind, ClientMetric};
 use crate::{
     spec::{Descriptor, Kind},
-    storage::{Bucket, Exemplar, FamilyInner, Metric, Reading, SCHEMA, Scratch, SpanRef},
+    storage::{Bucket, Exemplar, FamilyInner, Metric, Reading, SCHEMA, Scratch},
     testing::Sample,
 };
 
@@ -159,10 +159,10 @@ fn put_bucket(count: u64, bound: f64, exemplar: Option<&[u8]>, histogram: &mut V
 }
 
 fn exemplar_message(exemplar: Exemplar, steps_per_unit: u64) -> Vec<u8> {
-    let SpanRef { trace_id, span_id } = exemplar.span;
+    let (trace_id, span_id) = exemplar.span.hex_ids();
     let mut message = Vec::new();
-    put_label("trace_id", &format!("{trace_id:032x}"), &mut message);
-    put_label("span_id", &format!("{span_id:016x}"), &mut message);
+    put_label("trace_id", &trace_id, &mut message);
+    put_label("span_id", &span_id, &mut message);
     put_double(2, exemplar.steps as f64 / steps_per_unit as f64, &mut message);
     let mut time = Vec::new();
     put_integer(1, exemplar.time_ms / 1_000, &mut time);

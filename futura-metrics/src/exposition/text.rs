@@ -8,7 +8,7 @@ use std::fmt::Write;
 use super::Format;
 use crate::{
     spec::{Descriptor, Kind},
-    storage::{Bucket, Exemplar, FamilyInner, Metric, Reading, Scratch, SpanRef},
+    storage::{Bucket, Exemplar, FamilyInner, Metric, Reading, Scratch},
 };
 
 /// The parts of a family's lines that all its series share.
@@ -92,8 +92,8 @@ impl Layout {
     }
 
     fn push_exemplar(&self, exemplar: Exemplar, out: &mut String) {
-        let SpanRef { trace_id, span_id } = exemplar.span;
-        let _ = write!(out, " # {{trace_id=\"{trace_id:032x}\",span_id=\"{span_id:016x}\"}} ");
+        let (trace_id, span_id) = exemplar.span.hex_ids();
+        let _ = write!(out, " # {{trace_id=\"{trace_id}\",span_id=\"{span_id}\"}} ");
         push_steps(exemplar.steps, self.steps_per_unit, out);
         let _ = write!(out, " {}.{:03}", exemplar.time_ms / 1_000, exemplar.time_ms % 1_000);
     }

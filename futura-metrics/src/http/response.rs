@@ -115,13 +115,11 @@ impl<F> fmt::Debug for ResponseFuture<F> {
 impl<B: Body> MeasuredBody<B> {
     fn new(inner: B, request: InFlight, status: StatusCode) -> Self {
         let remaining = inner.size_hint().exact();
-        let mut body = Self { inner, request: None, remaining };
-        if body.inner.is_end_stream() || body.remaining == Some(0) || request.ends_at_head(status) {
+        if request.ends_at_head(status) || ended(&inner, remaining) {
             request.finish(status);
-        } else {
-            body.request = Some((request, status));
+            return Self { inner, request: None, remaining };
         }
-        body
+        Self { inner, request: Some((request, status)), remaining }
     }
 }
 
@@ -139,7 +137,7 @@ impl<B: Body> Body for MeasuredBody<B> {
                 if let (Some(remaining), Some(data)) = (body.remaining.as_mut(), frame.data_ref()) {
                     *remaining = remaining.saturating_sub(bytes_of(data));
                 }
-                (body.inner.is_end_stream() || *body.remaining == Some(0)).then_some(true)
+                ended(&*body.inner, *body.remaining).then_some(true)
             }
         };
         if let Some(whole) = ended
@@ -163,6 +161,11 @@ impl<B> fmt::Debug for MeasuredBody<B> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("MeasuredBody").finish_non_exhaustive()
     }
+}
+
+/// Whether nothing is left of a body: by what was left of its length, or by its own word where that is not known.
+fn ended(body: &impl Body, remaining: Option<u64>) -> bool {
+    remaining.map_or_else(|| body.is_end_stream(), |remaining| remaining == 0)
 }
 
 fn panicked<B: Default>() -> Response<B> {

@@ -1,14 +1,11 @@
 //! From a request to the series of its route and method, each resolved once and then found by index.
 
-use std::{
-    hash::BuildHasher,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{hash::BuildHasher, sync::OnceLock};
 
 use axum::extract::MatchedPath;
 use hashbrown::DefaultHashBuilder;
 use http::Request;
+use quanta::Clock;
 
 use super::{HttpLayerError, HttpMetrics};
 use crate::{
@@ -24,24 +21,27 @@ const STATUSES: [u16; 63] = [
     426, 428, 429, 431, 451, 499, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511,
 ];
 
+/// The place of each status in [`STATUSES`], past its end for one that is not there.
+const PLACES: [u8; 512] = places();
+
 /// Every route that is known, and how to find that of a request.
 pub(super) struct Routes {
-    series: Arc<HttpMetrics>,
-    unmatched: Arc<Route>,
+    series: HttpMetrics,
+    clock: Clock,
+    unmatched: Route,
     known: Known,
 }
 
 enum Known {
     /// By axum, which has matched already: routes are learned as they are used, and there are as many as the router has.
-    Matched { routes: Box<Index<Arc<Route>>>, hasher: DefaultHashBuilder },
+    Matched { routes: Box<Index<Route>>, hasher: DefaultHashBuilder },
     /// By our own match against the declared templates.
-    Declared { routes: Vec<Arc<Route>>, index: matchit::Router<usize> },
+    Declared { routes: Vec<Route>, index: matchit::Router<usize> },
 }
 
 /// One route template and its series.
 pub(super) struct Route {
     path: String,
-    series: Arc<HttpMetrics>,
     slots: [OnceLock<Slot>; Method::ALL.len()],
 }
 
@@ -57,55 +57,68 @@ struct Slot {
 
 impl Routes {
     pub(super) fn matched(series: HttpMetrics) -> Self {
-        Self::new(
-            Arc::new(series),
-            Known::Matched { routes: Box::new(Index::new()), hasher: DefaultHashBuilder::default() },
-        )
+        Self::new(series, Known::Matched { routes: Box::new(Index::new()), hasher: DefaultHashBuilder::default() })
     }
 
     pub(super) fn declared<'a>(
         declared: impl IntoIterator<Item = (Method, &'a str)>,
         series: HttpMetrics,
     ) -> Result<Self, HttpLayerError> {
-        let series = Arc::new(series);
-        let mut routes: Vec<Arc<Route>> = Vec::new();
+        let mut routes: Vec<Route> = Vec::new();
         let mut index = matchit::Router::new();
         for (method, path) in declared {
-            let route = match routes.iter().find(|route| route.path == path) {
-                Some(route) => Arc::clone(route),
+            let known = routes.iter().position(|route| route.path == path);
+            let number = match known {
+                Some(number) => number,
                 None => {
                     index
                         .insert(path, routes.len())
                         .map_err(|source| HttpLayerError::Route { path: path.to_owned(), source })?;
-                    let route = Route::new(path, &series);
-                    routes.push(Arc::clone(&route));
-                    route
+                    routes.push(Route::new(path));
+                    routes.len() - 1
                 }
             };
-            route.slot(method);
+            routes[number].slot(method, &series);
             series.requests.declare((method, path, 200));
         }
         Ok(Self::new(series, Known::Declared { routes, index }))
     }
 
-    fn new(series: Arc<HttpMetrics>, known: Known) -> Self {
-        Self { unmatched: Route::new(UNMATCHED, &series), series, known }
+    fn new(series: HttpMetrics, known: Known) -> Self {
+        Self { series, clock: Clock::new(), unmatched: Route::new(UNMATCHED), known }
     }
 
-    pub(super) fn find<B>(&self, request: &Request<B>) -> Arc<Route> {
+    pub(super) fn find<B>(&self, request: &Request<B>) -> &Route {
         match &self.known {
             Known::Declared { routes, index } => {
-                let found = index.at(request.uri().path());
-                Arc::clone(found.map_or(&self.unmatched, |found| &routes[*found.value]))
+                index.at(request.uri().path()).map_or(&self.unmatched, |found| &routes[*found.value])
             }
             Known::Matched { routes, hasher } => {
                 let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-                Arc::clone(matched.map_or(&self.unmatched, |path| {
-                    let (hash, same) = (hasher.hash_one(path), |route: &Arc<Route>| route.path == path);
+                matched.map_or(&self.unmatched, |path| {
+                    let (hash, same) = (hasher.hash_one(path), |route: &Route| route.path == path);
                     let found = routes.find(hash, same);
-                    found.unwrap_or_else(|| routes.find_or_insert(hash, same, || Route::new(path, &self.series)))
-                }))
+                    found.unwrap_or_else(|| routes.find_or_insert(hash, same, || Route::new(path)))
+                })
             }
+        }
+    }
+
+    /// Counts a request that begins, and reads the clock.
+    pub(super) fn start(&self, route: &Route, method: Method) -> u64 {
+        route.slot(method, &self.series).started.inc();
+        self.clock.raw()
+    }
+
+    /// Counts a request that ended; `start` is what [`Routes::start`] read.
+    pub(super) fn end(&self, route: &Route, method: Method, status: u16, start: u64, span: Option<SpanRef>) {
+        let slot = route.slot(method, &self.series);
+        slot.duration.observe_duration_in(self.clock.delta(start, self.clock.raw()), span);
+        let resolve = || self.series.requests.declare((method, &route.path, status));
+        let place = PLACES.get(usize::from(status)).and_then(|place| slot.statuses.get(usize::from(*place)));
+        match place {
+            Some(counter) => counter.get_or_init(|| resolve().clone()).inc(),
+            None => resolve().inc(),
         }
     }
 
@@ -113,8 +126,8 @@ impl Routes {
     pub(super) fn collect(&self) {
         self.unmatched.collect();
         match &self.known {
-            Known::Declared { routes, .. } => routes.iter().for_each(|route| route.collect()),
-            Known::Matched { routes, .. } => routes.iter().for_each(|route| route.collect()),
+            Known::Declared { routes, .. } => routes.iter().for_each(Route::collect),
+            Known::Matched { routes, .. } => routes.iter().for_each(Route::collect),
         }
     }
 }
@@ -122,8 +135,8 @@ impl Routes {
 // === impl Route ===
 
 impl Route {
-    fn new(path: &str, series: &Arc<HttpMetrics>) -> Arc<Self> {
-        Arc::new(Self { path: path.to_owned(), series: Arc::clone(series), slots: Default::default() })
+    fn new(path: &str) -> Self {
+        Self { path: path.to_owned(), slots: Default::default() }
     }
 
     #[cfg(feature = "telemetry")]
@@ -131,30 +144,14 @@ impl Route {
         &self.path
     }
 
-    /// Counts a request that begins.
-    pub(super) fn start(&self, method: Method) {
-        self.slot(method).started.inc();
-    }
-
-    /// Counts a request that ended.
-    pub(super) fn end(&self, method: Method, status: u16, duration: Duration, span: Option<SpanRef>) {
-        let slot = self.slot(method);
-        slot.duration.observe_duration_in(duration, span);
-        let resolve = || self.series.requests.declare((method, &self.path, status));
-        match STATUSES.binary_search(&status) {
-            Ok(index) => slot.statuses[index].get_or_init(resolve).inc(),
-            Err(_) => resolve().inc(),
-        }
-    }
-
-    fn slot(&self, method: Method) -> &Slot {
+    fn slot(&self, method: Method, series: &HttpMetrics) -> &Slot {
         self.slots[method as usize].get_or_init(|| {
             // The first failure of a route must not be the birth of its series: `rate` would not see it.
-            self.series.requests.declare((method, &self.path, 500));
+            series.requests.declare((method, &self.path, 500));
             Slot {
                 started: Counter::detached(),
-                in_flight: self.series.in_flight.declare((method, &self.path)),
-                duration: self.series.duration.declare((method, &self.path)),
+                in_flight: series.in_flight.declare((method, &self.path)).clone(),
+                duration: series.duration.declare((method, &self.path)).clone(),
                 statuses: [const { OnceLock::new() }; STATUSES.len()],
             }
         })
@@ -173,16 +170,26 @@ impl Route {
 
 /// Folds the method of a request into the closed set.
 pub(super) fn fold_method(method: &http::Method) -> Method {
-    match method.as_str() {
-        "GET" => Method::Get,
-        "HEAD" => Method::Head,
-        "POST" => Method::Post,
-        "PUT" => Method::Put,
-        "PATCH" => Method::Patch,
-        "DELETE" => Method::Delete,
-        "OPTIONS" => Method::Options,
-        "TRACE" => Method::Trace,
-        "CONNECT" => Method::Connect,
+    match *method {
+        http::Method::GET => Method::Get,
+        http::Method::HEAD => Method::Head,
+        http::Method::POST => Method::Post,
+        http::Method::PUT => Method::Put,
+        http::Method::PATCH => Method::Patch,
+        http::Method::DELETE => Method::Delete,
+        http::Method::OPTIONS => Method::Options,
+        http::Method::TRACE => Method::Trace,
+        http::Method::CONNECT => Method::Connect,
         _ => Method::Other,
     }
+}
+
+const fn places() -> [u8; 512] {
+    let mut places = [u8::MAX; 512];
+    let mut place = 0;
+    while place < STATUSES.len() {
+        places[STATUSES[place] as usize] = place as u8;
+        place += 1;
+    }
+    places
 }

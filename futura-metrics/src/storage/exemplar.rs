@@ -20,13 +20,13 @@ const CLOCK: ClockId = ClockId::Realtime;
 /// Two of the trace's id, and one each of the span's, the value and the time.
 const WORDS: usize = 5;
 
-/// The span that an observation was made in, as an exemplar names it.
+/// The span that an observation was made in, as an exemplar names it: bytes in the order in which a `traceparent` writes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SpanRef {
     /// The id of the trace.
-    pub trace_id: u128,
+    pub trace_id: [u8; 16],
     /// The id of the span.
-    pub span_id: u64,
+    pub span_id: [u8; 8],
 }
 
 /// An observation and its span.
@@ -57,11 +57,14 @@ impl SpanRef {
         Context::map_current(|context| {
             let span = context.span();
             let span = span.span_context();
-            span.is_sampled().then(|| Self {
-                trace_id: u128::from_be_bytes(span.trace_id().to_bytes()),
-                span_id: u64::from_be_bytes(span.span_id().to_bytes()),
-            })
+            span.is_sampled().then(|| Self { trace_id: span.trace_id().to_bytes(), span_id: span.span_id().to_bytes() })
         })
+    }
+
+    /// Both ids as they are written: in lower-case hexadecimal digits.
+    pub(crate) fn hex_ids(self) -> (String, String) {
+        let (trace_id, span_id) = (u128::from_be_bytes(self.trace_id), u64::from_be_bytes(self.span_id));
+        (format!("{trace_id:032x}"), format!("{span_id:016x}"))
     }
 }
 
@@ -75,12 +78,13 @@ impl Exemplar {
     }
 
     fn words(self) -> [u64; WORDS] {
-        let SpanRef { trace_id, span_id } = self.span;
+        let (trace_id, span_id) = (u128::from_be_bytes(self.span.trace_id), u64::from_be_bytes(self.span.span_id));
         [(trace_id >> 64) as u64, trace_id as u64, span_id, self.steps, self.time_ms]
     }
 
     fn from_words([high, low, span_id, steps, time_ms]: [u64; WORDS]) -> Self {
-        Self { span: SpanRef { trace_id: u128::from(high) << 64 | u128::from(low), span_id }, steps, time_ms }
+        let trace_id = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
+        Self { span: SpanRef { trace_id, span_id: span_id.to_be_bytes() }, steps, time_ms }
     }
 }
 
@@ -124,7 +128,8 @@ mod tests {
     use super::{Exemplar, Slot, SpanRef};
 
     fn exemplar(number: u64) -> Exemplar {
-        let span = SpanRef { trace_id: u128::from(number) << 64 | u128::from(number), span_id: number };
+        let trace_id = (u128::from(number) << 64 | u128::from(number)).to_be_bytes();
+        let span = SpanRef { trace_id, span_id: number.to_be_bytes() };
         Exemplar { span, steps: number, time_ms: number }
     }
 

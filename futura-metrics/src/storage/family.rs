@@ -27,7 +27,7 @@ pub const FAMILY_LIMIT: usize = 10_000;
 
 /// All series of one metric with labels.
 ///
-/// Resolve a series once with [`with`](Family::with) and keep the handle where the values are known in advance.
+/// Where the values are known in advance, look a series up once with [`with`](Family::with) and keep a clone of it.
 pub struct Family<M: Metric, L> {
     inner: Arc<FamilyInner<M>>,
     labels: PhantomData<fn() -> L>,
@@ -72,13 +72,15 @@ impl<M: Metric, L: LabelSet> Family<M, L> {
     /// An open label takes [`OPEN_LABEL_LIMIT`] values this way; one more becomes [`FOLDED`] in that label alone, so that
     /// whoever chooses the values cannot exhaust memory, nor hide what else the series tells. Several open labels together
     /// make [`FAMILY_LIMIT`] series.
-    pub fn with(&self, values: L::Values<'_>) -> M {
-        self.inner.with(L::texts(values).as_ref()).clone()
+    ///
+    /// A clone of it is a handle to keep.
+    pub fn with(&self, values: L::Values<'_>) -> &M {
+        self.inner.with(L::texts(values).as_ref())
     }
 
     /// The series with these label values, which the program knows from the start: they never fold.
-    pub fn declare(&self, values: L::Values<'_>) -> M {
-        self.inner.declare(L::texts(values).as_ref()).clone()
+    pub fn declare(&self, values: L::Values<'_>) -> &M {
+        self.inner.declare(L::texts(values).as_ref())
     }
 
     pub(crate) fn inner(&self) -> Arc<FamilyInner<M>> {

@@ -21,7 +21,7 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     let records = metrics.counters(LOG_RECORDS_TOTAL)?;
-    let count = CountRecords { by_level: std::array::from_fn(|index| records.with((Level::ALL[index],))) };
+    let count = CountRecords { by_level: std::array::from_fn(|index| records.with((Level::ALL[index],)).clone()) };
     let write = match config.log_format {
         LogFormat::Pretty => fmt::layer().with_writer(stderr).boxed(),
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(stderr).boxed(),

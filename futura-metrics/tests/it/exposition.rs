@@ -31,7 +31,7 @@ fn filled() -> Metrics {
     metrics.gauge(LOAD_RATIO).unwrap().set(0.1);
     metrics.counter(BUSY_SECONDS_TOTAL).unwrap().add_duration(Duration::from_millis(1_500));
     metrics.counters(CALLS_TOTAL).unwrap().with(("a \"quoted\"\nback\\slash",)).inc();
-    let wait = metrics.histograms(WAIT_SECONDS).unwrap().with(("Ada",));
+    let wait = metrics.histograms(WAIT_SECONDS).unwrap().with(("Ada",)).clone();
     for seconds in [0.1, 0.25, 1.5, 100.0, -1.0, f64::NAN] {
         wait.observe(seconds);
     }
@@ -82,8 +82,9 @@ fn openmetrics_names_the_family_without_the_suffix_and_ends_with_eof() {
 #[test]
 fn an_exemplar_stands_in_its_bucket_in_openmetrics_alone() {
     let metrics = Metrics::new();
-    let wait = metrics.histograms(WAIT_SECONDS).unwrap().with(("Ada",));
-    let span = SpanRef { trace_id: 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c, span_id: 0xb7ad_6b71_6920_3331 };
+    let wait = metrics.histograms(WAIT_SECONDS).unwrap().with(("Ada",)).clone();
+    let (trace_id, span_id) = (0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128, 0xb7ad_6b71_6920_3331_u64);
+    let span = SpanRef { trace_id: trace_id.to_be_bytes(), span_id: span_id.to_be_bytes() };
     wait.observe_duration_in(Duration::from_millis(600), Some(span));
     wait.observe_duration_in(Duration::from_millis(700), None);
     let line = "wait_seconds_bucket{guest=\"Ada\",le=\"1.0\"} 2";

@@ -160,11 +160,11 @@ fn an_independent_decoder_reads_the_same_values() {
 #[test]
 fn a_histogram_has_classic_and_native_buckets_of_the_same_observations() {
     let metrics = Metrics::new();
-    let wait = metrics.histograms(WAIT_SECONDS).unwrap().with(("Ada",));
+    let wait = metrics.histograms(WAIT_SECONDS).unwrap().with(("Ada",)).clone();
     for seconds in [0.0, 0.25, 0.26, 1.0, 1.0, 3.0] {
         wait.observe(seconds);
     }
-    let span = SpanRef { trace_id: 1, span_id: 2 };
+    let span = SpanRef { trace_id: 1_u128.to_be_bytes(), span_id: 2_u64.to_be_bytes() };
     wait.observe_duration_in(Duration::from_millis(500), Some(span));
     let histogram = families(&metrics)["wait_seconds"].metrics[0].histogram.clone().unwrap();
     assert_eq!((histogram.count, histogram.sum), (7, 6.01));

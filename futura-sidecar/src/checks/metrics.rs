@@ -75,11 +75,14 @@ impl ChecksMetrics {
         CheckMetrics {
             name: name.to_owned(),
             kind,
-            runs: self.runs.with((name, kind)),
-            successes: self.successes.with((name, kind)),
-            failures: Reason::ALL.iter().map(|reason| (*reason, self.failures.with((name, kind, *reason)))).collect(),
-            skipped: self.skipped.with((name, kind)),
-            duration: self.duration.with((name, kind)),
+            runs: self.runs.with((name, kind)).clone(),
+            successes: self.successes.with((name, kind)).clone(),
+            failures: Reason::ALL
+                .iter()
+                .map(|reason| (*reason, self.failures.with((name, kind, *reason)).clone()))
+                .collect(),
+            skipped: self.skipped.with((name, kind)).clone(),
+            duration: self.duration.with((name, kind)).clone(),
             families: self.last.clone(),
             last: OnceLock::new(),
         }
@@ -112,9 +115,9 @@ impl CheckMetrics {
 impl LastFamilies {
     fn with(&self, labels: (&str, CheckKind)) -> Last {
         Last {
-            success: self.success.with(labels),
-            duration: self.duration.with(labels),
-            timestamp: self.timestamp.with(labels),
+            success: self.success.with(labels).clone(),
+            duration: self.duration.with(labels).clone(),
+            timestamp: self.timestamp.with(labels).clone(),
         }
     }
 }

@@ -43,6 +43,6 @@ impl ErrorsMetrics {
     }
 
     pub(super) fn dropped(&self, reason: DropReason) -> Counter {
-        self.dropped.with((reason,))
+        self.dropped.with((reason,)).clone()
     }
 }
