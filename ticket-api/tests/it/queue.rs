@@ -38,6 +38,7 @@ impl Redis {
         Some(redis)
     }
 
+    #[expect(clippy::print_stderr, reason = "says why a test tests nothing")]
     fn spawn(folder: &TempDir, port: u16) -> Option<Child> {
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--requirepass", "hush", "--dir"]);
