@@ -13,7 +13,10 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{Figures, Place, QueueConfigError, QueueError, RedisHealth, Rules};
-use crate::{resilience::Guard, secret::Secret};
+use crate::{
+    resilience::{BreakerState, Guard},
+    secret::Secret,
+};
 
 /// One attempt of one call, connecting included.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(1);
@@ -109,6 +112,10 @@ impl RedisQueue {
 
     pub(super) async fn health(&self) -> RedisHealth {
         let connected = self.ping().await.is_ok();
+        if connected && self.guard.state() != BreakerState::Closed {
+            // Where nobody joins, nobody else would ever try whether the breaker may close.
+            let _ = self.guard.call(|| self.ping()).await;
+        }
         RedisHealth { connected, breaker: self.guard.state(), failures: self.guard.failures() }
     }
 
