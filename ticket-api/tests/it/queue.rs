@@ -45,7 +45,7 @@ impl Redis {
         command.arg(folder.path()).args(["--port", &port.to_string()]).stdout(Stdio::null());
         match command.spawn() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                eprintln!("redis-server is not installed");
+                eprintln!("SKIPPED: redis-server is not installed");
                 None
             }
             process => Some(process.unwrap()),
@@ -208,7 +208,9 @@ async fn in_redis_nobody_stays_for_ever_and_neither_does_a_key() {
     for user in ["ada", "bob", "cyd"] {
         join(&service, &event_id, user).await.expect(StatusCode::CREATED);
     }
-    assert_eq!(redis.ask::<Vec<String>>(&["KEYS", "*"]).await.unwrap().len(), 3);
+    for key in redis.ask::<Vec<String>>(&["KEYS", "*"]).await.unwrap() {
+        assert_ne!(redis.ask::<i64>(&["PTTL", &key]).await.unwrap(), -1, "{key} has no end");
+    }
     let asked = async || {
         // Who goes on asking keeps the place and comes to the front as those in front have had their turn.
         let place = join(&service, &event_id, "cyd").await;
@@ -255,7 +257,7 @@ async fn without_its_redis_the_queue_says_so_and_recovers_while_the_rest_goes_on
         assert_eq!(refused.expect(StatusCode::SERVICE_UNAVAILABLE)["error"]["code"], "unavailable");
         assert_eq!(refused.header("retry-after"), "5");
     }
-    service.expect_values(&[("retry_exhausted_total{operation=\"redis\"}", 3.0)]).await;
+    assert!(service.value("retry_exhausted_total{operation=\"redis\"}").await >= 3.0);
     let health = service.get("/health").await.expect(StatusCode::OK);
     assert_eq!(
         (&health["status"], &health["services"]["redis"]["status"]),
