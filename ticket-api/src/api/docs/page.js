@@ -82,6 +82,8 @@ function exampleOf(schema, schemas, depth = 0) {
   if (!schema || depth > 5) return null;
   if (schema.$ref) return exampleOf(schemas[nameOf(schema.$ref)], schemas, depth + 1);
   if (schema.examples?.length) return schema.examples[0];
+  const choice = (schema.oneOf ?? schema.anyOf)?.find((part) => part.type !== "null");
+  if (choice) return exampleOf(choice, schemas, depth + 1);
   if (schema.default !== undefined) return schema.default;
   if (schema.enum) return schema.enum[0];
   if (schema.properties) {
