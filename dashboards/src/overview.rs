@@ -110,8 +110,8 @@ fn database_connections(alerts: &Alerts) -> Panel {
 
 fn redis_operations() -> Panel {
     let operations = counter(REDIS_COMMANDS_PROCESSED_TOTAL).rate(WINDOW).sum(by::<(Instance,)>());
-    let description = "Commands per second that Redis processes. A fall to nothing is an outage: the queue then works \
-                       from memory, each pod for itself.";
+    let description = "Commands per second that Redis processes. A fall to nothing is an outage: until its end \
+                       nobody can join a queue.";
     lines(overview::REDIS_OPERATIONS, query(operations, template((label::<Instance>(),))), description)
         .per_second(Unit::OperationsPerSecond)
 }

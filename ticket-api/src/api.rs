@@ -1,8 +1,9 @@
 //! The HTTP API: one list of resources, from which come the router, the OpenAPI document and the routes that are measured.
 
-pub(crate) use self::webhook::Webhook;
+pub(crate) use self::{auth::Authentication, webhook::Webhook};
 
 use std::{
+    any::Any,
     panic,
     sync::Arc,
     time::{Duration, Instant},
@@ -22,13 +23,14 @@ use futura_metrics::{
     specs::http::Method,
 };
 use tokio_util::task::TaskTracker;
-use tower_http::cors::CorsLayer;
+use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 use utoipa::{OpenApi, openapi::PathItem};
 use utoipa_axum::router::OpenApiRouter;
 
-use self::error::ApiError;
-use crate::{box_office::BoxOffice, config::AllowedOrigins};
+use self::{auth::BearerScheme, error::ApiError};
+use crate::{box_office::BoxOffice, config::AllowedOrigins, queue::Queue};
 
+mod auth;
 mod docs;
 mod drill;
 mod error;
@@ -36,6 +38,7 @@ mod events;
 mod extract;
 mod health;
 mod orders;
+mod queue;
 mod reservations;
 mod webhook;
 
@@ -45,7 +48,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// What the handlers share.
 #[derive(Clone)]
 pub(crate) struct App {
+    authentication: Arc<Authentication>,
     box_office: Arc<BoxOffice>,
+    queue: Arc<Queue>,
     /// Payments that are under way, each in a task that its client's going away does not end.
     payments: TaskTracker,
     webhook: Arc<Webhook>,
@@ -64,9 +69,11 @@ pub(crate) struct App {
                        people, and the field that they are about.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
+    modifiers(&BearerScheme),
     tags(
         (name = "events", description = "What seats are sold for"),
         (name = "reservations", description = "Seats held for a time"),
+        (name = "queue", description = "Waiting in line for an event"),
         (name = "orders", description = "Payments and tickets"),
         (name = "webhooks", description = "What payment providers call"),
         (name = "operations", description = "Health, metrics and this document"),
@@ -79,7 +86,9 @@ struct Document;
 
 impl App {
     pub(crate) fn new(
+        authentication: Authentication,
         box_office: Arc<BoxOffice>,
+        queue: Arc<Queue>,
         payments: TaskTracker,
         webhook: Webhook,
         drill_routes: bool,
@@ -87,7 +96,8 @@ impl App {
     ) -> Result<Self, serde_json::Error> {
         let document = Bytes::from(serde_json::to_vec_pretty(routes(drill_routes).get_openapi())?);
         let metrics = admin::metrics_route(metrics);
-        Ok(Self { box_office, payments, webhook: Arc::new(webhook), metrics, document, started: Instant::now() })
+        let (authentication, webhook) = (Arc::new(authentication), Arc::new(webhook));
+        Ok(Self { authentication, box_office, queue, payments, webhook, metrics, document, started: Instant::now() })
     }
 
     /// Does something to its end, though the client goes away or the request times out meanwhile.
@@ -106,6 +116,7 @@ fn routes(drill_routes: bool) -> OpenApiRouter<App> {
         .merge(events::routes())
         .merge(reservations::routes())
         .merge(orders::routes())
+        .merge(queue::routes())
         .merge(webhook::routes())
         .merge(health::routes())
         .merge(docs::routes());
@@ -126,6 +137,7 @@ pub(crate) fn router(
     let router = router
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+        .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(limit_time))
         .layer(cors(origins))
         .with_state(app);
@@ -151,8 +163,8 @@ fn cors(origins: &AllowedOrigins) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origins.0.clone())
         .allow_methods([http::Method::GET, http::Method::POST])
-        .allow_headers(sent.into_iter().chain([header::CONTENT_TYPE]).collect::<Vec<_>>())
-        .expose_headers([header::LOCATION, header::RETRY_AFTER])
+        .allow_headers(sent.into_iter().chain([header::AUTHORIZATION, header::CONTENT_TYPE]).collect::<Vec<_>>())
+        .expose_headers([header::LOCATION, header::RETRY_AFTER, header::WWW_AUTHENTICATE])
         .max_age(Duration::from_secs(3600))
 }
 
@@ -164,6 +176,11 @@ async fn limit_time(request: Request, next: Next) -> Response {
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "timed_out", message).into_response()
         }
     }
+}
+
+/// The panic hook has logged and reported it.
+fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    ApiError::internal().into_response()
 }
 
 async fn not_found() -> ApiError {

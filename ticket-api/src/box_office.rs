@@ -13,7 +13,7 @@ use uuid::Uuid;
 use self::active_tickets::ActiveTickets;
 use crate::{
     bus::{Bus, Message},
-    domain::{Brief, DomainEvent, Order, OrderStatus, Outcome},
+    domain::{Brief, Caller, DomainEvent, Order, OrderStatus, Outcome, Refusal},
     payments::{Charge, GatewayError, Payments},
     resilience::BreakerState,
     secret::Secret,
@@ -89,14 +89,24 @@ impl BoxOffice {
     }
 
     /// Takes seats of an event for a time, which it also tells.
-    pub(crate) async fn reserve(&self, event_id: Uuid, quantity: i64) -> Result<(Uuid, Timestamp), StoreError> {
+    pub(crate) async fn reserve(
+        &self,
+        event_id: Uuid,
+        quantity: i64,
+        caller: &Caller,
+    ) -> Result<(Uuid, Timestamp), StoreError> {
         let expires_at = Timestamp::now().plus(self.settings.reservation_time);
-        Ok((self.store.reserve(event_id, quantity, expires_at).await?, expires_at))
+        Ok((self.store.reserve(event_id, quantity, expires_at, caller).await?, expires_at))
     }
 
-    /// Orders and pays a reservation. Once begun it should be let finish: the buyer's money is on the way.
-    pub(crate) async fn purchase(&self, reservation_id: Uuid, token: Secret) -> Result<Purchase, StoreError> {
-        let order = match self.store.start_order(reservation_id).await? {
+    /// Orders and pays a reservation of the caller's. Once begun it should be let finish: the money is on the way.
+    pub(crate) async fn purchase(
+        &self,
+        reservation_id: Uuid,
+        caller: &Caller,
+        token: Secret,
+    ) -> Result<Purchase, StoreError> {
+        let order = match self.store.start_order(reservation_id, caller).await? {
             Started::New(order) => order,
             Started::Paid(order) => return Ok(Purchase::Repeated(order)),
         };
@@ -161,6 +171,12 @@ impl BoxOffice {
                 order
             }
         }
+    }
+
+    /// Reads an order of the caller's; somebody else's is as good as none.
+    pub(crate) async fn order(&self, id: Uuid, caller: &Caller) -> Result<Order, StoreError> {
+        let order = self.store.order(id).await?;
+        if caller.may_touch(order.owner.as_deref()) { Ok(order) } else { Err(Refusal::NoSuchOrder.into()) }
     }
 
     pub(crate) fn store(&self) -> &Store {

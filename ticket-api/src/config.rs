@@ -14,12 +14,16 @@ use url::Url;
 
 use crate::{
     domain::Currency,
+    queue::QueueConfig,
     secret::Secret,
     store::{DatabaseConfig, SslMode},
 };
 
+/// The shortest key that HS256 may have, which is as long as its hash (RFC 7518, section 3.2).
+const JWT_SECRET_BYTES: usize = 32;
+
 /// Variables that a later version will read. Until then whoever sets one should be told.
-const UNUSED_VARIABLES: [&str; 3] = ["QUEUE_MAX_SIZE", "REDIS_URL", "REDPANDA_BROKERS"];
+const UNUSED_VARIABLES: [&str; 1] = ["REDPANDA_BROKERS"];
 
 /// What the service is told from outside.
 #[derive(Clone, Debug, Parser)]
@@ -75,6 +79,19 @@ pub struct Config {
     #[arg(long, env = "STRIPE_WEBHOOK_SECRET", value_name = "STRIPE_WEBHOOK_SECRET", default_value = "", hide_default_value = true, value_parser = parse_secret, hide_env_values = true)]
     stripe_webhook_secret: Secret,
 
+    /// Key of the tokens that callers show (JWT, HS256), at least 32 bytes; without it the API runs open, for a trial.
+    #[arg(long, env = "JWT_SECRET", value_name = "JWT_SECRET", default_value = "", hide_default_value = true, value_parser = parse_secret, hide_env_values = true)]
+    jwt_secret: Secret,
+
+    /// Redis that keeps the virtual queue, such as `redis://user:password@host:6379/0`, or `rediss://` for TLS; without
+    /// it the queue is in memory, and each process has its own.
+    #[arg(long, env = "REDIS_URL", value_name = "REDIS_URL", default_value = "", hide_default_value = true, value_parser = parse_secret, hide_env_values = true)]
+    redis_url: Secret,
+
+    /// People in an event's virtual queue at most, 1 to 1000000.
+    #[arg(long, env = "QUEUE_MAX_SIZE", value_name = "QUEUE_MAX_SIZE", default_value = "1000", value_parser = parse_queue_size, hide_env_values = true)]
+    pub queue_max_size: u32,
+
     /// Currency of every price, by its three letters; a webhook's payment in another is refused.
     #[arg(long, env = "CURRENCY", value_name = "CURRENCY", default_value = "usd", value_parser = parse_currency, hide_env_values = true)]
     pub currency: Currency,
@@ -120,20 +137,31 @@ impl Config {
         });
         let matches = command.try_get_matches_from(arguments);
         let mut config = matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(ConfigError::from)?;
-        // Whoever sets it believes that the API is closed to strangers.
-        if is_set("JWT_SECRET".as_ref()) {
-            let line = "JWT_SECRET is set, but this version does not check tokens yet; unset it to run open";
-            return Err(ConfigError::Usage(line.to_owned()));
-        }
         config.unused_variables = UNUSED_VARIABLES.into_iter().filter(|name| is_set(name.as_ref())).collect();
-        if config.database_min_connections > config.database_max_connections {
-            return Err(ConfigError::Usage(format!(
-                "DATABASE_MIN_CONNECTIONS: {} is more than DATABASE_MAX_CONNECTIONS, which is {}",
-                config.database_min_connections, config.database_max_connections
-            )));
-        }
-        config.database().check().map_err(|error| ConfigError::Usage(error.to_string()))?;
+        config.check().map_err(ConfigError::Usage)?;
         Ok(config)
+    }
+
+    /// What no value shows by itself.
+    fn check(&self) -> Result<(), String> {
+        if self.port != 0 && self.port == self.metrics_port {
+            return Err(format!("PORT and METRICS_PORT are both {}: give each a port of its own", self.port));
+        }
+        if self.database_min_connections > self.database_max_connections {
+            return Err(format!(
+                "DATABASE_MIN_CONNECTIONS: {} is more than DATABASE_MAX_CONNECTIONS, which is {}",
+                self.database_min_connections, self.database_max_connections
+            ));
+        }
+        if let Some(bytes) = self.jwt_secret().map(|secret| secret.expose().len())
+            && bytes < JWT_SECRET_BYTES
+        {
+            return Err(format!(
+                "JWT_SECRET: {bytes} bytes can be guessed; HS256 needs at least {JWT_SECRET_BYTES}, such as `openssl rand -hex 32` prints"
+            ));
+        }
+        self.queue().check().map_err(|error| error.to_string())?;
+        self.database().check().map_err(|error| error.to_string())
     }
 
     /// The part that is the database's.
@@ -146,9 +174,19 @@ impl Config {
         }
     }
 
+    /// The part that is the virtual queue's.
+    pub fn queue(&self) -> QueueConfig {
+        QueueConfig { redis_url: not_empty(&self.redis_url), max_size: self.queue_max_size }
+    }
+
     /// The signing secret of the Stripe webhook, if there is one.
     pub fn stripe_webhook_secret(&self) -> Option<Secret> {
-        Some(self.stripe_webhook_secret.clone()).filter(|secret| !secret.expose().is_empty())
+        not_empty(&self.stripe_webhook_secret)
+    }
+
+    /// The key of callers' tokens, if they must show one.
+    pub fn jwt_secret(&self) -> Option<Secret> {
+        not_empty(&self.jwt_secret)
     }
 }
 
@@ -180,6 +218,10 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+fn not_empty(secret: &Secret) -> Option<Secret> {
+    Some(secret.clone()).filter(|secret| !secret.expose().is_empty())
+}
+
 fn render_others(others: &[(&str, &str, &str)]) -> String {
     let mut text = String::from("Environment variables of logs, traces and error reports:\n");
     for (name, default, meaning) in others {
@@ -203,6 +245,10 @@ fn parse_max_connections(text: &str) -> Result<u32, &'static str> {
 
 fn parse_min_connections(text: &str) -> Result<u32, &'static str> {
     text.parse().ok().filter(|count| *count <= 1000).ok_or("a number from 0 to DATABASE_MAX_CONNECTIONS")
+}
+
+fn parse_queue_size(text: &str) -> Result<u32, &'static str> {
+    text.parse().ok().filter(|size| (1..=1_000_000).contains(size)).ok_or("a number from 1 to 1000000")
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, &'static str> {

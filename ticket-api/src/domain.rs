@@ -11,6 +11,9 @@ use uuid::Uuid;
 
 use crate::timestamp::Timestamp;
 
+/// The longest id of a user, in characters.
+pub(crate) const USER_ID_LIMIT: usize = 128;
+
 /// A fact in the event store. The tag is the `type` column; a variant or field once stored keeps its name.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -25,6 +28,9 @@ pub(crate) enum DomainEvent {
         event_id: Uuid,
         quantity: i64,
         expires_at: Timestamp,
+        /// Whose seats they are; nobody's in particular when the API ran open.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
     },
     ReservationExpired,
     OrderCreated {
@@ -32,6 +38,8 @@ pub(crate) enum DomainEvent {
         event_id: Uuid,
         quantity: i64,
         amount_cents: i64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
     },
     PaymentApproved {
         reference: String,
@@ -66,11 +74,21 @@ pub(crate) struct Recorded {
     pub(crate) event: DomainEvent,
 }
 
+/// Who asks for something to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// The API runs open: whoever reached it may do everything.
+    Anyone,
+    /// The subject of a token that was checked.
+    User(String),
+}
+
 /// An order as its facts add up to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
     pub(crate) id: Uuid,
     pub(crate) version: i64,
+    pub(crate) owner: Option<String>,
     pub(crate) reservation_id: Uuid,
     pub(crate) event_id: Uuid,
     pub(crate) quantity: i64,
@@ -164,6 +182,11 @@ pub(crate) enum Refusal {
     },
 }
 
+/// Whether a text may be a user's id.
+pub(crate) fn is_user_id(text: &str) -> bool {
+    (1..=USER_ID_LIMIT).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
 // === impl Stream ===
 
 impl fmt::Display for Stream {
@@ -176,6 +199,26 @@ impl fmt::Display for Stream {
     }
 }
 
+// === impl Caller ===
+
+impl Caller {
+    /// Whether this caller may touch what belongs to `owner`.
+    pub(crate) fn may_touch(&self, owner: Option<&str>) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::User(user) => owner == Some(user),
+        }
+    }
+
+    /// To whom belongs what this caller makes.
+    pub(crate) fn owner(&self) -> Option<String> {
+        match self {
+            Self::Anyone => None,
+            Self::User(user) => Some(user.clone()),
+        }
+    }
+}
+
 // === impl Order ===
 
 impl Order {
@@ -183,12 +226,13 @@ impl Order {
     pub(crate) fn replay(id: Uuid, history: Vec<Recorded>) -> Option<Self> {
         let mut history = history.into_iter();
         let Recorded { version, at, event } = history.next()?;
-        let DomainEvent::OrderCreated { reservation_id, event_id, quantity, amount_cents } = event else {
+        let DomainEvent::OrderCreated { reservation_id, event_id, quantity, amount_cents, owner } = event else {
             return None;
         };
         let mut order = Self {
             id,
             version,
+            owner,
             reservation_id,
             event_id,
             quantity,

@@ -5,12 +5,13 @@
 //! - [`PaymentGateway`]: what a payment provider must do; [`SandboxGateway`] moves no money.
 //!
 //! Inside, `box_office` sells: it drives the `store` (event store and projections), the `payments` behind their guard
-//! (`resilience`), and the event `bus`.
+//! (`resilience`), and the event `bus`. The virtual `queue` stands before it, and does not know of it.
 
 pub use self::{
     config::{AllowedOrigins, Config, ConfigError},
     domain::Currency,
     payments::{Approval, Charge, GatewayError, PaymentGateway, SandboxGateway},
+    queue::{QueueConfig, QueueConfigError},
     resilience::{BreakerConfig, RetryConfig},
     secret::Secret,
     server::{Server, StartError},
@@ -24,6 +25,7 @@ mod bus;
 mod config;
 mod domain;
 mod payments;
+mod queue;
 mod resilience;
 mod secret;
 mod server;

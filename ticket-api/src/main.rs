@@ -41,7 +41,16 @@ async fn serve(config: &Config, telemetry: &TelemetryConfig) -> anyhow::Result<(
     let metrics = Metrics::new();
     let telemetry = telemetry::init(telemetry, &metrics).context("cannot set up telemetry")?;
     process::register(&metrics, VERSION, option_env!("GIT_REVISION"))?;
-    tracing::warn!("requests are not authenticated: whoever reaches the port may use the API");
+    if config.jwt_secret().is_none() {
+        tracing::warn!(
+            "requests are not authenticated: whoever reaches the port may use the API; set JWT_SECRET to ask for tokens"
+        );
+    }
+    if config.database().is_in_memory() {
+        tracing::warn!(
+            "the database is in memory: what is sold is lost when the process ends; set DATABASE_URL to keep it"
+        );
+    }
     tracing::warn!("payments go to the sandbox: no money moves");
     for variable in &config.unused_variables {
         tracing::warn!(variable, "variable is set, but this version does not use it yet");

@@ -147,6 +147,11 @@ impl Guard {
         self.breaker.state()
     }
 
+    /// Calls that failed in a row, up to as many as open the breaker.
+    pub(crate) fn failures(&self) -> u32 {
+        self.breaker.failures()
+    }
+
     async fn retry<T, E, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, E>
     where
         E: Failure,
@@ -255,7 +260,7 @@ mod tests {
             assert_eq!(guard.state(), BreakerState::Closed);
             fail(&guard, FailureClass::Fault).await;
         }
-        assert_eq!(guard.state(), BreakerState::Open);
+        assert_eq!((guard.state(), guard.failures()), (BreakerState::Open, 3));
         assert_eq!(sample(&metrics, "circuit_breaker_state", [("breaker", "payment")]), 2.0);
         assert_eq!(fail(&guard, FailureClass::Fault).await, Fake::Rejected);
         assert_eq!(sample(&metrics, "circuit_breaker_rejections_total", [("breaker", "payment")]), 1.0);

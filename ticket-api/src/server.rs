@@ -16,11 +16,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Layer;
 
 use crate::{
-    api::{self, App, Webhook},
+    api::{self, App, Authentication, Webhook},
     box_office::BoxOffice,
     bus::{Subscription, bus},
     config::Config,
     payments::{PaymentGateway, Payments},
+    queue::{Queue, QueueConfigError},
     resilience::ResilienceMetrics,
     settings::Settings,
     store::{self, DatabaseError, Store},
@@ -59,6 +60,9 @@ pub enum StartError {
     /// There is no database.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// The virtual queue cannot be where it should.
+    #[error(transparent)]
+    Queue(#[from] QueueConfigError),
     /// The database was opened and then could not be read.
     #[error("cannot read the database")]
     Read(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -95,13 +99,17 @@ impl Server {
         let store = Arc::new(Store::new(database, guard, metrics)?);
         let guard = resilience.guard(Breaker::Payment, settings.payment_breaker, Operation::Payment, settings.retry);
         let provider = Payments::new(gateway, guard, settings.payment_timeout, metrics)?;
+        let guard = resilience.guard(Breaker::Redis, settings.redis_breaker, Operation::Redis, settings.retry);
+        let queue = Queue::connect(&config.queue(), &settings, guard).await?;
         let (bus, subscription) = bus(settings.bus_capacity, metrics)?;
         let box_office = Arc::new(BoxOffice::new(store, provider, bus, settings, metrics)?);
         box_office.refresh_active_tickets().await.map_err(|error| StartError::Read(error.into()))?;
 
         let payments = TaskTracker::new();
         let webhook = Webhook::new(config.stripe_webhook_secret(), metrics)?;
-        let app = App::new(Arc::clone(&box_office), payments.clone(), webhook, config.drill_routes, metrics)?;
+        let authentication = Authentication::new(config.jwt_secret().as_ref());
+        let (seller, payers) = (Arc::clone(&box_office), payments.clone());
+        let app = App::new(authentication, seller, queue, payers, webhook, config.drill_routes, metrics)?;
         let (router, layer) = api::router(app, &config.allowed_origins, config.drill_routes, metrics)?;
         let layer = match telemetry {
             Some(telemetry) => layer.traced(telemetry),

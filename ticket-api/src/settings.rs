@@ -26,8 +26,16 @@ pub struct Settings {
     pub payment_breaker: BreakerConfig,
     /// The breaker around the database.
     pub database_breaker: BreakerConfig,
-    /// How calls to either are tried again.
+    /// The breaker around Redis.
+    pub redis_breaker: BreakerConfig,
+    /// How calls to any of them are tried again.
     pub retry: RetryConfig,
+    /// How many people at the front of an event's queue have their turn at the same time.
+    pub queue_admitted: u32,
+    /// How long a turn lasts.
+    pub queue_turn: Duration,
+    /// How long the place of one who waits is kept from the last time that they asked for it.
+    pub queue_patience: Duration,
     /// Messages that the event bus holds.
     pub bus_capacity: usize,
 }
@@ -45,7 +53,11 @@ impl Default for Settings {
             payment_timeout: Duration::from_secs(15),
             payment_breaker: BreakerConfig { failures: 3, open: Duration::from_secs(120) },
             database_breaker: BreakerConfig { failures: 5, open: Duration::from_secs(60) },
+            redis_breaker: BreakerConfig { failures: 3, open: Duration::from_secs(30) },
             retry: RetryConfig::default(),
+            queue_admitted: 100,
+            queue_turn: Duration::from_secs(10 * 60),
+            queue_patience: Duration::from_secs(2 * 60),
             bus_capacity: 1024,
         }
     }

@@ -25,6 +25,12 @@ const PACKAGES: &[Package] = &[
         programs: &["prometheus", "promtool"],
         module: None,
     },
+    Package {
+        name: "redis-server",
+        reason: "keeps the ticket API's virtual queue in its tests",
+        programs: &["redis-server"],
+        module: None,
+    },
     Package { name: "python3-venv", reason: "runs Bugsink", programs: &["python3"], module: Some("ensurepip") },
 ];
 

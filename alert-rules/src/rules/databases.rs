@@ -120,8 +120,9 @@ fn redis_down() -> Alert {
 fn redis_down_runbook() -> Runbook {
     Runbook {
         symptom: "Redis has not answered for two minutes, or its exporter is gone.",
-        meaning: "The API's breaker opens and the queue works from memory, each pod for itself: people keep their \
-                  place only as long as their pod lives. Rate limits are no longer shared either.",
+        meaning: "The API's breaker opens: until Redis answers nobody can join a queue or learn their place (503, with \
+                  `Retry-After`). Events, reservations and orders go on. Where Redis kept nothing on disk, everyone \
+                  who asks again begins a new line.",
         investigation: vec![
             ask("See which exporter reports it", gauge(REDIS_UP).value()),
             run(

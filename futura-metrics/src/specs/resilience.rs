@@ -12,7 +12,7 @@ label! {
 
 label! {
     /// What is tried again when it fails.
-    pub enum Operation: "operation" { Database => "database", Payment => "payment" }
+    pub enum Operation: "operation" { Database => "database", Payment => "payment", Redis => "redis" }
 }
 
 crate::declare! {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{domain::Refusal, store::StoreError};
+use crate::{domain::Refusal, queue::QueueError, store::StoreError};
 
 /// An error on its way to the caller.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub(crate) struct ApiError {
     field: Option<String>,
     location: Option<String>,
     retry_after_secs: Option<u16>,
+    challenge: Option<Cow<'static, str>>,
 }
 
 /// The body of every error.
@@ -48,7 +49,8 @@ struct ErrorDetail {
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, message: message.into(), field: None, location: None, retry_after_secs: None }
+        let message = message.into();
+        Self { status, code, message, field: None, location: None, retry_after_secs: None, challenge: None }
     }
 
     /// A value that is not allowed.
@@ -75,6 +77,12 @@ impl ApiError {
 
     pub(crate) fn retry_after_secs(mut self, seconds: u16) -> Self {
         self.retry_after_secs = Some(seconds);
+        self
+    }
+
+    /// Tells in `WWW-Authenticate` what token would do.
+    pub(crate) fn challenge(mut self, challenge: impl Into<Cow<'static, str>>) -> Self {
+        self.challenge = Some(challenge.into());
         self
     }
 
@@ -129,13 +137,33 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl From<QueueError> for ApiError {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::Full => {
+                let message = "the queue is full: try again when some have left it";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "queue_full", message).retry_after_secs(30)
+            }
+            // The breaker's own change of state was logged.
+            QueueError::Rejected => Self::unavailable(),
+            QueueError::TimedOut(_) | QueueError::Redis(_) => {
+                tracing::error!(error = &error as &dyn Error, "the queue's Redis does not answer");
+                Self::unavailable()
+            }
+        }
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Self { status, code, message, field, location, retry_after_secs } = self;
+        let Self { status, code, message, field, location, retry_after_secs, challenge } = self;
         let mut response = (status, Json(ErrorBody { error: ErrorDetail { code, message, field } })).into_response();
         let headers = response.headers_mut();
         if let Some(location) = location.and_then(|location| HeaderValue::try_from(location).ok()) {
             headers.insert(header::LOCATION, location);
+        }
+        if let Some(challenge) = challenge.and_then(|challenge| HeaderValue::from_str(&challenge).ok()) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         if let Some(seconds) = retry_after_secs {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

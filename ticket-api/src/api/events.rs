@@ -6,13 +6,14 @@ use axum::{
     http::{StatusCode, header},
     response::IntoResponse,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
     App,
+    auth::Promoter,
     error::{ApiError, ErrorBody},
     extract::{Id, JsonBody, Parameters},
 };
@@ -80,7 +81,7 @@ struct EventPage {
 #[into_params(parameter_in = Query)]
 struct Paging {
     /// Events on a page.
-    #[serde(default = "default_limit")]
+    #[serde(default = "default_limit", deserialize_with = "page_limit")]
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: i64,
     /// `nextCursor` of the page before.
@@ -94,13 +95,17 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 /// Creates an event
 #[utoipa::path(
     post, path = "/api/events", tag = "events", request_body = CreateEvent,
+    security(("bearer" = [])),
     responses(
         (status = 201, description = "The event", body = Event, headers(("location" = String, description = "Where it is read"))),
+        (status = 401, description = "There is no valid token", body = ErrorBody),
+        (status = 403, description = "The token is no promoter's", body = ErrorBody),
         (status = "4XX", description = "The request is refused", body = ErrorBody),
     )
 )]
 async fn create_event(
     State(app): State<App>,
+    _: Promoter,
     JsonBody(event): JsonBody<CreateEvent>,
 ) -> Result<impl IntoResponse, ApiError> {
     let event = event.checked()?;
@@ -121,10 +126,6 @@ async fn list_events(
     State(app): State<App>,
     Parameters(paging): Parameters<Paging>,
 ) -> Result<Json<EventPage>, ApiError> {
-    if !(1..=PAGE_LIMIT).contains(&paging.limit) {
-        let message = format!("a page has 1 to {PAGE_LIMIT} events");
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).field("limit"));
-    }
     // One more than asked for tells whether there is a next page.
     let mut records = app.box_office.store().events(paging.limit + 1, paging.cursor).await?;
     let more = records.len() as i64 > paging.limit;
@@ -193,4 +194,9 @@ fn default_price_cents() -> i64 {
 
 fn default_limit() -> i64 {
     20
+}
+
+fn page_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let limit = String::deserialize(deserializer)?.parse().ok().filter(|limit| (1..=PAGE_LIMIT).contains(limit));
+    limit.ok_or_else(|| D::Error::custom(format_args!("a page has 1 to {PAGE_LIMIT} events")))
 }

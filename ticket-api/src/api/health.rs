@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::App;
-use crate::resilience::BreakerState;
+use crate::{queue::RedisHealth, resilience::BreakerState};
 
 /// The database must answer within this, waiting for a free connection included.
 const DATABASE_LIMIT: Duration = Duration::from_secs(2);
@@ -35,7 +35,7 @@ struct Health {
 #[serde(rename_all = "lowercase")]
 enum HealthStatus {
     Ok,
-    /// Requests are answered, some of them with an error: a breaker is not closed, or the event bus is full.
+    /// Requests are answered, some of them with an error: a breaker is not closed, Redis does not answer, or the event bus is full.
     Degraded,
     /// The database does not answer.
     Error,
@@ -47,20 +47,31 @@ struct Services {
     redis: Redis,
     database: Database,
     queue: Queue,
+    event_bus: EventBus,
 }
 
-/// Redis. This build uses none.
+/// Redis, which keeps the virtual queue.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Redis {
-    status: &'static str,
+    status: RedisStatus,
     circuit_breaker: CircuitBreaker,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum RedisStatus {
+    /// There is no `REDIS_URL`.
+    Disabled,
+    Connected,
+    Disconnected,
 }
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CircuitBreaker {
     state: BreakerName,
+    /// Calls that failed in a row, up to as many as open it.
     failure_count: u32,
 }
 
@@ -68,6 +79,8 @@ struct CircuitBreaker {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 enum BreakerName {
     Closed,
+    HalfOpen,
+    Open,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -86,11 +99,18 @@ struct ConnectionPool {
     connection_limit: u32,
 }
 
-/// The event bus in the process.
+/// The virtual queue.
 #[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
 struct Queue {
+    /// `enabled`.
     status: &'static str,
+    /// Whether people can join.
+    available: bool,
+}
+
+/// The event bus.
+#[derive(Serialize, ToSchema)]
+struct EventBus {
     /// Whether it takes messages.
     available: bool,
 }
@@ -127,10 +147,12 @@ async fn health(State(app): State<App>) -> Response {
     let store = app.box_office.store();
     // Before the question, which takes a connection itself.
     let connections = store.connections();
-    let connected = store.answers_within(DATABASE_LIMIT).await;
-    let available = app.box_office.bus().has_room();
-    let closed = app.box_office.breakers().iter().all(|state| *state == BreakerState::Closed);
-    let (code, status) = match (connected, closed && available) {
+    let (connected, redis) = tokio::join!(store.answers_within(DATABASE_LIMIT), app.queue.redis_health());
+    let event_bus = EventBus { available: app.box_office.bus().has_room() };
+    let queue = Queue { status: "enabled", available: redis.is_none_or(RedisHealth::is_available) };
+    let mut breakers = app.box_office.breakers().into_iter().chain(redis.map(|redis| redis.breaker));
+    let closed = breakers.all(|state| state == BreakerState::Closed);
+    let (code, status) = match (connected, closed && queue.available && event_bus.available) {
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, HealthStatus::Error),
         (true, false) => (StatusCode::OK, HealthStatus::Degraded),
         (true, true) => (StatusCode::OK, HealthStatus::Ok),
@@ -140,10 +162,7 @@ async fn health(State(app): State<App>) -> Response {
         uptime: app.started.elapsed().as_secs(),
         version: env!("CARGO_PKG_VERSION"),
         services: Services {
-            redis: Redis {
-                status: "disabled",
-                circuit_breaker: CircuitBreaker { state: BreakerName::Closed, failure_count: 0 },
-            },
+            redis: Redis::from(redis),
             database: Database {
                 status: if connected { "connected" } else { "disconnected" },
                 pool: ConnectionPool {
@@ -152,7 +171,8 @@ async fn health(State(app): State<App>) -> Response {
                     connection_limit: connections.limit,
                 },
             },
-            queue: Queue { status: "enabled", available },
+            queue,
+            event_bus,
         },
         performance: Performance {
             memory: Memory { rss: process::resident_memory_bytes(), heap_used: own_memory_bytes() },
@@ -168,6 +188,31 @@ async fn health(State(app): State<App>) -> Response {
 )]
 async fn metrics(State(app): State<App>, request: Request) -> Response {
     app.metrics.oneshot(request).await.into_response()
+}
+
+// === impl Redis ===
+
+impl From<Option<RedisHealth>> for Redis {
+    fn from(health: Option<RedisHealth>) -> Self {
+        let (status, state, failure_count) = match health {
+            None => (RedisStatus::Disabled, BreakerState::Closed, 0),
+            Some(health) if health.connected => (RedisStatus::Connected, health.breaker, health.failures),
+            Some(health) => (RedisStatus::Disconnected, health.breaker, health.failures),
+        };
+        Self { status, circuit_breaker: CircuitBreaker { state: state.into(), failure_count } }
+    }
+}
+
+// === impl BreakerName ===
+
+impl From<BreakerState> for BreakerName {
+    fn from(state: BreakerState) -> Self {
+        match state {
+            BreakerState::Closed => Self::Closed,
+            BreakerState::HalfOpen => Self::HalfOpen,
+            BreakerState::Open => Self::Open,
+        }
+    }
 }
 
 /// Resident memory that no file backs: what a garbage-collected runtime would call its used heap.

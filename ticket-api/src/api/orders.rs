@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     box_office::Purchase,
-    domain::{self, OrderStatus},
+    domain::{self, Caller, OrderStatus},
     secret::Secret,
     timestamp::Timestamp,
 };
@@ -73,11 +73,13 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 /// also where the payment failed.
 #[utoipa::path(
     post, path = "/api/orders", tag = "orders", request_body = CreateOrder,
+    security(("bearer" = [])),
     responses(
         (status = 201, description = "Paid", body = Order, headers(("location" = String, description = "Where the order is read"))),
         (status = 200, description = "Paid before, by this order", body = Order),
+        (status = 401, description = "There is no valid token", body = ErrorBody),
         (status = 402, description = "Declined; the seats stay reserved until the reservation expires", body = ErrorBody),
-        (status = 404, description = "There is no such reservation", body = ErrorBody),
+        (status = 404, description = "There is no such reservation, or it is somebody else's", body = ErrorBody),
         (status = 409, description = "The reservation has expired, or an order on it is being paid, or the payment goes back", body = ErrorBody),
         (status = 503, description = "The payment provider does not answer", body = ErrorBody),
         (status = "4XX", description = "The request is refused", body = ErrorBody),
@@ -85,6 +87,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 )]
 async fn create_order(
     State(app): State<App>,
+    caller: Caller,
     JsonBody(wanted): JsonBody<CreateOrder>,
 ) -> Result<impl IntoResponse, ApiError> {
     let length = wanted.payment_token.expose().len();
@@ -92,7 +95,7 @@ async fn create_order(
         return Err(ApiError::invalid("paymentToken", format!("a token has 1 to {TOKEN_LIMIT} bytes")));
     }
     let box_office = Arc::clone(&app.box_office);
-    let purchase = async move { box_office.purchase(wanted.reservation_id, wanted.payment_token).await };
+    let purchase = async move { box_office.purchase(wanted.reservation_id, &caller, wanted.payment_token).await };
     let (status, order) = match app.finish(purchase).await? {
         Purchase::Completed(order) => (StatusCode::CREATED, order),
         Purchase::Repeated(order) => (StatusCode::OK, order),
@@ -124,13 +127,15 @@ async fn create_order(
 /// Reads an order
 #[utoipa::path(
     get, path = "/api/orders/{orderId}", tag = "orders", params(("orderId" = Uuid, Path, description = "The order's id")),
+    security(("bearer" = [])),
     responses(
         (status = 200, description = "The order", body = Order),
-        (status = 404, description = "There is no such order", body = ErrorBody),
+        (status = 401, description = "There is no valid token", body = ErrorBody),
+        (status = 404, description = "There is no such order, or it is somebody else's", body = ErrorBody),
     )
 )]
-async fn get_order(State(app): State<App>, Id(id): Id) -> Result<Json<Order>, ApiError> {
-    Ok(Json(app.box_office.store().order(id).await?.into()))
+async fn get_order(State(app): State<App>, caller: Caller, Id(id): Id) -> Result<Json<Order>, ApiError> {
+    Ok(Json(app.box_office.order(id, &caller).await?.into()))
 }
 
 fn provider_error(code: &'static str, message: &'static str) -> ApiError {

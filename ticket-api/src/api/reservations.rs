@@ -11,7 +11,7 @@ use super::{
     error::{ApiError, ErrorBody},
     extract::JsonBody,
 };
-use crate::timestamp::Timestamp;
+use crate::{domain::Caller, timestamp::Timestamp};
 
 const QUANTITY_LIMIT: i64 = 10;
 
@@ -43,8 +43,10 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 /// Holds seats of an event for 15 minutes
 #[utoipa::path(
     post, path = "/api/reservations", tag = "reservations", request_body = CreateReservation,
+    security(("bearer" = [])),
     responses(
         (status = 201, description = "The seats are held", body = Reservation),
+        (status = 401, description = "There is no valid token", body = ErrorBody),
         (status = 404, description = "There is no such event", body = ErrorBody),
         (status = 409, description = "Fewer seats are free", body = ErrorBody),
         (status = "4XX", description = "The request is refused", body = ErrorBody),
@@ -52,12 +54,13 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 )]
 async fn create_reservation(
     State(app): State<App>,
+    caller: Caller,
     JsonBody(wanted): JsonBody<CreateReservation>,
 ) -> Result<(StatusCode, Json<Reservation>), ApiError> {
     let CreateReservation { event_id, quantity } = wanted;
     if !(1..=QUANTITY_LIMIT).contains(&quantity) {
         return Err(ApiError::invalid("quantity", format!("a reservation has 1 to {QUANTITY_LIMIT} seats")));
     }
-    let (id, expires_at) = app.box_office.reserve(event_id, quantity).await?;
+    let (id, expires_at) = app.box_office.reserve(event_id, quantity, &caller).await?;
     Ok((StatusCode::CREATED, Json(Reservation { id, event_id, quantity, expires_at })))
 }

@@ -86,6 +86,14 @@ impl CircuitBreaker {
         self.phase().state()
     }
 
+    /// Calls that failed in a row, up to as many as open it.
+    pub(crate) fn failures(&self) -> u32 {
+        match *self.phase() {
+            Phase::Closed { failures } => failures,
+            Phase::Open { .. } | Phase::HalfOpen => self.config.failures,
+        }
+    }
+
     fn enter(&self, phase: &mut Phase, next: Phase) {
         let (from, to) = (phase.state(), next.state());
         *phase = next;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{Place, Store, StoreError, Unit, queries};
 use crate::{
-    domain::{Brief, Currency, DomainEvent, Money, Order, OrderStatus, Outcome, Refusal, Stream},
+    domain::{Brief, Caller, Currency, DomainEvent, Money, Order, OrderStatus, Outcome, Refusal, Stream},
     timestamp::Timestamp,
 };
 
@@ -50,11 +50,13 @@ impl Store {
         event_id: Uuid,
         quantity: i64,
         expires_at: Timestamp,
+        caller: &Caller,
     ) -> Result<Uuid, StoreError> {
         let reserve = || async {
             // Version 4: whoever knows the id may order on it, so it must not be guessed.
             let (mut unit, id) = (self.begin().await?, Uuid::new_v4());
-            let reserved = DomainEvent::SeatsReserved { event_id, quantity, expires_at };
+            let owner = caller.owner();
+            let reserved = DomainEvent::SeatsReserved { event_id, quantity, expires_at, owner };
             unit.append(Stream::Reservation(id), 0, &reserved).await?;
             unit.commit().await?;
             Ok(id)
@@ -104,12 +106,16 @@ impl Store {
         self.call(expire).await
     }
 
-    /// Begins an order on a reservation, or finds the one that paid for it.
-    pub(crate) async fn start_order(&self, reservation_id: Uuid) -> Result<Started, StoreError> {
+    /// Begins an order on a reservation of the caller's, or finds the one that paid for it.
+    pub(crate) async fn start_order(&self, reservation_id: Uuid, caller: &Caller) -> Result<Started, StoreError> {
         let start = || async {
             let mut unit = self.begin().await?;
             let row = queries::reservation(reservation_id).fetch_optional(&mut *unit.transaction).await?;
             let row = row.ok_or(Refusal::NoSuchReservation)?;
+            let owner: Option<String> = row.try_get("owner")?;
+            if !caller.may_touch(owner.as_deref()) {
+                return Err(Refusal::NoSuchReservation.into());
+            }
             let order_id =
                 row.try_get::<Option<String>, _>("order_id")?.map(|id| queries::parse_id(&id)).transpose()?;
             let expired = row.try_get::<i64, _>("expires_at_ms")? <= Timestamp::now().as_millis();
@@ -125,6 +131,7 @@ impl Store {
                 event_id: queries::parse_id(row.try_get("event_id")?)?,
                 quantity,
                 amount_cents: quantity * row.try_get::<i64, _>("price_cents")?,
+                owner,
             };
             let id = Uuid::new_v4();
             unit.append(Stream::Order(id), 0, &created).await?;

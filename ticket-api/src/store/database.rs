@@ -151,6 +151,11 @@ impl DatabaseConfig {
     pub fn check(&self) -> Result<(), DatabaseError> {
         Target::parse(self).map(|_| ())
     }
+
+    /// Whether the database ends with the process.
+    pub fn is_in_memory(&self) -> bool {
+        Target::parse(self).is_ok_and(|target| target.dialect == Dialect::SqliteMemory)
+    }
 }
 
 // === impl SslMode ===

@@ -25,13 +25,13 @@ pub(super) async fn apply(
             insert.bind(*capacity).bind(*price_cents).bind(at.as_millis()).execute(connection).await?;
             Ok(())
         }
-        (Stream::Reservation(id), DomainEvent::SeatsReserved { event_id, quantity, expires_at }) => {
+        (Stream::Reservation(id), DomainEvent::SeatsReserved { event_id, quantity, expires_at, owner }) => {
             take_seats(connection, *event_id, *quantity).await?;
             let insert = sqlx::query(
-                "INSERT INTO reservations (id, event_id, quantity, status, expires_at_ms) VALUES ($1, $2, $3, 'active', $4)",
+                "INSERT INTO reservations (id, event_id, quantity, status, expires_at_ms, owner) VALUES ($1, $2, $3, 'active', $4, $5)",
             );
             let insert = insert.bind(id.to_string()).bind(event_id.to_string()).bind(*quantity);
-            insert.bind(expires_at.as_millis()).execute(connection).await?;
+            insert.bind(expires_at.as_millis()).bind(owner.clone()).execute(connection).await?;
             Ok(())
         }
         (Stream::Reservation(id), DomainEvent::ReservationExpired) => expire(connection, id).await,
@@ -47,7 +47,7 @@ async fn apply_to_order(
     at: Timestamp,
 ) -> Result<(), StoreError> {
     match event {
-        DomainEvent::OrderCreated { reservation_id, event_id, quantity, amount_cents } => {
+        DomainEvent::OrderCreated { reservation_id, event_id, quantity, amount_cents, .. } => {
             claim(connection, *reservation_id, id, at).await?;
             let insert = sqlx::query(
                 "INSERT INTO orders (id, reservation_id, event_id, quantity, amount_cents, status, updated_at_ms) \

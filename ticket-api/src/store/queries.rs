@@ -243,7 +243,7 @@ pub(super) fn stream(stream: Stream) -> Query<'static, Any, AnyArguments> {
 /// A reservation, with the price of its event.
 pub(super) fn reservation(id: Uuid) -> Query<'static, Any, AnyArguments> {
     sqlx::query(
-        "SELECT r.event_id, r.quantity, r.status, r.order_id, r.expires_at_ms, e.price_cents \
+        "SELECT r.event_id, r.quantity, r.status, r.order_id, r.expires_at_ms, r.owner, e.price_cents \
          FROM reservations r JOIN events e ON e.id = r.event_id WHERE r.id = $1",
     )
     .bind(id.to_string())

@@ -62,7 +62,8 @@ async fn a_panic_in_a_purchase_is_one_event_that_names_its_request() {
     let setup = Setup { gateway: Arc::new(PanickingGateway), ..Setup::default() };
     let service = setup.start_with(&metrics, Some(&telemetry)).await;
     let reservation_id = service.reservation(&service.event(5).await, 1).await;
-    assert_eq!(service.order(&reservation_id, "tok_visa").await.status, StatusCode::INTERNAL_SERVER_ERROR);
+    let answer = service.order(&reservation_id, "tok_visa").await.expect(StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(answer["error"]["code"], "internal");
     service.stop().await;
     telemetry.shutdown().await;
 

@@ -1,15 +1,25 @@
 //! A running service and what tests ask of it.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use futura_metrics::{Metrics, shutdown::Drained, telemetry::Telemetry};
+use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Client, Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
+use sha2::Sha256;
 use ticket_api::{Config, PaymentGateway, RetryConfig, SandboxGateway, Server, Settings};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 /// How long anything may take before a test calls it hung.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A key for tokens, and the header of those that it signs.
+pub(crate) const SECRET: &str = "a-secret-of-32-bytes-and-a-little";
+pub(crate) const HS256: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 
 pub(crate) struct Service {
     pub(crate) client: Client,
@@ -46,10 +56,12 @@ impl Setup {
 
     pub(crate) async fn start_with(self, metrics: &Metrics, telemetry: Option<&Telemetry>) -> Service {
         let standard = ["ticket-api", "--host=127.0.0.1", "--port=0", "--metrics-port=0"].map(String::from);
-        // The tests' own words come last; a database of the developer's environment must not be used.
-        let database = (!self.arguments.iter().any(|argument| argument.starts_with("--database-url")))
-            .then(|| "--database-url=sqlite::memory:".to_owned());
-        let arguments = standard.into_iter().chain(database).chain(self.arguments);
+        // Nothing of the developer's environment must be used.
+        let own = ["--database-url=sqlite::memory:", "--redis-url=", "--jwt-secret="].into_iter().filter(|argument| {
+            let option = argument.split('=').next().unwrap();
+            !self.arguments.iter().any(|given| given.starts_with(option))
+        });
+        let arguments = standard.into_iter().chain(own.map(String::from)).chain(self.arguments.iter().cloned());
         let config = Config::load(arguments.map(Into::into), &[]).unwrap();
         let server = Server::bind(&config, self.settings, self.gateway, metrics, telemetry).await.unwrap();
         let (address, admin) = (server.address(), server.admin_address());
@@ -95,6 +107,15 @@ impl Service {
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         Answer::of(self.client.post(self.url(path)).json(body)).await
+    }
+
+    /// Posts as the bearer of a token.
+    pub(crate) async fn post_as(&self, token: &str, path: &str, body: &Value) -> Answer {
+        Answer::of(self.client.post(self.url(path)).bearer_auth(token).json(body)).await
+    }
+
+    pub(crate) async fn get_as(&self, token: &str, path: &str) -> Answer {
+        Answer::of(self.client.get(self.url(path)).bearer_auth(token)).await
     }
 
     pub(crate) async fn request(&self, method: Method, path: &str) -> Answer {
@@ -207,4 +228,41 @@ impl Answer {
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
+}
+
+/// Asks until it is so.
+pub(crate) async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
+    let asking = async {
+        let mut interval = tokio::time::interval(Duration::from_millis(5));
+        while !is_so().await {
+            interval.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("it never came to be that {what}"));
+}
+
+/// A token of `user` that is good for an hour.
+pub(crate) fn token(user: &str, role: &str) -> String {
+    sign(HS256, &json!({"sub": user, "role": role, "exp": unix_time() + 3600}), SECRET)
+}
+
+/// A token of any header and claims, made without the library that checks it.
+pub(crate) fn sign(header: &str, claims: &Value, secret: &str) -> String {
+    let signed = format!("{}.{}", base64_url(header.as_bytes()), base64_url(claims.to_string().as_bytes()));
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(signed.as_bytes());
+    format!("{signed}.{}", base64_url(&mac.finalize().into_bytes()))
+}
+
+pub(crate) fn unix_time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+pub(crate) fn base64_url(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let digits = bytes.chunks(3).flat_map(|chunk| {
+        let bits = chunk.iter().fold(0, |bits, byte| bits << 8 | usize::from(*byte)) << (8 * (3 - chunk.len()));
+        (0..=chunk.len()).map(move |digit| char::from(DIGITS[bits >> (18 - 6 * digit) & 63]))
+    });
+    digits.collect()
 }

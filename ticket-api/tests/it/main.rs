@@ -8,6 +8,8 @@ mod harness;
 mod metrics;
 mod operations;
 mod purchase;
+mod queue;
 mod store;
+mod tokens;
 mod validation;
 mod webhook;

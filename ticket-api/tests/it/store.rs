@@ -157,7 +157,7 @@ async fn records_that_cannot_be_finished_keep_no_other_from_it() {
          WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 250) \
          INSERT INTO orders SELECT IIF(n % 2, 'none', '') || printf('00000000-0000-4000-8000-%012d', n), 'none', 'none', 1, 1, 'paid', 0 FROM n; \
          WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 250) \
-         INSERT INTO reservations SELECT printf('00000000-0000-4000-8000-%012d', n), '01000000-0000-7000-8000-000000000000', 1, 'active', NULL, 0 FROM n;";
+         INSERT INTO reservations SELECT printf('00000000-0000-4000-8000-%012d', n), '01000000-0000-7000-8000-000000000000', 1, 'active', NULL, 0, NULL FROM n;";
     saboteur.execute(broken).await.unwrap();
 
     let (sold, abandoned) = (service.event(5).await, service.event(5).await);

@@ -82,6 +82,8 @@ function exampleOf(schema, schemas, depth = 0) {
   if (!schema || depth > 5) return null;
   if (schema.$ref) return exampleOf(schemas[nameOf(schema.$ref)], schemas, depth + 1);
   if (schema.examples?.length) return schema.examples[0];
+  const choice = (schema.oneOf ?? schema.anyOf)?.find((part) => part.type !== "null");
+  if (choice) return exampleOf(choice, schemas, depth + 1);
   if (schema.default !== undefined) return schema.default;
   if (schema.enum) return schema.enum[0];
   if (schema.properties) {
@@ -97,6 +99,7 @@ function exampleOf(schema, schemas, depth = 0) {
 function exampleCall(method, path, operation, schemas) {
   const schema = operation.requestBody?.content?.["application/json"]?.schema;
   const lines = [`curl ${method === "get" ? "" : `-X ${method.toUpperCase()} `}'${location.origin}${path}'`];
+  if (operation.security?.length) lines.push('-H "authorization: Bearer $TOKEN"');
   if (schema) {
     const body = JSON.stringify(exampleOf(schema, schemas)).replaceAll("'", "'\\''");
     lines.push("-H 'content-type: application/json'", `-d '${body}'`);
@@ -107,6 +110,7 @@ function exampleCall(method, path, operation, schemas) {
 function drawOperation({ id, method, path, operation }, schemas) {
   const body = element("div", { className: "body" });
   if (operation.description) body.append(element("p", {}, prose(operation.description)));
+  if (operation.security?.length) body.append(element("p", {}, "Needs a ", element("a", { href: "#token", textContent: "token" }), "."));
   const parameters = operation.parameters ?? [];
   if (parameters.length) {
     const rows = parameters.map((parameter) => [
@@ -143,6 +147,13 @@ function drawSchema([name, schema]) {
   return element("details", { id: `schema-${name}` }, summary, element("div", { className: "body" }, description, propertiesOf(schema)));
 }
 
+function drawScheme([name, scheme]) {
+  const summary = element("summary", {}, element("span", { className: "path", textContent: `${scheme.scheme} ${scheme.bearerFormat ?? ""}` }));
+  const header = element("pre", { textContent: "authorization: Bearer $TOKEN", tabIndex: 0 });
+  const body = element("div", { className: "body" }, element("p", {}, prose(scheme.description ?? "")), header);
+  return element("details", { id: name === "bearer" ? "token" : `scheme-${name}` }, summary, body);
+}
+
 function operationsOf(api) {
   const found = [];
   for (const [path, item] of Object.entries(api.paths ?? {})) {
@@ -174,6 +185,8 @@ function draw(api) {
     );
     index.append(element("div", {}, element("strong", { textContent: name }), element("ul", {}, ...links)));
   }
+  const schemes = Object.entries(api.components?.securitySchemes ?? {}).map(drawScheme);
+  main.append(element("section", {}, element("h2", { textContent: "token" }), ...schemes));
   const drawn = Object.entries(schemas).map(drawSchema);
   main.append(element("section", {}, element("h2", { textContent: "Schemas" }), ...drawn));
   document.getElementById("status").hidden = true;
