@@ -142,7 +142,7 @@ impl From<QueueError> for ApiError {
         match error {
             QueueError::Full => {
                 let message = "the queue is full: try again when some have left it";
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "queue_full", message).retry_after_secs(30)
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", message).retry_after_secs(30)
             }
             // The breaker's own change of state was logged.
             QueueError::Rejected => Self::unavailable(),

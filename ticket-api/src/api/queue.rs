@@ -118,7 +118,8 @@ async fn get_queue(State(app): State<App>, Id(event_id): Id) -> Result<Json<Even
         (status = 401, description = "There is no valid token", body = ErrorBody),
         (status = 403, description = "The token is another user's", body = ErrorBody),
         (status = 404, description = "There is no such event", body = ErrorBody),
-        (status = 503, description = "The line is full, or the queue does not answer", body = ErrorBody),
+        (status = 429, description = "The line is full", body = ErrorBody),
+        (status = 503, description = "The queue does not answer", body = ErrorBody),
         (status = "4XX", description = "The request is refused", body = ErrorBody),
     )
 )]

@@ -155,7 +155,7 @@ async fn keeps_its_promises(setup: Setup) {
     let (taken, refused): (Vec<_>, Vec<_>) = late.iter().partition(|answer| answer.status == StatusCode::CREATED);
     assert_eq!((taken.len(), refused.len()), (10, 20));
     for answer in refused {
-        assert_eq!(answer.expect(StatusCode::SERVICE_UNAVAILABLE)["error"]["code"], "queue_full");
+        assert_eq!(answer.expect(StatusCode::TOO_MANY_REQUESTS)["error"]["code"], "queue_full");
         assert_eq!(answer.header("retry-after"), "30");
     }
     assert_eq!(join(&service, event_id, "user-7").await.status, StatusCode::OK, "who is in it stays in it");
