@@ -13,13 +13,14 @@ use clap::{CommandFactory, FromArgMatches, Parser, error::ContextKind};
 use url::Url;
 
 use crate::{
+    bus::Brokers,
     domain::Currency,
     secret::Secret,
     store::{DatabaseConfig, SslMode},
 };
 
 /// Variables that a later version will read. Until then whoever sets one should be told.
-const UNUSED_VARIABLES: [&str; 3] = ["QUEUE_MAX_SIZE", "REDIS_URL", "REDPANDA_BROKERS"];
+const UNUSED_VARIABLES: [&str; 2] = ["QUEUE_MAX_SIZE", "REDIS_URL"];
 
 /// What the service is told from outside.
 #[derive(Clone, Debug, Parser)]
@@ -78,6 +79,10 @@ pub struct Config {
     /// Currency of every price, by its three letters; a webhook's payment in another is refused.
     #[arg(long, env = "CURRENCY", value_name = "CURRENCY", default_value = "usd", value_parser = parse_currency, hide_env_values = true)]
     pub currency: Currency,
+
+    /// Brokers of the event bus (Redpanda, Kafka), such as `kafka-0:9092,kafka-1:9092`; without it the bus lies in the process.
+    #[arg(long, env = "REDPANDA_BROKERS", value_name = "REDPANDA_BROKERS", value_parser = parse_brokers, hide_env_values = true)]
+    pub(crate) redpanda_brokers: Option<Brokers>,
 
     /// Adds POST /drill/panic and POST /drill/error, which fail on purpose to test alerting: true or false.
     #[arg(long, env = "DRILL_ROUTES", value_name = "DRILL_ROUTES", default_value = "false", action = clap::ArgAction::Set, value_parser = parse_bool, hide_env_values = true)]
@@ -222,6 +227,10 @@ fn parse_currency(text: &str) -> Result<Currency, &'static str> {
     text.parse()
 }
 
+fn parse_brokers(text: &str) -> Result<Brokers, String> {
+    text.parse()
+}
+
 fn parse_ssl_mode(text: &str) -> Result<SslMode, &'static str> {
     clap::ValueEnum::from_str(text, true).map_err(|_| "disable, allow, prefer, require, verify-ca or verify-full")
 }
@@ -269,6 +278,7 @@ mod tests {
         insta::assert_snapshot!(refused(&["--database-max-connections", "1"]), @"DATABASE_MIN_CONNECTIONS: 2 is more than DATABASE_MAX_CONNECTIONS, which is 1");
         insta::assert_snapshot!(refused(&["--database-url", "mysql://me:hush@db/tickets"]), @"DATABASE_URL: unknown kind of database `mysql`; use sqlite::memory:, sqlite://path/to/file.db or postgres://user:password@host/database");
         insta::assert_snapshot!(refused(&["--currency", "euro"]), @"CURRENCY=`euro`: expected a currency's three letters (ISO 4217), such as eur");
+        insta::assert_snapshot!(refused(&["--redpanda-brokers", "kafka-0:9092,kafka-1"]), @"REDPANDA_BROKERS=`kafka-0:9092,kafka-1`: expected brokers such as kafka-0:9092 or [::1]:9092, separated by commas; `kafka-1` is none");
         insta::assert_snapshot!(refused(&["--colour"]), @"unexpected argument '--colour' found; see --help");
     }
 

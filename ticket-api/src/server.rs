@@ -95,7 +95,7 @@ impl Server {
         let store = Arc::new(Store::new(database, guard, metrics)?);
         let guard = resilience.guard(Breaker::Payment, settings.payment_breaker, Operation::Payment, settings.retry);
         let provider = Payments::new(gateway, guard, settings.payment_timeout, metrics)?;
-        let (bus, subscription) = bus(settings.bus_capacity, metrics)?;
+        let (bus, subscription) = bus(&settings, config.redpanda_brokers.as_ref(), metrics)?;
         let box_office = Arc::new(BoxOffice::new(store, provider, bus, settings, metrics)?);
         box_office.refresh_active_tickets().await.map_err(|error| StartError::Read(error.into()))?;
 

@@ -30,6 +30,8 @@ pub struct Settings {
     pub retry: RetryConfig,
     /// Messages that the event bus holds.
     pub bus_capacity: usize,
+    /// How long those that a broker has not got may take to reach it when the service stops.
+    pub bus_flush_limit: Duration,
 }
 
 // === impl Settings ===
@@ -47,6 +49,7 @@ impl Default for Settings {
             database_breaker: BreakerConfig { failures: 5, open: Duration::from_secs(60) },
             retry: RetryConfig::default(),
             bus_capacity: 1024,
+            bus_flush_limit: Duration::from_secs(5),
         }
     }
 }

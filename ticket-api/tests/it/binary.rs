@@ -35,6 +35,7 @@ fn bad_values_exit_with_64_and_one_line() {
     insta::assert_snapshot!(refusal(&[("PORT", "http")]), @"64 ticket-api: PORT=`http`: expected a port from 0 to 65535");
     insta::assert_snapshot!(refusal(&[("DRILL_ROUTES", "maybe")]), @"64 ticket-api: DRILL_ROUTES=`maybe`: expected true or false");
     insta::assert_snapshot!(refusal(&[("SHUTDOWN_TIMEOUT", "30s")]), @"64 ticket-api: SHUTDOWN_TIMEOUT=`30s`: expected a number of seconds from 0 to 3600");
+    insta::assert_snapshot!(refusal(&[("REDPANDA_BROKERS", "kafka-0:9092,::1:9092")]), @"64 ticket-api: REDPANDA_BROKERS=`kafka-0:9092,::1:9092`: expected brokers such as kafka-0:9092 or [::1]:9092, separated by commas; `::1:9092` is none");
     insta::assert_snapshot!(refusal(&[("DATABASE_URL", "mongodb://me:hush@db/t")]), @"64 ticket-api: DATABASE_URL: unknown kind of database `mongodb`; use sqlite::memory:, sqlite://path/to/file.db or postgres://user:password@host/database");
     insta::assert_snapshot!(refusal(&[("LOG_FORMAT", "xml")]), @"64 ticket-api: LOG_FORMAT=`xml`: expected `pretty` or `json`");
 }
@@ -56,7 +57,7 @@ fn the_start_tells_what_is_open_and_which_variables_do_nothing_yet() {
         warnings.collect::<Vec<_>>().join("\n")
     };
     assert!(warnings(&variables).contains("requests are not authenticated"));
-    let unused = ["REDIS_URL", "REDPANDA_BROKERS", "QUEUE_MAX_SIZE"];
+    let unused = ["REDIS_URL", "QUEUE_MAX_SIZE"];
     // Empty counts as not set.
     assert!(unused.iter().all(|name| !warnings(&[&variables[..], &[(*name, "")]].concat()).contains(name)));
     variables.extend(unused.map(|name| (name, "redis://:hush@cache:6379")));
@@ -117,6 +118,7 @@ fn help_goes_to_standard_output_and_lists_the_variables() {
         "DATABASE_URL",
         "DATABASE_SSL_MODE",
         "STRIPE_WEBHOOK_SECRET",
+        "REDPANDA_BROKERS",
         "SENTRY_DSN",
         "OTEL_EXPORTER_OTLP_ENDPOINT",
     ] {
