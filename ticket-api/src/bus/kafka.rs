@@ -50,6 +50,8 @@ const CLIENT_RETRIES: BackoffConfig = BackoffConfig {
 /// The wait after the first session that failed; it doubles with each further one.
 const RECONNECT_BASE: Duration = Duration::from_millis(250);
 const RECONNECT_LIMIT: Duration = Duration::from_secs(15);
+/// A session that lasted this long was a good one: the wait starts small again.
+const GOOD_SESSION: Duration = Duration::from_secs(60);
 
 /// The longest answer that is read; the topics of the whole cluster are in one.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
@@ -158,8 +160,7 @@ impl Kafka {
             }
             let start = Instant::now();
             let Err(error) = self.session(closed, heard).await else { return };
-            // Sessions that fail again and again after a good start wait longer each time, too.
-            failures = if start.elapsed() > RECONNECT_LIMIT { 1 } else { failures + 1 };
+            failures = if start.elapsed() > GOOD_SESSION { 1 } else { failures + 1 };
             self.failed(&error, failures);
             tokio::select! {
                 () = sleep(reconnect_wait(failures)) => {}
@@ -207,7 +208,7 @@ impl Kafka {
         match mem::replace(&mut self.link, Link::Down) {
             Link::Up => tracing::warn!(%brokers, %error, "event broker is lost; messages wait in the queue"),
             Link::New | Link::Down => {
-                tracing::warn!(%brokers, %error, "event broker is not reached; messages wait in the queue")
+                tracing::warn!(%brokers, %error, "event broker is not reached; messages wait in the queue");
             }
         }
     }

@@ -1,7 +1,8 @@
 //! A message as a record of the topic. Other programs may read it: the shape is an interface, and only grows.
 //!
 //! The key is the order's id, as text. The value is a JSON object: `type`, `orderId`, `eventId` with `tickets.issued`,
-//! and `time`, when it was published (RFC 3339). Nothing else is in it, and there are no headers.
+//! and `time`, when it was published (RFC 3339). Nothing else is in it, and there are no headers. Whoever knows an order's
+//! id may ask the API for it: the topic is as confidential as the database.
 
 use std::borrow::Cow;
 
