@@ -4,12 +4,12 @@
 //! each replica has figures of its own to keep, and a message that comes twice changes nothing. One session with the
 //! broker does everything. Whatever fails in it ends it, and the next one takes up where it was.
 
-use std::{collections::BTreeMap, convert::Infallible, error::Error, iter, mem, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, error::Error, mem, time::Duration};
 
 use futura_metrics::Counter;
 use futures_util::future::{join_all, try_join_all};
 use rskafka::{
-    BackoffConfig,
+    BackoffConfig, ConnectionError,
     chrono::{DateTime, Utc},
     client::{
         Client, ClientBuilder,
@@ -386,7 +386,12 @@ async fn call<T>(call: &'static str, work: impl Future<Output = Result<T, Client
 
 /// What went wrong, without the client's words for giving up.
 fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source()).last().unwrap_or(error)
+    let source = match error.downcast_ref() {
+        // It does not name its source as such.
+        Some(ConnectionError::RetryFailed(source)) => Some(source as &dyn Error),
+        _ => error.source(),
+    };
+    source.map_or(error, root)
 }
 
 /// The topic's partitions in order, if there is such a topic.
