@@ -1,7 +1,9 @@
-//! The event bus inside the process: bounded, and publishing never waits.
+//! The event bus: bounded, and publishing never waits. It lies in the process, or between the replicas on a broker.
 //!
 //! A message is a hint that something happened, never its only trace: what is lost when the bus is full or the process
-//! ends is made up for by the box office's upkeep.
+//! ends is made up for by the box office's upkeep, and a message that comes twice changes nothing.
+
+pub(crate) use self::brokers::Brokers;
 
 use futura_metrics::{
     Counter, Metrics, RegisterError,
@@ -13,8 +15,17 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::kafka::Kafka;
+use crate::{settings::Settings, timestamp::Timestamp};
+
+mod brokers;
+mod kafka;
+mod wire;
+
 /// Messages that a consumer takes at once.
 const BATCH: usize = 64;
+/// Batches that were heard from a broker and wait to be consumed.
+const HEARD: usize = 4;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,25 +39,63 @@ pub(crate) enum Message {
 /// The publishing end.
 #[derive(Debug)]
 pub(crate) struct Bus {
-    sender: Sender<Message>,
-    published: Counter,
+    sender: Sender<Published>,
+    /// Absent where a broker has to acknowledge a message before it counts.
+    published: Option<Counter>,
     errors: Counter,
 }
 
 /// The consuming end.
 #[derive(Debug)]
 pub(crate) struct Subscription {
-    receiver: Receiver<Message>,
+    source: Source,
     consumed: Counter,
 }
 
-/// A bus that holds up to `capacity` messages.
-pub(crate) fn bus(capacity: usize, metrics: &Metrics) -> Result<(Bus, Subscription), RegisterError> {
-    let (sender, receiver) = channel(capacity);
+/// A message in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Published {
+    message: Message,
+    time: Timestamp,
+}
+
+#[derive(Debug)]
+enum Source {
+    Process(Receiver<Published>),
+    Broker(Kafka),
+}
+
+/// A bus; with `brokers` its messages go to every replica.
+pub(crate) fn bus(
+    settings: &Settings,
+    brokers: Option<&Brokers>,
+    metrics: &Metrics,
+) -> Result<(Bus, Subscription), RegisterError> {
+    let (sender, receiver) = channel(settings.bus_capacity);
     let published = metrics.counter(EVENT_BUS_MESSAGES_PUBLISHED_TOTAL)?;
     let errors = metrics.counter(EVENT_BUS_PUBLISH_ERRORS_TOTAL)?;
     let consumed = metrics.counter(EVENT_BUS_MESSAGES_CONSUMED_TOTAL)?;
-    Ok((Bus { sender, published, errors }, Subscription { receiver, consumed }))
+    let (published, source) = match brokers {
+        None => (Some(published), Source::Process(receiver)),
+        Some(brokers) => {
+            let kafka = Kafka::new(brokers.clone(), receiver, settings.bus_flush_limit, published, errors.clone());
+            (None, Source::Broker(kafka))
+        }
+    };
+    Ok((Bus { sender, published, errors }, Subscription { source, consumed }))
+}
+
+// === impl Message ===
+
+impl Message {
+    fn order_id(self) -> Uuid {
+        match self {
+            Self::OrderCreated { order_id }
+            | Self::PaymentApproved { order_id }
+            | Self::PaymentRefused { order_id }
+            | Self::TicketsIssued { order_id, .. } => order_id,
+        }
+    }
 }
 
 // === impl Bus ===
@@ -54,8 +103,12 @@ pub(crate) fn bus(capacity: usize, metrics: &Metrics) -> Result<(Bus, Subscripti
 impl Bus {
     /// Publishes a message, or counts that it could not.
     pub(crate) fn publish(&self, message: Message) {
-        match self.sender.try_send(message) {
-            Ok(()) => self.published.inc(),
+        match self.sender.try_send(Published { message, time: Timestamp::now() }) {
+            Ok(()) => {
+                if let Some(published) = &self.published {
+                    published.inc();
+                }
+            }
             Err(error) => {
                 self.errors.inc();
                 // The counter has an alert; a line for each message would flood the log just when the service is busy.
@@ -73,28 +126,49 @@ impl Bus {
 // === impl Subscription ===
 
 impl Subscription {
-    /// Hands batches of messages to `consume` until `closed`, and then what is left.
+    /// Hands batches of messages to `consume` until `closed`. What is left in the queue then is consumed as well, or
+    /// goes to the broker.
     pub(crate) async fn run<F: Future<Output = ()>>(
-        mut self,
+        self,
         closed: CancellationToken,
         consume: impl Fn(Vec<Message>) -> F,
     ) {
-        loop {
-            let mut batch = Vec::new();
-            tokio::select! {
-                biased;
-                _ = self.receiver.recv_many(&mut batch, BATCH) => {}
-                () = closed.cancelled(), if !self.receiver.is_closed() => {
-                    self.receiver.close();
-                    continue;
+        let (source, consumed) = (self.source, &self.consumed);
+        let consume = |batch: Vec<Message>| {
+            let (count, consuming) = (batch.len() as u64, consume(batch));
+            async move {
+                consuming.await;
+                consumed.add(count);
+            }
+        };
+        match source {
+            Source::Process(mut receiver) => {
+                let mut batch = Vec::new();
+                while take(&mut receiver, &mut batch, &closed).await {
+                    consume(batch.drain(..).map(|published| published.message).collect()).await;
                 }
             }
-            let count = batch.len() as u64;
-            if count == 0 {
-                return;
+            Source::Broker(kafka) => {
+                // Apart from the sessions with the broker, whose end must not break off what is being consumed.
+                let (heard, mut batches) = channel(HEARD);
+                let consuming = async {
+                    while let Some(batch) = batches.recv().await {
+                        consume(batch).await;
+                    }
+                };
+                tokio::join!(kafka.run(&closed, heard), consuming);
             }
-            consume(batch).await;
-            self.consumed.add(count);
+        }
+    }
+}
+
+/// Waits for messages and takes a batch of them; there are no more once the queue was `closed` and is empty.
+async fn take(receiver: &mut Receiver<Published>, batch: &mut Vec<Published>, closed: &CancellationToken) -> bool {
+    loop {
+        tokio::select! {
+            biased;
+            count = receiver.recv_many(batch, BATCH) => return count > 0,
+            () = closed.cancelled(), if !receiver.is_closed() => receiver.close(),
         }
     }
 }
@@ -107,12 +181,13 @@ mod tests {
     use tokio_util::sync::CancellationToken;
     use uuid::Uuid;
 
-    use super::{Message, bus};
+    use super::{Message, Settings, bus};
 
     #[tokio::test]
     async fn a_full_bus_counts_what_it_refuses_and_keeps_what_it_took() {
         let metrics = Metrics::new();
-        let (bus, subscription) = bus(2, &metrics).unwrap();
+        let settings = Settings { bus_capacity: 2, ..Settings::default() };
+        let (bus, subscription) = bus(&settings, None, &metrics).unwrap();
         for _ in 0..3 {
             bus.publish(Message::OrderCreated { order_id: Uuid::nil() });
         }

@@ -13,6 +13,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, error::ContextKind};
 use url::Url;
 
 use crate::{
+    bus::Brokers,
     domain::Currency,
     queue::QueueConfig,
     secret::Secret,
@@ -21,9 +22,6 @@ use crate::{
 
 /// The shortest key that HS256 may have, which is as long as its hash (RFC 7518, section 3.2).
 const JWT_SECRET_BYTES: usize = 32;
-
-/// Variables that a later version will read. Until then whoever sets one should be told.
-const UNUSED_VARIABLES: [&str; 1] = ["REDPANDA_BROKERS"];
 
 /// What the service is told from outside.
 #[derive(Clone, Debug, Parser)]
@@ -96,13 +94,13 @@ pub struct Config {
     #[arg(long, env = "CURRENCY", value_name = "CURRENCY", default_value = "usd", value_parser = parse_currency, hide_env_values = true)]
     pub currency: Currency,
 
+    /// Brokers of the event bus (Redpanda, Kafka), such as `kafka-0:9092,kafka-1:9092`; without it the bus lies in the process.
+    #[arg(long, env = "REDPANDA_BROKERS", value_name = "REDPANDA_BROKERS", value_parser = parse_brokers, hide_env_values = true)]
+    pub(crate) redpanda_brokers: Option<Brokers>,
+
     /// Adds POST /drill/panic and POST /drill/error, which fail on purpose to test alerting: true or false.
     #[arg(long, env = "DRILL_ROUTES", value_name = "DRILL_ROUTES", default_value = "false", action = clap::ArgAction::Set, value_parser = parse_bool, hide_env_values = true)]
     pub drill_routes: bool,
-
-    /// Variables that are set, and that this version does not know what to do with yet.
-    #[arg(skip)]
-    pub unused_variables: Vec<&'static str>,
 }
 
 /// The whitelist of origins, in the form that browsers send them.
@@ -136,8 +134,7 @@ impl Config {
             if empty { argument.env(None::<&'static str>) } else { argument }
         });
         let matches = command.try_get_matches_from(arguments);
-        let mut config = matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(ConfigError::from)?;
-        config.unused_variables = UNUSED_VARIABLES.into_iter().filter(|name| is_set(name.as_ref())).collect();
+        let config = matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(ConfigError::from)?;
         config.check().map_err(ConfigError::Usage)?;
         Ok(config)
     }
@@ -268,6 +265,10 @@ fn parse_currency(text: &str) -> Result<Currency, &'static str> {
     text.parse()
 }
 
+fn parse_brokers(text: &str) -> Result<Brokers, String> {
+    text.parse()
+}
+
 fn parse_ssl_mode(text: &str) -> Result<SslMode, &'static str> {
     clap::ValueEnum::from_str(text, true).map_err(|_| "disable, allow, prefer, require, verify-ca or verify-full")
 }
@@ -315,6 +316,7 @@ mod tests {
         insta::assert_snapshot!(refused(&["--database-max-connections", "1"]), @"DATABASE_MIN_CONNECTIONS: 2 is more than DATABASE_MAX_CONNECTIONS, which is 1");
         insta::assert_snapshot!(refused(&["--database-url", "mysql://me:hush@db/tickets"]), @"DATABASE_URL: unknown kind of database `mysql`; use sqlite::memory:, sqlite://path/to/file.db or postgres://user:password@host/database");
         insta::assert_snapshot!(refused(&["--currency", "euro"]), @"CURRENCY=`euro`: expected a currency's three letters (ISO 4217), such as eur");
+        insta::assert_snapshot!(refused(&["--redpanda-brokers", "kafka-0:9092,kafka-1"]), @"REDPANDA_BROKERS=`kafka-0:9092,kafka-1`: expected brokers such as kafka-0:9092 or [::1]:9092, separated by commas; `kafka-1` is none");
         insta::assert_snapshot!(refused(&["--colour"]), @"unexpected argument '--colour' found; see --help");
     }
 

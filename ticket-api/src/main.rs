@@ -52,9 +52,6 @@ async fn serve(config: &Config, telemetry: &TelemetryConfig) -> anyhow::Result<(
         );
     }
     tracing::warn!("payments go to the sandbox: no money moves");
-    for variable in &config.unused_variables {
-        tracing::warn!(variable, "variable is set, but this version does not use it yet");
-    }
     let gateway = Arc::new(SandboxGateway::default());
     let settings = Settings { currency: config.currency, ..Settings::default() };
     let server = Server::bind(config, settings, gateway, &metrics, Some(&telemetry)).await?;

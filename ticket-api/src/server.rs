@@ -101,7 +101,7 @@ impl Server {
         let provider = Payments::new(gateway, guard, settings.payment_timeout, metrics)?;
         let guard = resilience.guard(Breaker::Redis, settings.redis_breaker, Operation::Redis, settings.retry);
         let queue = Queue::connect(&config.queue(), &settings, guard).await?;
-        let (bus, subscription) = bus(settings.bus_capacity, metrics)?;
+        let (bus, subscription) = bus(&settings, config.redpanda_brokers.as_ref(), metrics)?;
         let box_office = Arc::new(BoxOffice::new(store, provider, bus, settings, metrics)?);
         box_office.refresh_active_tickets().await.map_err(|error| StartError::Read(error.into()))?;
 

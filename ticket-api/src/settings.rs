@@ -38,6 +38,8 @@ pub struct Settings {
     pub queue_patience: Duration,
     /// Messages that the event bus holds.
     pub bus_capacity: usize,
+    /// How long those that a broker has not got may take to reach it when the service stops.
+    pub bus_flush_limit: Duration,
 }
 
 // === impl Settings ===
@@ -59,6 +61,7 @@ impl Default for Settings {
             queue_turn: Duration::from_secs(10 * 60),
             queue_patience: Duration::from_secs(2 * 60),
             bus_capacity: 1024,
+            bus_flush_limit: Duration::from_secs(5),
         }
     }
 }

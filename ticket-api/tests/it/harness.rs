@@ -174,14 +174,19 @@ impl Service {
 
     /// Scrapes until a series has a value.
     pub(crate) async fn eventually_value(&self, name: &str, wanted: f64) {
+        self.eventually_series(name, |value| value == wanted).await;
+    }
+
+    /// Scrapes until a series is as wanted.
+    pub(crate) async fn eventually_series(&self, name: &str, wanted: impl Fn(f64) -> bool) {
         let scraping = async {
             let mut interval = tokio::time::interval(Duration::from_millis(5));
-            while self.find_value(name).await != Some(wanted) {
+            while !self.find_value(name).await.is_some_and(&wanted) {
                 interval.tick().await;
             }
         };
         if tokio::time::timeout(PATIENCE, scraping).await.is_err() {
-            panic!("{name} is {:?} and never became {wanted}", self.find_value(name).await);
+            panic!("{name} is {:?} and never became as wanted", self.find_value(name).await);
         }
     }
 
