@@ -77,7 +77,10 @@ struct RunArgs {
 
 #[derive(Subcommand)]
 enum ConfigCommand {
-    /// Says whether a file could be run, and if not, every line that is wrong.
+    /// Says whether a file could be run here, with this environment, and if not, everything that is wrong in it.
+    ///
+    /// Each finding is a line `FILE:LINE:COLUMN: KEY: what is wrong, what is allowed`, and the exit code is 64. The folders
+    /// that the file names are tried and left as they are.
     Check {
         /// The configuration file.
         file: PathBuf,
@@ -130,7 +133,7 @@ fn check(file: PathBuf) -> Result<(), Failed> {
 }
 
 fn generate(args: &GenerateArgs) -> Result<(), Failed> {
-    let report = generate::run(args).map_err(failure)?;
+    let report = generate::run(args).map_err(|error| if error.is_usage() { usage(error) } else { failure(error) })?;
     writeln!(io::stdout(), "{report}").map_err(failure)
 }
 
