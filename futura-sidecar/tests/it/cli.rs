@@ -201,9 +201,17 @@ fn it_generates_what_generate_dashboards_does_and_can_check_it() {
 #[test]
 fn a_wrong_environment_exits_64() {
     let (_folder, path) = file("listen: 127.0.0.1:0");
-    let output = sidecar().args(["run", "--config", &path]).env("LOG_FORMAT", "xml").output().expect("the binary");
-    assert_eq!(output.status.code(), Some(64));
-    assert!(text(&output.stderr).contains("LOG_FORMAT"), "{}", text(&output.stderr));
+    for (variable, value) in
+        [("LOG_FORMAT", "xml"), ("SENTRY_DSN", "nope"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost")]
+    {
+        let output = sidecar().args(["run", "--config", &path]).env(variable, value).output().expect("the binary");
+        assert_eq!(output.status.code(), Some(64), "{variable}");
+        let text = text(&output.stderr);
+        assert!(
+            text.lines().count() == 1 && text.starts_with(&format!("{variable}=`")) && text.contains("expected"),
+            "{text}"
+        );
+    }
 }
 
 #[test]
