@@ -37,7 +37,10 @@ pub(crate) fn number(value: &Value) -> Result<u64, String> {
 
 /// A duration with its unit.
 pub(crate) fn duration(value: &Value) -> Result<Duration, String> {
-    duration::parse(&plain(value))
+    match value {
+        Value::Sequence(_) | Value::Mapping(_) => Err(format!("{} is no duration such as `10s`", shown(value))),
+        _ => duration::parse(&plain(value)),
+    }
 }
 
 /// An IP address and a port.

@@ -135,6 +135,7 @@ fn keys_of_a_check_are_checked() {
         "timeout: 5",
         "timeout: \"5\"",
         "timeout: soon",
+        "timeout: [1s]",
         "timeout: 0s",
         "interval: 1ms, timeout: 1ms",
         "body_contains: 42",
@@ -155,6 +156,7 @@ fn keys_of_a_check_are_checked() {
     `5` has no unit: write `5s`, or another of ms, s, m, h and d
     `5` has no unit: write `5s`, or another of ms, s, m, h and d
     `soon` is not a duration such as `10s`, `500ms`, `5m` or `1h`
+    a list is no duration such as `10s`
     no run ends within no time: write one such as `2s`
     1ms is too often: at least 100ms
     `42` is no text: write it in quotes, as `"42"`
