@@ -1,29 +1,30 @@
-//! The smallest measured service: one route, one layer, and `/metrics`.
-//!
-//! ```sh
-//! cargo run -p futura-examples --bin minimal
-//! curl http://127.0.0.1:3000/events/42
-//! curl http://127.0.0.1:3000/metrics
-//! ```
+//! The smallest measured service: `cargo run -p futura-examples --bin minimal`, then
+//! `curl http://127.0.0.1:3000/events/42` and `curl http://127.0.0.1:3000/metrics`. `PORT` sets another port.
+#![expect(clippy::print_stderr, reason = "a program tells what it cannot use")]
 
-use std::env;
+use std::{env, process::ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use axum::{Router, extract::Path, routing::get, serve};
-use futura_metrics::{Metrics, admin, http::HttpLayer};
+use futura_metrics::{Metrics, admin, http::HttpLayer, shutdown};
 use tokio::net::TcpListener;
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> Result<ExitCode> {
+    let Ok(port) = env::var("PORT").map_or(Ok(3000), |port| port.parse::<u16>()) else {
+        eprintln!("PORT is no port: set it to a number such as 3000");
+        return Ok(ExitCode::from(64));
+    };
     let metrics = Metrics::new();
     let app = Router::new()
         .route("/events/{id}", get(event))
         // Measures the routes above it, by their templates; what comes below is not measured.
         .layer(HttpLayer::new(&metrics)?)
         .merge(admin::metrics_route(&metrics));
-    let port = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    Ok(serve(listener, app).await?)
+    let listener = TcpListener::bind(("127.0.0.1", port)).await;
+    let listener = listener.with_context(|| format!("cannot listen on port {port}: set PORT to another"))?;
+    serve(listener, app).with_graceful_shutdown(shutdown::signal()).await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn event(Path(id): Path<u64>) -> String {

@@ -8,9 +8,11 @@
 //! curl http://127.0.0.1:9090/readyz
 //! ```
 
-use std::{env, net::SocketAddr, time::Duration};
+#![expect(clippy::print_stderr, reason = "a program says why it ends")]
 
-use anyhow::{Context, Result};
+use std::{env, net::SocketAddr, process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result, anyhow};
 use axum::{Router, extract::Path, routing::get};
 use futura_metrics::{
     Metrics,
@@ -24,20 +26,43 @@ use futura_metrics::{
 };
 use tower::Layer;
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// While load balancers learn that the pod is going, and until work in flight has ended: together less than the pod's
 /// `terminationGracePeriodSeconds`.
 const SHUTDOWN: ShutdownConfig = ShutdownConfig { drain_delay: Duration::from_secs(2), grace: Duration::from_secs(25) };
 
+/// The exit code of wrong configuration, as `sysexits.h` has it.
+const USAGE: u8 = 64;
+
+/// What the environment says.
+struct Config {
+    telemetry: TelemetryConfig,
+    port: u16,
+    metrics_port: u16,
+}
+
 #[tokio::main]
-async fn main() -> Result<()> {
-    let version = env!("CARGO_PKG_VERSION");
+async fn main() -> ExitCode {
+    let (code, error) = match Config::load() {
+        Err(error) => (USAGE, error),
+        Ok(config) => match run(config).await {
+            Err(error) => (1, error),
+            Ok(()) => return ExitCode::SUCCESS,
+        },
+    };
+    eprintln!("{error:#}");
+    ExitCode::from(code)
+}
+
+async fn run(config: Config) -> Result<()> {
     let metrics = Metrics::new();
-    let telemetry = telemetry::init(&TelemetryConfig::from_env("pod", version)?, &metrics)?;
-    process::register(&metrics, version, None)?;
+    let telemetry = telemetry::init(&config.telemetry, &metrics)?;
+    process::register(&metrics, VERSION, None)?;
 
     let layer = HttpLayer::with_routes(&metrics, [(Method::Get, "/events/{id}")])?.traced(&telemetry);
     let app = layer.layer(Router::new().route("/events/{id}", get(event)).with_state(()));
-    let (listener, admin_listener) = (bind("PORT", 3000).await?, bind("METRICS_PORT", 9090).await?);
+    let (listener, admin_listener) = (bind(config.port).await?, bind(config.metrics_port).await?);
 
     let readiness = Readiness::default();
     let shutdown = Shutdown::new(SHUTDOWN, readiness.clone());
@@ -59,10 +84,22 @@ async fn event(Path(id): Path<u64>) -> String {
     format!("event {id}\n")
 }
 
-async fn bind(variable: &str, default: u16) -> Result<Listener> {
-    let port = env::var(variable)
-        .map_or(Ok(default), |port| port.parse())
-        .with_context(|| format!("{variable} is no port"))?;
+async fn bind(port: u16) -> Result<Listener> {
     let address = SocketAddr::from(([0, 0, 0, 0], port));
     Listener::bind(&address.into()).await.with_context(|| format!("cannot listen on port {port}"))
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Reads all of it before a port opens.
+    fn load() -> Result<Self> {
+        let telemetry = TelemetryConfig::from_env("pod", VERSION)?;
+        Ok(Self { telemetry, port: port("PORT", 3000)?, metrics_port: port("METRICS_PORT", 9090)? })
+    }
+}
+
+fn port(variable: &str, default: u16) -> Result<u16> {
+    let Ok(text) = env::var(variable) else { return Ok(default) };
+    text.parse().map_err(|_| anyhow!("{variable}=`{text}`: expected a port such as {default}"))
 }

@@ -22,16 +22,17 @@ pub struct GenerateArgs {
     /// Write below DIR, into `DIR/alert-rules` and `DIR/dashboards`, instead of the workspace's `generated` folders
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Write nothing; fail and name each file that is stale, missing or left over
+    /// Write nothing; fail and name each file that is stale, missing or left over. It compares with what the other options
+    /// generate, so repeat those that the files were written with
     #[arg(long)]
     pub check: bool,
-    /// Kubernetes namespace that the rules and panels watch
+    /// Kubernetes namespace that the rules and panels watch, in every query
     #[arg(long, value_name = "NAME", default_value = Site::NAMESPACE, value_parser = parse_namespace)]
     pub namespace: String,
-    /// Where the runbooks are published
+    /// Where the runbooks are published: each alert links to `URL/ALERT`
     #[arg(long, value_name = "URL", default_value = Site::RUNBOOKS_URL, value_parser = parse_url)]
     pub runbooks_url: String,
-    /// Where Grafana is
+    /// Where Grafana is: each alert links to the panel of its dashboard there
     #[arg(long, value_name = "URL", default_value = Site::GRAFANA_URL, value_parser = parse_url)]
     pub grafana_url: String,
 }
@@ -95,13 +96,18 @@ pub enum GenerateError {
         path: PathBuf,
     },
     /// Files on disk are not what is generated; a line each.
-    #[error("{}", drift_text(.0))]
-    Drift(Vec<Drift>),
+    #[error("{}", drift_text(drift, options))]
+    Drift {
+        /// How they differ.
+        drift: Vec<Drift>,
+        /// The options that decide what is generated, as on a command line.
+        options: String,
+    },
 }
 
 /// Generates everything, as `args` say.
 ///
-/// With `check`, files that differ are [`GenerateError::Drift`].
+/// With `check`, files that differ are a [`GenerateError::Drift`].
 pub fn run(args: &GenerateArgs) -> Result<Report, GenerateError> {
     let start = Instant::now();
     let site = args.site();
@@ -119,7 +125,7 @@ pub fn run(args: &GenerateArgs) -> Result<Report, GenerateError> {
     let removed = drift.iter().filter(|drift| matches!(drift, Drift::Leftover(_))).count();
     let written = drift.len() - removed;
     if args.check && !drift.is_empty() {
-        return Err(GenerateError::Drift(drift));
+        return Err(GenerateError::Drift { drift, options: args.options() });
     }
     tree::write(&trees, &drift)?;
     Ok(Report { written, unchanged: files - written, removed, elapsed: start.elapsed() })
@@ -135,9 +141,13 @@ fn workspace_folders(current: &Path) -> Result<[PathBuf; 2], GenerateError> {
     Ok(members.map(|member| root.join(member).join("generated")))
 }
 
-fn drift_text(drift: &[Drift]) -> String {
+fn drift_text(drift: &[Drift], options: &str) -> String {
     let lines: String = drift.iter().map(|drift| format!("{drift}\n")).collect();
-    format!("{lines}{} files differ; the same command without --check puts them right", drift.len())
+    let count = if drift.len() == 1 { "1 file differs".to_owned() } else { format!("{} files differ", drift.len()) };
+    format!(
+        "{lines}{count} from what these options generate: {options}
+if the files were written with other options, repeat those with --check; if not, leave --check out to put them right"
+    )
 }
 
 fn parse_namespace(text: &str) -> Result<String, String> {
@@ -168,6 +178,22 @@ impl GenerateArgs {
             runbooks_url: self.runbooks_url.clone(),
             grafana_url: self.grafana_url.clone(),
         }
+    }
+
+    /// The options in force, defaults included, that decide what is generated and where.
+    fn options(&self) -> String {
+        let Self { out, check: _, namespace, runbooks_url, grafana_url } = self;
+        let out = out.as_ref().map(|out| format!("--out {} ", out.display())).unwrap_or_default();
+        format!("{out}--namespace {namespace} --runbooks-url {runbooks_url} --grafana-url {grafana_url}")
+    }
+}
+
+// === impl GenerateError ===
+
+impl GenerateError {
+    /// Whether another command line is the way out.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::NoWorkspace)
     }
 }
 

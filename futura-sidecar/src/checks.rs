@@ -3,14 +3,17 @@
 //! A kind of check is a file in `checks/`, a variant of [`KindConfig`] and of `Target`. A run ends within its timeout
 //! whatever the target does, and a failure has one reason of the closed set that `check_failures_total` is counted by.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::HashSet,
+    time::{Duration, SystemTime},
+};
 
 use futura_metrics::specs::checks::{CheckKind, Reason};
-use serde::Deserialize;
+use serde_yaml::Value;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    config::{self, with_unit},
+    config::{Section, form},
     history::History,
 };
 
@@ -28,6 +31,10 @@ mod tcp;
 
 /// The shortest interval: below it a check is a load test.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a name may be.
 const NAME_LIMIT: usize = 100;
@@ -54,25 +61,6 @@ pub enum KindConfig {
     Tcp(TcpConfig),
 }
 
-/// The keys that every kind of check has.
-#[derive(Deserialize)]
-pub(crate) struct CommonConfig {
-    pub(crate) name: String,
-    pub(crate) kind: Kind,
-    #[serde(default = "default_interval", deserialize_with = "with_unit")]
-    pub(crate) interval: Duration,
-    #[serde(default = "default_timeout", deserialize_with = "with_unit")]
-    pub(crate) timeout: Duration,
-}
-
-/// The values of the key `kind`.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
-    Http,
-    Tcp,
-}
-
 /// A check that can be run, with all that is known of its runs.
 pub(crate) struct Check {
     pub(crate) name: String,
@@ -89,6 +77,35 @@ enum Target {
     Tcp(tcp::TcpCheck),
 }
 
+// === impl CheckConfig ===
+
+impl CheckConfig {
+    /// Reads one check; none where something is wrong, which is a finding then.
+    pub(crate) fn read(mut section: Section<'_, '_>, names: &mut HashSet<String>) -> Option<Self> {
+        let name = section.required("name", name, "api-health");
+        if let Some(name) = &name {
+            section.about(&format!("check `{name}`"));
+            if !names.insert(name.clone()) {
+                section.report("name", "the name is taken: names tell the series apart, so give each check its own");
+            }
+        }
+        let kind = section.required("kind", kind, "http");
+        let interval = section.or("interval", interval, DEFAULT_INTERVAL);
+        let timeout = section.or("timeout", timeout_of_a_run, DEFAULT_TIMEOUT);
+        if let (Some(interval), Some(timeout)) = (interval, timeout)
+            && timeout > interval
+        {
+            let message =
+                format!("a timeout of {timeout:?} is longer than the interval of {interval:?}, so runs would overlap");
+            section.report("timeout", message);
+        }
+        // Without a kind nobody knows which keys are allowed.
+        let kind = KindConfig::read(kind?, &mut section);
+        section.finish();
+        Some(Self { name: name?, interval: interval?, timeout: timeout?, kind: kind? })
+    }
+}
+
 // === impl KindConfig ===
 
 impl KindConfig {
@@ -100,55 +117,48 @@ impl KindConfig {
         }
     }
 
-    /// Reads the keys of one kind, or says at which of them what is wrong.
-    pub(crate) fn read(kind: Kind, value: &serde_yaml::Value) -> Result<Self, (Vec<config::Segment>, String)> {
-        let read = match kind {
-            Kind::Http => config::typed(value).map(Self::Http),
-            Kind::Tcp => config::typed(value).map(Self::Tcp),
-        };
-        read.map_err(|(path, message)| {
-            let unknown = message.starts_with("unknown field");
-            let common = if unknown { ", or of every check `name`, `kind`, `interval`, `timeout`" } else { "" };
-            (path, message + common)
-        })
+    /// Reads the keys of one kind.
+    fn read(kind: CheckKind, section: &mut Section<'_, '_>) -> Option<Self> {
+        match kind {
+            CheckKind::Http => HttpConfig::read(section).map(Box::new).map(Self::Http),
+            CheckKind::Tcp => TcpConfig::read(section).map(Self::Tcp),
+        }
     }
 }
 
-// === impl CommonConfig ===
-
-impl CommonConfig {
-    pub(crate) const KEYS: &[&str] = &["name", "kind", "interval", "timeout"];
-
-    /// What types cannot say: the key and what is wrong with it.
-    pub(crate) fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = Vec::new();
-        let plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
-        if self.name.is_empty() || self.name.len() > NAME_LIMIT || !self.name.chars().all(plain) {
-            problems.push(("name", format!("a name is 1 to {NAME_LIMIT} letters, digits, `-`, `_` and `.`")));
-        }
-        if self.interval < SHORTEST_INTERVAL {
-            problems.push(("interval", format!("at least {SHORTEST_INTERVAL:?}")));
-        }
-        if self.timeout.is_zero() {
-            problems.push(("timeout", "more than nothing".to_owned()));
-        }
-        if self.timeout > self.interval {
-            let (timeout, interval) = (self.timeout, self.interval);
-            problems.push((
-                "timeout",
-                format!("{timeout:?} is longer than the interval of {interval:?}, so runs would overlap"),
-            ));
-        }
-        problems
+fn name(value: &Value) -> Result<String, String> {
+    let name = form::text(value)?;
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    if name.is_empty() || name.len() > NAME_LIMIT || !name.chars().all(plain) {
+        return Err(format!(
+            "`{name}` is no name: write 1 to {NAME_LIMIT} letters, digits, `-`, `_` and `.`, such as `api-health`"
+        ));
     }
+    Ok(name)
 }
 
-fn default_interval() -> Duration {
-    Duration::from_secs(10)
+fn kind(value: &Value) -> Result<CheckKind, String> {
+    let known = |kind: &&CheckKind| value.as_str() == Some(kind.as_str());
+    CheckKind::ALL.iter().find(known).copied().ok_or_else(|| {
+        let kinds: Vec<_> = CheckKind::ALL.iter().map(|kind| format!("`{}`", kind.as_str())).collect();
+        format!("{} is no kind of check, allowed are {}", form::shown(value), kinds.join(" and "))
+    })
 }
 
-fn default_timeout() -> Duration {
-    Duration::from_secs(2)
+fn interval(value: &Value) -> Result<Duration, String> {
+    let interval = form::duration(value)?;
+    if interval < SHORTEST_INTERVAL {
+        return Err(format!("{interval:?} is too often: at least {SHORTEST_INTERVAL:?}"));
+    }
+    Ok(interval)
+}
+
+fn timeout_of_a_run(value: &Value) -> Result<Duration, String> {
+    let timeout = form::duration(value)?;
+    if timeout.is_zero() {
+        return Err("no run ends within no time: write one such as `2s`".to_owned());
+    }
+    Ok(timeout)
 }
 
 // === impl Check ===

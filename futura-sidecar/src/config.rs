@@ -5,25 +5,23 @@ use std::{
     env, fmt, fs,
     io::{self, Read},
     net::SocketAddr,
-    path::PathBuf,
-    time::Duration,
+    path::{Path, PathBuf},
 };
 
-use serde::{
-    Deserialize,
-    de::{Error as _, IgnoredAny},
-};
-use serde_yaml::Value;
+use serde_yaml::{Mapping, Value};
 
-use self::yaml::Path;
-
-pub(crate) use self::yaml::Segment;
+use self::{section::Findings, yaml::Segment};
 use crate::{
-    checks::{CheckConfig, CommonConfig, KindConfig},
+    checks::CheckConfig,
     errors::{ErrorsConfig, Upstream},
+    listener::Address,
 };
+
+pub(crate) use self::section::Section;
 
 pub(crate) mod duration;
+pub(crate) mod form;
+mod section;
 mod variables;
 mod yaml;
 
@@ -33,8 +31,11 @@ const FILE_LIMIT: u64 = 1024 * 1024;
 /// How many checks one sidecar runs; each costs a task, its series and its history.
 const CHECKS_LIMIT: usize = 1000;
 
-/// How many problems are told at once; each costs a walk through the file for its line.
+/// How many problems are told at once; each costs a walk through the file for its place.
 const PROBLEMS_LIMIT: usize = 50;
+
+/// What a check may look like, for those who wrote something else.
+const CHECK_EXAMPLE: &str = "{ name: api, kind: http, url: \"http://127.0.0.1:3000/health\" }";
 
 /// What the configuration file says.
 #[derive(Clone, Debug)]
@@ -74,32 +75,21 @@ pub enum ConfigError {
 /// One thing that is wrong in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The line, counted from one, where it is known.
-    pub line: Option<usize>,
+    /// Where in the file, if it is known.
+    pub place: Option<Place>,
     /// The key, such as `checks[0].url`; empty for the file as a whole.
     pub key: String,
     /// What is wrong and what would be right.
     pub message: String,
 }
 
-/// The top of the file without the sections that are read one by one.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Top {
-    listen: SocketAddr,
-    #[serde(rename = "checks")]
-    _checks: IgnoredAny,
-    #[serde(rename = "modules", deserialize_with = "no_modules")]
-    _modules: (),
-    #[serde(rename = "errors")]
-    _errors: IgnoredAny,
-    history: Option<PathBuf>,
-}
-
-/// Reads typed values out of the tree and remembers what did not fit.
-struct Reader<'text> {
-    text: &'text str,
-    problems: Vec<Problem>,
+/// A place in a file, counted from one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
 }
 
 // === impl Config ===
@@ -118,24 +108,39 @@ impl Config {
         Self::parse(&text, |name| env::var(name).ok()).map_err(|problems| ConfigError::Invalid { file, problems })
     }
 
-    /// Checks the text of a file, with variables from `variable`.
+    /// Checks the text of a file, with variables from `variable`. Folders that it names must be usable on this machine.
     ///
     /// # Errors
     /// With everything that is wrong, in the order of the text.
     pub fn parse(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<Problem>> {
         let mut root = yaml::parse(text).map_err(|problem| vec![problem])?;
-        let mut reader = Reader { text, problems: Vec::new() };
+        let mut findings = Findings::default();
         for (path, message) in variables::expand(&mut root, &variable) {
-            reader.report(&path, message);
+            findings.add(path, message);
         }
-        let config = reader.config(&root);
+        let config = read_root(&root, &mut findings);
         match config {
-            Some(config) if reader.problems.is_empty() => Ok(config),
-            _ => {
-                reader.problems.sort_by_key(|problem| problem.line);
-                Err(reader.problems)
-            }
+            Some(config) if findings.is_empty() => Ok(config),
+            _ => Err(findings.problems(text, PROBLEMS_LIMIT)),
         }
+    }
+
+    /// What is allowed and yet seldom meant, one line each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.checks.is_empty() && self.errors.is_none() {
+            warnings.push("nothing would be done: it has neither `checks` nor `errors`".to_owned());
+        }
+        if self.errors.as_ref().is_some_and(|errors| errors.upstream.is_none()) {
+            warnings.push(
+                "`errors.upstream` is not set or empty: envelopes are kept in the spool and not forwarded".to_owned(),
+            );
+        }
+        if self.history.is_some() {
+            warnings
+                .push("`history` is not written yet: results are kept in memory and end with the process".to_owned());
+        }
+        warnings
     }
 
     /// Whether a connection may be one of TLS.
@@ -156,145 +161,102 @@ impl fmt::Display for Problem {
     }
 }
 
-// === impl Top ===
+// === impl Place ===
 
-impl Default for Top {
-    fn default() -> Self {
-        let listen = SocketAddr::from(([0, 0, 0, 0], 9469));
-        Self { listen, _checks: IgnoredAny, _modules: (), _errors: IgnoredAny, history: None }
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.line, self.column)
     }
 }
 
-// === impl Reader ===
+/// Reads everything, past what is wrong, which is a finding.
+fn read_root(root: &Value, findings: &mut Findings) -> Option<Config> {
+    let empty = Mapping::new();
+    let mapping = match root {
+        // A file of comments alone.
+        Value::Null => &empty,
+        Value::Mapping(mapping) => mapping,
+        other => {
+            let message = format!("{} is no configuration: write keys such as `checks:`", form::shown(other));
+            findings.add(Vec::new(), message);
+            &empty
+        }
+    };
+    let mut top = Section::new(findings, mapping, Vec::new());
+    let listen = top.or("listen", form::socket_address, SocketAddr::from(([0, 0, 0, 0], 9469)));
+    let checks = top.value("checks");
+    top.or("modules", no_modules, ());
+    let errors = top.value("errors");
+    let history = top.or("history", |value| form::folder(value).map(Some), None);
+    top.finish();
+    let checks = checks.map(|value| read_checks(value, findings)).unwrap_or_default();
+    let errors = errors.map(|value| read_errors(value, listen, findings));
+    Some(Config { listen: listen?, checks, errors: errors.flatten(), history: history? })
+}
 
-impl Reader<'_> {
-    fn config(&mut self, root: &Value) -> Option<Config> {
-        let empty = Value::Mapping(serde_yaml::Mapping::new());
-        // A file of comments alone is the default configuration.
-        let root = if root.is_null() { &empty } else { root };
-        let top: Option<Top> = self.typed(root, &[]);
-        let checks = self.checks(root);
-        let errors = match root.get("errors") {
-            None | Some(Value::Null) => None,
-            Some(value) => self.errors(value),
-        };
-        let top = top?;
-        Some(Config { listen: top.listen, checks, errors, history: top.history })
-    }
-
-    fn checks(&mut self, root: &Value) -> Vec<CheckConfig> {
-        let at = [Segment::from("checks")];
-        let values = match root.get("checks") {
-            None | Some(Value::Null) => return Vec::new(),
-            Some(Value::Sequence(values)) => values,
-            Some(_) => {
-                self.report(&at, "expected a list of checks".to_owned());
-                return Vec::new();
-            }
-        };
-        if values.len() > CHECKS_LIMIT {
-            self.report(&at, format!("{} checks: at most {CHECKS_LIMIT} run in one sidecar", values.len()));
+fn read_checks(value: &Value, findings: &mut Findings) -> Vec<CheckConfig> {
+    let at = vec![Segment::from("checks")];
+    let values = match value {
+        Value::Sequence(values) if values.len() <= CHECKS_LIMIT => values,
+        Value::Sequence(values) => {
+            findings.add(at, format!("{} checks are too many: one sidecar runs at most {CHECKS_LIMIT}", values.len()));
             return Vec::new();
         }
-        let mut names = HashSet::new();
-        let mut checks = Vec::new();
-        for (index, value) in values.iter().enumerate() {
-            let path = [at[0].clone(), Segment::Index(index)];
-            checks.extend(self.check(value, &path, &mut names));
+        other => {
+            let message =
+                format!("{} is no list of checks: write one a line, such as `- {CHECK_EXAMPLE}`", form::shown(other));
+            findings.add(at, message);
+            return Vec::new();
         }
-        checks
-    }
-
-    fn check(&mut self, value: &Value, path: &Path, names: &mut HashSet<String>) -> Option<CheckConfig> {
-        let Value::Mapping(mapping) = value else {
-            self.report(
-                path,
-                "expected a check, such as `{ name: api, kind: http, url: \"http://127.0.0.1:3000/health\" }`"
-                    .to_owned(),
-            );
-            return None;
-        };
-        let common: CommonConfig = self.typed(value, path)?;
-        for (key, message) in common.problems() {
-            self.report(&below(path, key), format!("check `{}`: {message}", common.name));
-        }
-        if !names.insert(common.name.clone()) {
-            let message = format!("check `{}`: the name is taken; names tell the series apart", common.name);
-            self.report(&below(path, "name"), message);
-        }
-        let mut rest = mapping.clone();
-        for key in CommonConfig::KEYS {
-            rest.shift_remove(*key);
-        }
-        let kind = match KindConfig::read(common.kind, &Value::Mapping(rest)) {
-            Ok(kind) => kind,
-            Err((key, message)) => {
-                self.report_in(path, &key, format!("check `{}`: {message}", common.name));
-                return None;
+    };
+    let mut names = HashSet::new();
+    let mut checks = Vec::new();
+    for (index, value) in values.iter().enumerate() {
+        let path = vec![at[0].clone(), Segment::Index(index)];
+        match value {
+            Value::Mapping(mapping) => {
+                checks.extend(CheckConfig::read(Section::new(findings, mapping, path), &mut names));
             }
-        };
-        Some(CheckConfig { name: common.name, interval: common.interval, timeout: common.timeout, kind })
-    }
-
-    fn errors(&mut self, value: &Value) -> Option<ErrorsConfig> {
-        let path = [Segment::from("errors")];
-        let errors: ErrorsConfig = self.typed(value, &path)?;
-        for (key, message) in errors.problems() {
-            self.report(&below(&path, key), message);
-        }
-        Some(errors)
-    }
-
-    fn typed<'value, T: Deserialize<'value>>(&mut self, value: &'value Value, path: &Path) -> Option<T> {
-        match typed(value) {
-            Ok(value) => Some(value),
-            Err((key, message)) => {
-                self.report_in(path, &key, message);
-                None
+            other => {
+                findings.add(path, format!("{} is no check: write one such as `{CHECK_EXAMPLE}`", form::shown(other)));
             }
         }
     }
+    checks
+}
 
-    fn report_in(&mut self, path: &Path, key: &[Segment], message: String) {
-        self.report(&[path, key].concat(), message);
+fn read_errors(value: &Value, status: Option<SocketAddr>, findings: &mut Findings) -> Option<ErrorsConfig> {
+    let path = vec![Segment::from("errors")];
+    let Value::Mapping(mapping) = value else {
+        let message = format!("{} is no section: write keys below it, such as `spool: ./spool`", form::shown(value));
+        findings.add(path, message);
+        return None;
+    };
+    let mut section = Section::new(findings, mapping, path);
+    let errors = ErrorsConfig::read(&mut section);
+    if let (Some(ErrorsConfig { listen: Address::Tcp(address), .. }), Some(status)) = (&errors, status)
+        && overlap(*address, status)
+    {
+        section.report("listen", format!("the status page listens on `{status}` already: give another port"));
     }
-
-    /// Keeps the first problem of each key: the others follow from it.
-    fn report(&mut self, path: &Path, message: String) {
-        let key = yaml::display(path);
-        if self.problems.len() < PROBLEMS_LIMIT && self.problems.iter().all(|problem| problem.key != key) {
-            self.problems.push(Problem { line: yaml::line_of(self.text, path), key, message });
-        }
-    }
+    section.finish();
+    errors
 }
 
-/// Reads a typed value, or says at which key below it what is wrong.
-pub(crate) fn typed<'value, T: Deserialize<'value>>(value: &'value Value) -> Result<T, (Vec<Segment>, String)> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().iter().filter_map(Segment::from_serde).collect();
-        (path, error.into_inner().to_string())
-    })
+/// Whether only one of these can be bound; port 0 is any that is free.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_ip = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    same_ip && one.port() == other.port() && one.port() != 0
 }
 
-/// Takes a duration with its unit, such as `10s` or `500ms`.
-pub(crate) fn with_unit<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    duration::parse(&text).map_err(D::Error::custom)
-}
-
-fn no_modules<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::Null => Ok(()),
+fn no_modules(value: &Value) -> Result<(), String> {
+    match value {
         Value::Mapping(modules) if modules.is_empty() => Ok(()),
-        _ => Err(D::Error::custom("modules are not supported yet: leave it empty and declare `checks`")),
+        _ => Err("modules are not supported yet: leave it empty and declare `checks`".to_owned()),
     }
 }
 
-fn below(path: &Path, key: &str) -> Vec<Segment> {
-    [path, &[Segment::from(key)]].concat()
-}
-
-fn read(file: &std::path::Path) -> io::Result<String> {
+fn read(file: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     fs::File::open(file)?.take(FILE_LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_LIMIT {
@@ -307,11 +269,11 @@ fn read(file: &std::path::Path) -> io::Result<String> {
     })
 }
 
-fn render(file: &std::path::Path, problems: &[Problem]) -> String {
+fn render(file: &Path, problems: &[Problem]) -> String {
     let lines: Vec<_> = problems
         .iter()
-        .map(|problem| match problem.line {
-            Some(line) => format!("{}:{line}: {problem}", file.display()),
+        .map(|problem| match problem.place {
+            Some(place) => format!("{}:{place}: {problem}", file.display()),
             None => format!("{}: {problem}", file.display()),
         })
         .collect();

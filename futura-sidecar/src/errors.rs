@@ -4,12 +4,19 @@
 //! sent twice, never lost. Envelopes that the upstream refuses, or that fail while others get through, go to `dead/` in
 //! the spool and hold nobody up.
 
-use std::{fmt, future::Future, net::IpAddr, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use axum::Router;
 use futura_metrics::{shutdown::Shutdown, specs::errors::DropReason};
 use sentry_types::{Dsn, Scheme};
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::Serialize;
+use serde_yaml::Value;
 
 use self::{
     forward::Forwarder,
@@ -17,7 +24,12 @@ use self::{
     receive::Receiver,
     spool::{Spool, SpoolLimits},
 };
-use crate::{StartError, checks::Network, listener::Address};
+use crate::{
+    StartError,
+    checks::Network,
+    config::{Section, form},
+    listener::Address,
+};
 
 pub(crate) use self::metrics::ErrorsMetrics;
 pub use self::spool::SpoolError;
@@ -29,31 +41,26 @@ mod metrics;
 mod receive;
 mod spool;
 
+/// Where envelopes are taken unless the configuration says otherwise.
+const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9470);
+
 /// Sentry envelopes to accept and forward.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct ErrorsConfig {
     /// Where the application's DSN points: a loopback address or `unix:/path`. Default `127.0.0.1:9470`.
-    #[serde(default = "default_listen")]
     pub listen: Address,
     /// Allows `listen` to be an address that others reach: whoever can connect can send. Default `false`.
-    #[serde(default)]
     pub listen_publicly: bool,
     /// The DSN of the Sentry server. Default none, as an empty one: envelopes are kept until there is one.
-    #[serde(default, deserialize_with = "upstream")]
     pub upstream: Option<Upstream>,
     /// The folder that envelopes are kept in. Default `./spool`.
-    #[serde(default = "default_spool")]
     pub spool: PathBuf,
     /// How many envelopes are kept; further ones are answered 503, or 429 where the upstream limits them. A quarter is for errors alone, of the bytes too.
     /// Default 10000.
-    #[serde(default = "default_envelopes")]
     pub spool_max_envelopes: usize,
     /// How many bytes of envelopes are kept, uncompressed. Default 268435456, which is 256 MiB.
-    #[serde(default = "default_bytes")]
     pub spool_max_bytes: u64,
     /// How large one envelope may be in bytes, uncompressed. Default 20971520, which is 20 MiB.
-    #[serde(default = "default_envelope_bytes")]
     pub envelope_max_bytes: u64,
 }
 
@@ -93,17 +100,40 @@ pub(crate) struct ErrorsSummary {
 // === impl ErrorsConfig ===
 
 impl ErrorsConfig {
-    /// What types cannot say: the key and what is wrong with it.
-    pub(crate) fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = Vec::new();
+    /// Reads the keys; none where something is wrong, which is a finding then.
+    pub(crate) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
+        let listen = section.or("listen", |value| form::text(value)?.try_into(), SocketAddr::from(LISTEN).into());
+        let listen_publicly = section.or("listen_publicly", form::flag, false);
+        let upstream = section.or("upstream", upstream, None);
+        // The default folder must be usable as well.
+        let spool = section.value("spool").map_or_else(|| form::usable("./spool".into()), form::folder);
+        let spool = section.keep("spool", spool);
+        let spool_max_envelopes = section.or("spool_max_envelopes", envelopes, 10_000);
+        let spool_max_bytes = section.or("spool_max_bytes", form::number, 256 * 1024 * 1024);
+        let envelope_max_bytes = section.or("envelope_max_bytes", form::number, 20 * 1024 * 1024);
+        let errors = Self {
+            listen: listen?,
+            listen_publicly: listen_publicly?,
+            upstream: upstream?,
+            spool: spool?,
+            spool_max_envelopes: spool_max_envelopes?,
+            spool_max_bytes: spool_max_bytes?,
+            envelope_max_bytes: envelope_max_bytes?,
+        };
+        errors.check(section);
+        Some(errors)
+    }
+
+    /// Finds what one key says against another.
+    fn check(&self, section: &mut Section<'_, '_>) {
         if let Address::Tcp(address) = &self.listen
             && !address.ip().is_loopback()
             && !self.listen_publicly
         {
-            problems.push((
+            section.report(
                 "listen",
                 format!("`{address}` is not a loopback address: set `listen_publicly: true` if others may send"),
-            ));
+            );
         }
         if let (Address::Tcp(address), Some(Upstream(dsn))) = (&self.listen, &self.upstream) {
             let host = dsn.host().trim_matches(['[', ']']);
@@ -111,54 +141,39 @@ impl ErrorsConfig {
             let local = host == "localhost"
                 || ip.is_ok_and(|ip| ip == address.ip() || (ip.is_loopback() && address.ip().is_unspecified()));
             if local && dsn.port() == address.port() {
-                problems.push((
+                section.report(
                     "upstream",
                     format!("it points at `{address}`, where the sidecar itself listens: give the Sentry server's DSN"),
-                ));
+                );
             }
         }
-        if self.spool_max_envelopes == 0 {
-            problems.push(("spool_max_envelopes", "at least 1".to_owned()));
-        }
         if self.envelope_max_bytes == 0 || self.envelope_max_bytes > self.spool_max_bytes {
-            problems.push((
-                "envelope_max_bytes",
-                format!("between 1 and `spool_max_bytes`, which is {}", self.spool_max_bytes),
-            ));
+            let most = self.spool_max_bytes;
+            section.report("envelope_max_bytes", format!("between 1 and `spool_max_bytes`, which is {most}"));
         }
-        problems
     }
 }
 
-fn default_listen() -> Address {
-    Address::Tcp(([127, 0, 0, 1], 9470).into())
+fn envelopes(value: &Value) -> Result<usize, String> {
+    let number = form::number(value)?;
+    usize::try_from(number)
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| format!("`{number}` is too few: at least 1"))
 }
 
-fn default_spool() -> PathBuf {
-    PathBuf::from("./spool")
-}
-
-fn default_envelopes() -> usize {
-    10_000
-}
-
-fn default_bytes() -> u64 {
-    256 * 1024 * 1024
-}
-
-fn default_envelope_bytes() -> u64 {
-    20 * 1024 * 1024
-}
-
-fn upstream<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Upstream>, D::Error> {
-    match Option::<String>::deserialize(deserializer)?.as_deref().map(str::trim) {
-        None | Some("") => Ok(None),
-        // The DSN is not repeated: it holds a key.
-        Some(text) => match text.parse() {
-            Ok(dsn) => Ok(Some(Upstream(dsn))),
-            Err(error) => Err(D::Error::custom(format!("not a DSN such as `https://key@host/1`: {error}"))),
-        },
+/// The DSN is not repeated in messages: it holds a key.
+fn upstream(value: &Value) -> Result<Option<Upstream>, String> {
+    let text = form::text(value)?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
     }
+    let read = text.parse().map(|dsn| Some(Upstream(dsn)));
+    read.map_err(|_| {
+        "not a DSN: write `https://KEY@HOST/PROJECT`, such as `https://0123456789abcdef@sentry.example.org/42`"
+            .to_owned()
+    })
 }
 
 // === impl Upstream ===
@@ -169,7 +184,7 @@ impl Upstream {
     }
 
     /// Scheme, host and port.
-    fn origin(&self) -> String {
+    pub fn origin(&self) -> String {
         format!("{}://{}:{}", self.0.scheme(), self.0.host(), self.0.port())
     }
 }
@@ -214,9 +229,8 @@ impl Errors {
 
     /// Starts forwarding, on the shutdown's tracker, until nothing can arrive any more.
     pub(crate) fn start(self, shutdown: &Shutdown, closed: impl Future<Output = ()> + Send + 'static) {
-        match self.forwarder {
-            Some(forwarder) => drop(shutdown.tracker().spawn(forwarder.run(closed))),
-            None => tracing::warn!("errors.upstream is not set: envelopes are kept in the spool and not forwarded"),
+        if let Some(forwarder) = self.forwarder {
+            shutdown.tracker().spawn(forwarder.run(closed));
         }
     }
 }

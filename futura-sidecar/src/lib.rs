@@ -29,7 +29,7 @@ use self::{
 
 pub use self::{
     checks::{CheckConfig, HttpConfig, KindConfig, TcpConfig, TcpTarget},
-    config::{Config, ConfigError, Problem},
+    config::{Config, ConfigError, Place, Problem},
     errors::{ErrorsConfig, SpoolError, Upstream},
     listener::{Address, BindError},
 };
@@ -91,6 +91,9 @@ impl Sidecar {
     /// # Errors
     /// When a socket or the spool cannot be had, or `metrics` has metrics of these names.
     pub async fn bind(config: Config, metrics: &Metrics, readiness: &Readiness) -> Result<Self, StartError> {
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
         let network = Network::system(config.speaks_tls());
         let checks_metrics = ChecksMetrics::register(metrics)?;
         let checks: Result<Vec<_>, _> =
@@ -107,9 +110,6 @@ impl Sidecar {
             }
             None => None,
         };
-        if let Some(history) = config.history {
-            tracing::warn!(path = %history.display(), "`history` is not written yet: results are kept in memory and end with the process");
-        }
         let status = Status::new(checks.clone(), errors.as_ref().map(|(_, _, errors)| errors.status()));
         let router = server::routes(status, metrics, readiness).layer(layer);
         Ok(Self { listener, router, errors, checks, readiness: readiness.clone() })

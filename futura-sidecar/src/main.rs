@@ -20,7 +20,7 @@ use futura_metrics::{
     shutdown::{self, Drained, Shutdown, ShutdownConfig},
     telemetry::{self, TelemetryConfig, VARIABLES},
 };
-use futura_sidecar::{Config, Sidecar};
+use futura_sidecar::{Config, ErrorsConfig, Sidecar};
 use tokio::{
     runtime, select,
     signal::unix::{Signal, SignalKind, signal},
@@ -77,7 +77,11 @@ struct RunArgs {
 
 #[derive(Subcommand)]
 enum ConfigCommand {
-    /// Says whether a file could be run, and if not, every line that is wrong.
+    /// Says whether a file could be run here, with this environment, and if not, everything that is wrong in it.
+    ///
+    /// Each finding is a line `FILE:LINE:COLUMN: KEY: what is wrong, what is allowed`, and the exit code is 64. The folders
+    /// that the file names are tried and left as they are. What is allowed and yet seldom meant, such as a file that does
+    /// nothing, is a warning.
     Check {
         /// The configuration file.
         file: PathBuf,
@@ -114,13 +118,23 @@ fn main() -> ExitCode {
 fn check(file: PathBuf) -> Result<(), Failed> {
     let name = file.display().to_string();
     let config = Config::load(file).map_err(usage)?;
-    let errors = if config.errors.is_some() { "forwards errors" } else { "does not forward errors" };
-    writeln!(io::stdout(), "{name}: ok, runs {} checks, {errors}, listens on {}", config.checks.len(), config.listen)
-        .map_err(failure)
+    for warning in config.warnings() {
+        writeln!(io::stderr(), "{name}: warning: {warning}").map_err(failure)?;
+    }
+    let checks = match config.checks.len() {
+        1 => "1 check".to_owned(),
+        number => format!("{number} checks"),
+    };
+    let errors = match &config.errors {
+        None => "takes no errors".to_owned(),
+        Some(ErrorsConfig { upstream: Some(upstream), .. }) => format!("forwards errors to {}", upstream.origin()),
+        Some(ErrorsConfig { spool, .. }) => format!("keeps errors in {}", spool.display()),
+    };
+    writeln!(io::stdout(), "{name}: ok, runs {checks}, {errors}, listens on {}", config.listen).map_err(failure)
 }
 
 fn generate(args: &GenerateArgs) -> Result<(), Failed> {
-    let report = generate::run(args).map_err(failure)?;
+    let report = generate::run(args).map_err(|error| if error.is_usage() { usage(error) } else { failure(error) })?;
     writeln!(io::stdout(), "{report}").map_err(failure)
 }
 

@@ -4,9 +4,9 @@ use std::{env, fs, future, pin::pin, process::ExitCode, time::Duration};
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
-use tempfile::TempDir;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use self::state::State;
 use crate::{
     cargo::{self, Profile},
     process::{self, Process, which},
@@ -14,6 +14,8 @@ use crate::{
     terminal,
     traffic::{APPROVED, DECLINED, Traffic},
 };
+
+mod state;
 
 /// How often a client does something.
 const ACTION_PERIOD: Duration = Duration::from_millis(200);
@@ -45,7 +47,7 @@ struct Demo {
     processes: Vec<Process>,
     stack: Stack,
     /// Deleted with the demo, once the programs have ended.
-    _state: TempDir,
+    _state: State,
 }
 
 /// Runs until Ctrl-C, the time that was asked for, or the end of one of the programs, which is a failure.
@@ -81,8 +83,7 @@ impl Demo {
         let profile = if release { Profile::Release } else { Profile::Dev };
         let programs = cargo::build(&["ticket-api", "futura-sidecar"], profile).await?;
         let folder = cargo::scratch("demo")?;
-        // Each run starts with an empty database: what its pages show is then what this run did.
-        let state = tempfile::Builder::new().prefix("state-").tempdir_in(&folder)?;
+        let state = State::new(&folder)?;
         let upstream = env::var("SENTRY_DSN").ok().filter(|dsn| !dsn.is_empty());
         let stack = Stack::new(programs, Ports::usual()?, upstream, state.path(), &folder.join("logs"))?;
         terminal::heading("starting");
@@ -129,6 +130,7 @@ impl Demo {
         if stack.upstream.is_none() {
             lines.push(("errors", "not forwarded: set SENTRY_DSN to have the sidecar forward them".to_owned()));
         }
+        lines.extend(stack.ports.moved().into_iter().map(|moved| ("moved port", moved)));
         for (what, where_to) in lines {
             terminal::line(format_args!("  {what:<18} {where_to}"));
         }

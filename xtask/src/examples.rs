@@ -13,6 +13,8 @@ use crate::{
     wait::eventually,
 };
 
+/// The exit code of wrong configuration.
+const USAGE: i32 = 64;
 /// How long an example that ends by itself may take.
 const RUN_LIMIT: Duration = Duration::from_secs(30);
 /// How long until an answered request is counted.
@@ -50,8 +52,10 @@ async fn minimal(programs: &Programs, client: &Client, logs: &Path) -> Result<()
     let url = format!("http://127.0.0.1:{port}");
     minimal.ready(client, &format!("{url}/metrics")).await?;
     measures_requests(client, &url, &url).await?;
-    terminal::line("  ok minimal counts a request by its route");
-    Ok(())
+    let status = minimal.terminate().await?;
+    ensure!(status.success(), "it ended with {status} on SIGTERM");
+    terminal::line("  ok minimal counts a request by its route and ends with success on SIGTERM");
+    refuses_a_port_that_is_none(programs, "minimal").await
 }
 
 async fn pod(programs: &Programs, client: &Client, logs: &Path) -> Result<()> {
@@ -65,6 +69,17 @@ async fn pod(programs: &Programs, client: &Client, logs: &Path) -> Result<()> {
     let status = pod.terminate().await?;
     ensure!(status.success(), "it ended with {status} on SIGTERM");
     terminal::line("  ok pod counts a request by its route and ends with success on SIGTERM");
+    refuses_a_port_that_is_none(programs, "pod").await
+}
+
+async fn refuses_a_port_that_is_none(programs: &Programs, name: &str) -> Result<()> {
+    let mut command = process::command(programs.path(name)?);
+    command.env("PORT", "none");
+    let output = process::output(command, Stdio::piped(), RUN_LIMIT).await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(USAGE), "it ended with {}, not code {USAGE}:\n{said}", output.status);
+    ensure!(said.lines().count() == 1 && said.contains("PORT"), "it does not name PORT in one line:\n{said}");
+    terminal::line(format_args!("  ok {name} names the variable PORT when it is wrong"));
     Ok(())
 }
 

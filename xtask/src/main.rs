@@ -21,9 +21,34 @@ mod test;
 mod traffic;
 mod wait;
 
+/// The exit code of a wrong command line, as `sysexits.h` has it.
+const USAGE: u8 = 64;
+
+const BENCH_HELP: &str = "\
+It builds with optimizations first, which takes minutes.
+
+Examples:
+  cargo xtask bench                  all tables
+  cargo xtask bench --quick          the same in seconds, with numbers that are worth less
+  cargo xtask bench --only encode    one group of cases
+  cargo xtask bench -- --help        all options of futura-bench";
+
+const GENERATE_HELP: &str = "\
+Without arguments it writes the generated folders of this repository.
+
+Examples:
+  cargo xtask generate                       after a change of metrics, rules or panels
+  cargo xtask generate --check               whether those folders are up to date
+  cargo xtask generate --out ./monitoring --namespace staging
+  cargo xtask generate -- --help             all options of generate-dashboards";
+
 /// The project's commands.
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    after_help = "Exit codes: 0 done, 1 failed, 64 for a wrong command line, 130 after Ctrl-C"
+)]
 struct Options {
     #[command(subcommand)]
     command: Command,
@@ -36,14 +61,16 @@ enum Command {
     /// Runs every check, or those that are named.
     Test(TestOptions),
     /// Measures the metrics library beside its peers.
+    #[command(after_help = BENCH_HELP)]
     Bench(PassedOn),
-    /// Writes the alert rules, routing, runbooks and dashboards anew.
+    /// Writes the alert rules, their tests, runbooks and dashboards anew.
+    #[command(after_help = GENERATE_HELP)]
     Generate(PassedOn),
 }
 
 #[derive(Args)]
 struct PassedOn {
-    /// Passed on as they are.
+    /// Passed on as they are to the program that does it: `futura-bench` or `generate-dashboards`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
@@ -51,7 +78,14 @@ struct PassedOn {
 // The runtime has one thread, the main one, so that the kernel ends the children with this program: see `process`.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            // Help comes this way too, and is no error. Nobody reads what cannot be printed.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
     match run(options.command).await {
         Ok(code) => code,
         Err(error) => {
@@ -81,10 +115,12 @@ async fn until_interrupted(work: impl Future<Output = Result<ExitCode>>) -> Resu
     }
 }
 
+/// Runs one of our programs and ends as it does: what was wrong it has said itself.
 async fn cargo_run(selection: &[&str], passed: &PassedOn) -> Result<ExitCode> {
     let arguments = [&["run", "--quiet"], selection, &["--"]].concat();
     let mut command = cargo::command(arguments);
     command.args(&passed.arguments);
-    process::run(&format!("cargo run {}", selection.join(" ")), command).await?;
-    Ok(ExitCode::SUCCESS)
+    let status = process::status(&format!("cargo run {}", selection.join(" ")), command).await?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }

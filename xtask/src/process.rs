@@ -126,12 +126,6 @@ impl Process {
         tail
     }
 
-    async fn success(mut self) -> Result<()> {
-        let status = self.child.wait().await.with_context(|| format!("cannot wait for {}", self.name))?;
-        ensure!(status.success(), "{} failed: {status}", self.name);
-        Ok(())
-    }
-
     fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
@@ -170,7 +164,14 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
 
 /// Runs a command to its end, its output shared with ours, and fails unless it succeeds.
 pub(crate) async fn run(name: &str, command: Command) -> Result<()> {
-    Process::start(name, command)?.success().await
+    let status = status(name, command).await?;
+    ensure!(status.success(), "{name} failed: {status}");
+    Ok(())
+}
+
+/// Runs a command to its end, its output shared with ours, and says how it ended.
+pub(crate) async fn status(name: &str, command: Command) -> Result<ExitStatus> {
+    Process::start(name, command)?.child.wait().await.with_context(|| format!("cannot wait for {name}"))
 }
 
 /// Runs a command to its end within `limit` and returns what it wrote; `errors` says where its stderr goes.

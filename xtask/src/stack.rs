@@ -18,6 +18,10 @@ use crate::{
 /// The environment variable that tells the sidecar the real Sentry project: no key stands in a file.
 const UPSTREAM: &str = "UPSTREAM_DSN";
 
+/// What listens where, as the documentation says.
+const USUAL: [(&str, u16); 5] =
+    [("API", 3000), ("API metrics", 9090), ("sidecar", 9469), ("sidecar for errors", 9470), ("Prometheus", 9091)];
+
 /// Where the programs listen, on loopback.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ports {
@@ -60,7 +64,15 @@ impl Ports {
 
     /// The ports of the documentation, each replaced where it is taken.
     pub(crate) fn usual() -> Result<Self> {
-        ports::preferred([3000, 9090, 9469, 9470, 9091]).map(Self::from)
+        ports::preferred(USUAL.map(|(_, port)| port)).map(Self::from)
+    }
+
+    /// What does not listen where the documentation says, one line each.
+    pub(crate) fn moved(self) -> Vec<String> {
+        let Self { api, api_metrics, sidecar, errors, prometheus } = self;
+        let ports = [api, api_metrics, sidecar, errors, prometheus].into_iter().zip(USUAL);
+        let moved = ports.filter(|(port, (_, usual))| port != usual);
+        moved.map(|(port, (what, usual))| format!("{what}: {port}, as another program has {usual}")).collect()
     }
 }
 
@@ -204,4 +216,17 @@ scrape_configs:
 
 fn url(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ports, USUAL};
+
+    #[test]
+    fn ports_that_were_moved_are_told() {
+        let mut ports = Ports::from(USUAL.map(|(_, port)| port));
+        assert!(ports.moved().is_empty());
+        ports.sidecar = 1;
+        assert_eq!(ports.moved(), ["sidecar: 1, as another program has 9469"]);
+    }
 }

@@ -8,20 +8,34 @@ use futura_dashboards::generate::{self, GenerateArgs};
 /// Bad usage, as `sysexits.h` numbers it.
 const USAGE: u8 = 64;
 
-/// Generate alert rules, their tests, runbooks and dashboards from the declared metrics
+const FAILURE: u8 = 1;
+
+const HELP: &str = "\
+What it writes:
+  alert-rules/prometheus/*.yaml         alert rules, for rule_files in prometheus.yml
+  alert-rules/prometheus/tests/*.yaml   their tests, for promtool test rules
+  alert-rules/runbooks/*.md             a page for each alert, to publish at --runbooks-url
+  dashboards/*.json                     dashboards, to import into Grafana
+
+Examples:
+  generate-dashboards
+      write alert-rules/generated and dashboards/generated of this repository
+  generate-dashboards --check
+      fail if those are not up to date
+  generate-dashboards --out ./monitoring --namespace staging
+      write what an installation of yours needs
+  generate-dashboards --out ./monitoring --namespace staging --check
+      fail if that is not up to date, as in CI: with the options that it was written with
+
+Exit codes:
+  0 done, 1 failed or not up to date, 64 for a wrong command line";
+
+/// Generates alert rules, their tests, runbooks and dashboards from the declared metrics
 ///
 /// Everything is rendered and checked before anything is written. Files that are no longer generated are removed;
 /// files that carry no mark of this program are never touched.
 #[derive(Debug, Parser)]
-#[command(
-    version,
-    after_help = "Examples:
-  generate-dashboards                   write alert-rules/generated and dashboards/generated of the workspace
-  generate-dashboards --check           fail if those are not up to date
-  generate-dashboards --out ./monitoring --namespace staging
-
-Exit status: 0 done, 1 failed or not up to date, 64 bad usage"
-)]
+#[command(version, after_help = HELP)]
 struct Cli {
     #[command(flatten)]
     generate: GenerateArgs,
@@ -43,8 +57,9 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
+            let code = if error.is_usage() { USAGE } else { FAILURE };
             eprintln!("{:#}", anyhow::Error::from(error));
-            ExitCode::FAILURE
+            ExitCode::from(code)
         }
     }
 }

@@ -73,11 +73,12 @@ fn check_names_each_file_that_differs_and_touches_none() {
 
     let output = generate(folder.path(), &["--out", "out", "--check"]);
     assert_eq!(code(&output), 1);
-    assert_snapshot!(stderr(&output), @r"
+    assert_snapshot!(stderr(&output), @"
     stale: out/alert-rules/prometheus/payments.yaml
     left over: out/alert-rules/runbooks/Forgotten.md
     missing: out/dashboards/futuratickets-overview.json
-    3 files differ; the same command without --check puts them right
+    3 files differ from what these options generate: --out out --namespace futuratickets --runbooks-url https://runbooks.futuratickets.com --grafana-url https://grafana.futuratickets.com
+    if the files were written with other options, repeat those with --check; if not, leave --check out to put them right
     ");
     assert!(leftover.exists() && !missing.exists());
 
@@ -127,7 +128,7 @@ fn a_folder_that_cannot_be_written_leaves_nothing_half_done() {
 fn outside_a_workspace_it_asks_for_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let output = generate(folder.path(), &[]);
-    assert_eq!(code(&output), 1);
+    assert_eq!(code(&output), 64);
     assert_snapshot!(stderr(&output), @"neither this folder nor one above it holds `alert-rules` and `dashboards`: pass --out DIR");
 }
 
@@ -144,6 +145,22 @@ fn another_site_is_written_throughout() {
 }
 
 #[test]
+fn checking_with_other_options_says_which_were_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let staging = ["--out", "out", "--namespace", "staging"];
+    assert_eq!(code(&generate(folder.path(), &staging)), 0);
+    assert_eq!(code(&generate(folder.path(), &[&staging[..], &["--check"]].concat())), 0);
+    let output = generate(folder.path(), &["--out", "out", "--check"]);
+    assert_eq!(code(&output), 1);
+    let advice: Vec<_> =
+        stderr(&output).lines().filter(|line| !line.starts_with("stale: ")).map(str::to_owned).collect();
+    assert_snapshot!(advice.join("\n"), @"
+    20 files differ from what these options generate: --out out --namespace futuratickets --runbooks-url https://runbooks.futuratickets.com --grafana-url https://grafana.futuratickets.com
+    if the files were written with other options, repeat those with --check; if not, leave --check out to put them right
+    ");
+}
+
+#[test]
 fn bad_usage_exits_64_and_help_exits_0() {
     let folder = tempfile::tempdir().unwrap();
     for arguments in [&["--oops"][..], &["--namespace", "Not A Name"], &["--grafana-url", "ftp://x"]] {
@@ -151,5 +168,8 @@ fn bad_usage_exits_64_and_help_exits_0() {
     }
     let help = generate(folder.path(), &["--help"]);
     assert_eq!(code(&help), 0);
-    assert!(String::from_utf8(help.stdout).unwrap().contains("generate-dashboards --out ./monitoring"));
+    let help = String::from_utf8(help.stdout).unwrap();
+    for taught in ["generate-dashboards --out ./monitoring", "promtool test rules", "repeat those", "64 for a wrong"] {
+        assert!(help.contains(taught), "{taught}: {help}");
+    }
 }

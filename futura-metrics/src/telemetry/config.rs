@@ -5,6 +5,7 @@ use std::{
     io::{IsTerminal, stderr},
 };
 
+use http::Uri;
 use sentry::types::Dsn;
 use tracing_subscriber::EnvFilter;
 
@@ -96,9 +97,15 @@ impl TelemetryConfig {
         let get = |name: &str| lookup(name).filter(|value| !value.is_empty());
         let log_filter = get("RUST_LOG").unwrap_or_else(|| "info".to_owned());
         check("RUST_LOG", &log_filter, EnvFilter::try_new(&log_filter).map(drop))?;
-        let sentry_dsn = get("SENTRY_DSN").map(|dsn| check("SENTRY_DSN", HIDDEN, dsn.parse::<Dsn>())).transpose()?;
-        let endpoint = get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| get("OTEL_EXPORTER_OTLP_ENDPOINT"));
+        let sentry_dsn = get("SENTRY_DSN").map(|dsn| sentry_dsn(&dsn)).transpose()?;
         let disabled = get("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let mut endpoints = 0;
+        for variable in ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
+            if let Some(endpoint) = get(variable) {
+                check(variable, &endpoint, is_web(&endpoint).ok_or("expected a URL such as `http://localhost:4318`"))?;
+                endpoints += 1;
+            }
+        }
         if let Some(protocol) = get("OTEL_EXPORTER_OTLP_PROTOCOL") {
             let known = ["grpc", "http/protobuf"].contains(&protocol.as_str());
             check(
@@ -116,7 +123,7 @@ impl TelemetryConfig {
             environment: get("SENTRY_ENVIRONMENT").unwrap_or_else(|| "production".to_owned()),
             release: get("SENTRY_RELEASE").unwrap_or_else(|| format!("{service}@{version}")),
             sample_rate: sample_rate(get("SENTRY_SAMPLE_RATE").as_deref())?,
-            export_traces: endpoint.is_some() && !disabled,
+            export_traces: endpoints > 0 && !disabled,
         })
     }
 }
@@ -142,6 +149,18 @@ fn check<T, E: fmt::Display>(variable: &'static str, value: &str, result: Result
         value: value.to_owned(),
         expected: error.to_string(),
     })
+}
+
+fn sentry_dsn(dsn: &str) -> Result<Dsn, TelemetryError> {
+    let expected = "expected `https://KEY@HOST/PROJECT`, such as `https://0123456789abcdef@sentry.example.org/42`";
+    check("SENTRY_DSN", HIDDEN, dsn.parse().map_err(|_| expected))
+}
+
+/// Something where the text is a URL that names a host, as the exporters need one.
+fn is_web(text: &str) -> Option<()> {
+    let uri: Uri = text.parse().ok()?;
+    let known = matches!(uri.scheme_str(), Some("http" | "https"));
+    (known && uri.host().is_some_and(|host| !host.is_empty())).then_some(())
 }
 
 fn log_format(value: Option<&str>) -> Result<LogFormat, TelemetryError> {

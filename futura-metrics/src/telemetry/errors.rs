@@ -27,6 +27,9 @@ use crate::{Metrics, specs::business::SENTRY_ERRORS_TOTAL};
 /// The SDK queues 30 envelopes and drops what comes while they are sent; a burst of errors is longer than that.
 const QUEUE: usize = 1_000;
 
+/// How much of a backtrace a record holds, in bytes: container runtimes split lines at 16 KiB, and its JSON is longer.
+const BACKTRACE_LIMIT: usize = 6 * 1024;
+
 /// The target of the record that a panic writes; the panic itself is reported, so the record is not.
 const PANIC_TARGET: &str = "futura_metrics::panic";
 
@@ -79,8 +82,19 @@ fn report_panic(info: &PanicHookInfo<'_>) {
     let location = info.location().map(ToString::to_string).unwrap_or_default();
     // As the standard hook does, a backtrace only where RUST_BACKTRACE asks for one.
     let backtrace = Backtrace::capture();
-    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| field::display(backtrace));
+    let captured = backtrace.status() == BacktraceStatus::Captured;
+    let backtrace = captured.then(|| field::display(shortened(backtrace.to_string())));
     tracing::error!(target: PANIC_TARGET, location, backtrace, "panicked: {}", message_from_panic_info(info));
+}
+
+/// The first lines of a backtrace, which are those that lead to the panic; Sentry has it whole.
+fn shortened(mut backtrace: String) -> String {
+    if backtrace.len() > BACKTRACE_LIMIT {
+        let end = backtrace[..backtrace.floor_char_boundary(BACKTRACE_LIMIT)].rfind('\n').unwrap_or_default();
+        backtrace.truncate(end);
+        backtrace.push_str("\n  …");
+    }
+    backtrace
 }
 
 /// Makes the current OpenTelemetry span the event's trace context, so that Sentry and the traces tell of one request.
@@ -99,4 +113,18 @@ fn join_trace(mut event: Event<'static>) -> Event<'static> {
         event.contexts.insert("trace".to_owned(), trace.into());
     }
     event
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BACKTRACE_LIMIT, shortened};
+
+    #[test]
+    fn a_long_backtrace_is_cut_after_a_line() {
+        assert_eq!(shortened("0: main".to_owned()), "0: main");
+        let long = "  0: über::main\n".repeat(BACKTRACE_LIMIT);
+        let short = shortened(long);
+        assert!(short.len() <= BACKTRACE_LIMIT + "\n  …".len());
+        assert!(short.ends_with("  0: über::main\n  …"), "{short}");
+    }
 }

@@ -94,6 +94,45 @@ async fn each_failure_is_one_event_with_its_own_trace() {
     assert!(text.contains("\nlog_records_total{level=\"error\"} 2\n"), "{text}");
 }
 
+#[test]
+fn a_wrong_variable_is_named_with_its_value_and_what_is_expected() {
+    let wrong = |variable: &str, value: &str| {
+        let lookup = |name: &str| (name == variable).then(|| value.to_owned());
+        TelemetryConfig::from_lookup("shop", "1.2.3", lookup).unwrap_err().to_string()
+    };
+    let told = [
+        wrong("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost"),
+        wrong("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4317"),
+        wrong("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "ftp://collector/v1/traces"),
+        wrong("OTEL_EXPORTER_OTLP_PROTOCOL", "smoke"),
+        wrong("SENTRY_DSN", "https://secret"),
+        wrong("SENTRY_SAMPLE_RATE", "2"),
+        wrong("LOG_FORMAT", "xml"),
+    ];
+    insta::assert_snapshot!(told.join("\n"), @"
+    OTEL_EXPORTER_OTLP_ENDPOINT=`localhost`: expected a URL such as `http://localhost:4318`
+    OTEL_EXPORTER_OTLP_ENDPOINT=`localhost:4317`: expected a URL such as `http://localhost:4318`
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=`ftp://collector/v1/traces`: expected a URL such as `http://localhost:4318`
+    OTEL_EXPORTER_OTLP_PROTOCOL=`smoke`: expected `grpc` or `http/protobuf`
+    SENTRY_DSN=`***`: expected `https://KEY@HOST/PROJECT`, such as `https://0123456789abcdef@sentry.example.org/42`
+    SENTRY_SAMPLE_RATE=`2`: expected a number from 0.0 to 1.0
+    LOG_FORMAT=`xml`: expected `pretty` or `json`
+    ");
+}
+
+#[test]
+fn traces_are_exported_where_there_is_an_endpoint() {
+    let exports = |variables: &[(&str, &str)]| {
+        let lookup = |name: &str| variables.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
+        TelemetryConfig::from_lookup("shop", "1.2.3", lookup).unwrap().export_traces
+    };
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
+    assert!(exports(&[endpoint]));
+    assert!(exports(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://[::1]/v1/traces")]));
+    assert!(!exports(&[endpoint, ("OTEL_SDK_DISABLED", "true")]));
+    assert!(!exports(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]));
+}
+
 /// What an event says, in one line.
 fn tell(event: &Value) -> String {
     let message = event["exception"]["values"][0]["value"].as_str().or(event["message"].as_str()).unwrap_or("");

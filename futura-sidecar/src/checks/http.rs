@@ -1,16 +1,16 @@
 //! `kind: http`: one request over a fresh connection; the answer's status and body are judged.
 
-use std::{collections::BTreeMap, fmt, ops::RangeInclusive};
+use std::{fmt, ops::RangeInclusive};
 
 use futura_metrics::specs::checks::Reason;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header::LOCATION};
 use regex::bytes::{Regex, RegexBuilder};
 use reqwest::{Client, Response, redirect::Policy};
-use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_yaml::Value;
-use url::Url;
+use url::{ParseError, Url};
 
 use super::{Failure, Network};
+use crate::config::{Section, form};
 
 /// How much of a body is looked at.
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -21,31 +21,25 @@ const PATTERN_LIMIT: usize = 1024 * 1024;
 /// How many redirects may be followed.
 const REDIRECTS_LIMIT: u8 = 10;
 
+const EXAMPLE_URL: &str = "http://127.0.0.1:3000/health";
+
 /// A check of kind `http`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct HttpConfig {
     /// Where the request goes: an `http` or `https` URL. Required.
-    #[serde(deserialize_with = "url")]
     pub url: Url,
     /// The method. Default `GET`.
-    #[serde(default, deserialize_with = "method")]
     pub method: Method,
     /// Headers of the request; their values are never shown, and redirects do not take them to another origin. Default none.
-    #[serde(default, deserialize_with = "headers")]
     pub headers: HeaderMap,
     /// The statuses that are right, each a code or a class: `200`, `2xx` or `[2xx, 304]`. Default `2xx`.
-    #[serde(default = "successful", deserialize_with = "statuses")]
     pub status: Vec<RangeInclusive<u16>>,
     /// A text that the first mebibyte of the body holds. Default none.
-    #[serde(default, deserialize_with = "text")]
     pub body_contains: Option<Regex>,
     /// A regular expression that matches within the first mebibyte of the body. Default none.
-    #[serde(default, deserialize_with = "pattern")]
     pub body_matches: Option<Regex>,
     /// How many redirects are followed, up to 10; the answer after the last is judged. With `headers`, a redirect to
     /// another scheme, host or port is the last: they may hold secrets. Default 0.
-    #[serde(default, deserialize_with = "redirects")]
     pub redirects: u8,
 }
 
@@ -57,6 +51,29 @@ pub(super) struct HttpCheck {
 
 /// Writes ranges as they are configured.
 struct Statuses<'a>(&'a [RangeInclusive<u16>]);
+
+// === impl HttpConfig ===
+
+impl HttpConfig {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
+        let url = section.required("url", url, EXAMPLE_URL);
+        let method = section.or("method", method, Method::GET);
+        let headers = section.or("headers", headers, HeaderMap::new());
+        let status = section.or("status", statuses, vec![200..=299]);
+        let body_contains = section.or("body_contains", |value| literal(value).map(Some), None);
+        let body_matches = section.or("body_matches", |value| pattern(value).map(Some), None);
+        let redirects = section.or("redirects", redirects, 0);
+        Some(Self {
+            url: url?,
+            method: method?,
+            headers: headers?,
+            status: status?,
+            body_contains: body_contains?,
+            body_matches: body_matches?,
+            redirects: redirects?,
+        })
+    }
+}
 
 // === impl HttpCheck ===
 
@@ -147,58 +164,57 @@ impl fmt::Display for Statuses<'_> {
     }
 }
 
-fn successful() -> Vec<RangeInclusive<u16>> {
-    vec![200..=299]
-}
-
-fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let url = Url::parse(&text).map_err(|error| D::Error::custom(format!("not a URL: {error}")))?;
+/// The URL is not repeated in messages: it may hold a secret.
+fn url(value: &Value) -> Result<Url, String> {
+    let url = Url::parse(&form::text(value)?).map_err(|error| {
+        let why = match error {
+            ParseError::RelativeUrlWithoutBase => "it begins with neither `http://` nor `https://`".to_owned(),
+            error => error.to_string(),
+        };
+        format!("not a URL, {why}: write one such as `{EXAMPLE_URL}`")
+    })?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(D::Error::custom(format!(
-            "a URL of `{}:` is not checked: use `http://` or `https://`",
-            url.scheme()
-        )));
+        let scheme = url.scheme();
+        return Err(format!("`{scheme}:` is neither `http:` nor `https:`: write a URL such as `{EXAMPLE_URL}`"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(D::Error::custom(
-            "credentials in a URL end up in logs: send a header `authorization: ${NAME}` instead",
-        ));
+        return Err("credentials in a URL end up in logs: send a header `authorization: ${NAME}` instead".to_owned());
     }
     Ok(url)
 }
 
-fn method<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Method, D::Error> {
-    let text = String::deserialize(deserializer)?;
+fn method(value: &Value) -> Result<Method, String> {
     let known = [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
     let names = known.each_ref().map(Method::as_str).join(", ");
-    known
-        .into_iter()
-        .find(|method| method.as_str() == text)
-        .ok_or_else(|| D::Error::custom(format!("`{text}` is none of {names}")))
+    let found = known.into_iter().find(|method| value.as_str() == Some(method.as_str()));
+    found.ok_or_else(|| format!("{} is no method, allowed are {names}", form::shown(value)))
 }
 
-fn headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HeaderMap, D::Error> {
+fn headers(value: &Value) -> Result<HeaderMap, String> {
+    let Value::Mapping(mapping) = value else {
+        return Err(format!("{} is no headers: write `{{ accept: text/html }}`", form::shown(value)));
+    };
     let mut headers = HeaderMap::new();
-    for (name, value) in BTreeMap::<String, String>::deserialize(deserializer)? {
-        let key =
-            HeaderName::try_from(&name).map_err(|_| D::Error::custom(format!("`{name}` is not a header's name")))?;
+    for (name, value) in mapping {
+        let name = form::text(name)?;
+        let key = HeaderName::try_from(&name).map_err(|_| format!("`{name}` is not a header's name"))?;
+        let value = form::text(value).map_err(|message| format!("header `{name}`: {message}"))?;
         let mut value = HeaderValue::try_from(value)
-            .map_err(|_| D::Error::custom(format!("the value of `{name}` has characters that no header may have")))?;
+            .map_err(|_| format!("the value of `{name}` has characters that no header may have"))?;
         value.set_sensitive(true);
         if headers.insert(key, value).is_some() {
-            return Err(D::Error::custom(format!("header `{name}` stands twice")));
+            return Err(format!("header `{name}` stands twice"));
         }
     }
     Ok(headers)
 }
 
-fn statuses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RangeInclusive<u16>>, D::Error> {
-    let read = match Value::deserialize(deserializer)? {
+fn statuses(value: &Value) -> Result<Vec<RangeInclusive<u16>>, String> {
+    let read = match value {
         Value::Sequence(values) if !values.is_empty() => values.iter().map(status).collect(),
-        value => status(&value).map(|range| vec![range]),
+        value => status(value).map(|range| vec![range]),
     };
-    read.ok_or_else(|| D::Error::custom("expected a status such as `200`, a class such as `2xx`, or a list of them"))
+    read.ok_or_else(|| "no status: write one such as `200`, a class such as `2xx`, or a list of them".to_owned())
 }
 
 fn status(value: &Value) -> Option<RangeInclusive<u16>> {
@@ -215,27 +231,33 @@ fn status(value: &Value) -> Option<RangeInclusive<u16>> {
     Some(code..=code)
 }
 
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Regex>, D::Error> {
-    compile(&regex::escape(&String::deserialize(deserializer)?)).map(Some)
+fn literal(value: &Value) -> Result<Regex, String> {
+    compile(&regex::escape(&form::text(value)?))
 }
 
-fn pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Regex>, D::Error> {
-    compile(&String::deserialize(deserializer)?).map(Some)
+fn pattern(value: &Value) -> Result<Regex, String> {
+    compile(&form::text(value)?)
 }
 
-fn compile<E: serde::de::Error>(pattern: &str) -> Result<Regex, E> {
+fn compile(pattern: &str) -> Result<Regex, String> {
     // A pattern's syntax error draws an arrow over several lines; the last one says it.
     let message = |error: regex::Error| {
-        error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+        error
+            .to_string()
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .trim_start_matches("error: ")
+            .trim_end_matches('.')
+            .to_owned()
     };
     let built = RegexBuilder::new(pattern).size_limit(PATTERN_LIMIT).dfa_size_limit(PATTERN_LIMIT).build();
-    built.map_err(|error| E::custom(format!("not a pattern: {}", message(error))))
+    built.map_err(|error| format!("not a regular expression: {}", message(error)))
 }
 
-fn redirects<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
-    let redirects = u8::deserialize(deserializer)?;
-    match redirects <= REDIRECTS_LIMIT {
-        true => Ok(redirects),
-        false => Err(D::Error::custom(format!("at most {REDIRECTS_LIMIT} redirects are followed"))),
-    }
+fn redirects(value: &Value) -> Result<u8, String> {
+    let redirects = form::number(value).ok().and_then(|number| u8::try_from(number).ok());
+    redirects
+        .filter(|redirects| *redirects <= REDIRECTS_LIMIT)
+        .ok_or_else(|| format!("{} is no number from 0 to {REDIRECTS_LIMIT}", form::shown(value)))
 }

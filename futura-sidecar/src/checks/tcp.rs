@@ -3,22 +3,20 @@
 use std::net::Ipv6Addr;
 
 use futura_metrics::specs::checks::Reason;
-use serde::Deserialize;
 use tokio::net::TcpStream;
 
 use super::{Failure, Network};
+use crate::config::{Section, form};
 
 /// A check of kind `tcp`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct TcpConfig {
     /// `host:port`; an IPv6 address stands in brackets. Required.
     pub target: TcpTarget,
 }
 
 /// A host and a port.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcpTarget {
     host: String,
     port: u16,
@@ -30,6 +28,15 @@ pub(super) struct TcpCheck {
     network: Network,
 }
 
+// === impl TcpConfig ===
+
+impl TcpConfig {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
+        let target = section.required("target", |value| form::text(value)?.try_into(), "127.0.0.1:6379");
+        Some(Self { target: target? })
+    }
+}
+
 // === impl TcpTarget ===
 
 impl TryFrom<String> for TcpTarget {
@@ -37,8 +44,9 @@ impl TryFrom<String> for TcpTarget {
 
     fn try_from(text: String) -> Result<Self, String> {
         let split = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
-        let (host, port) =
-            split.filter(|(_, port)| *port != 0).ok_or_else(|| format!("`{text}` is not `host:port`"))?;
+        let (host, port) = split
+            .filter(|(_, port)| *port != 0)
+            .ok_or_else(|| format!("`{text}` is no host and port: write one such as `127.0.0.1:6379`"))?;
         let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let named = |host: &str| {
             !host.is_empty()

@@ -18,7 +18,9 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
             Ok(Duration::from_secs_f64(number * seconds))
         }
         (Ok(_), Some(_)) => Err(format!("`{text}` is longer than a year")),
-        (Ok(_), None) if unit.is_empty() => Err(format!("`{text}` has no unit: write `{text}s` or `{text}ms`")),
+        (Ok(_), None) if unit.is_empty() => {
+            Err(format!("`{text}` has no unit: write `{text}s`, or another of ms, s, m, h and d"))
+        }
         _ => Err(format!("`{text}` is not a duration such as `10s`, `500ms`, `5m` or `1h`")),
     }
 }

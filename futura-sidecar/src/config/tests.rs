@@ -1,7 +1,9 @@
-use std::{fmt::Write as _, fs, time::Duration};
+use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
-use super::{Config, FILE_LIMIT, KindConfig, Problem};
-use crate::listener::Address;
+use insta::assert_snapshot;
+
+use super::{Config, FILE_LIMIT, Problem};
+use crate::{checks::KindConfig, listener::Address};
 
 const EXAMPLE: &str = include_str!("../../sidecar.example.yaml");
 
@@ -9,17 +11,23 @@ fn parse(text: &str) -> Result<Config, Vec<Problem>> {
     Config::parse(text, |name| (name == "SECRET").then(|| "hunter2".to_owned()))
 }
 
-/// Every problem as `line key: part of the message`, in order.
+/// The problems, one a line, as `place: key: message`.
 #[track_caller]
-fn check(text: &str, expect: &[&str]) {
+fn problems(text: &str) -> String {
     let problems = parse(text).expect_err(text);
-    let lines: Vec<_> =
-        problems.iter().map(|problem| format!("{} {problem}", problem.line.unwrap_or_default())).collect();
-    assert_eq!(lines.len(), expect.len(), "{lines:#?}");
-    for (line, expect) in lines.iter().zip(expect) {
-        let (start, part) = expect.split_once(" … ").unwrap_or((expect, ""));
-        assert!(line.starts_with(start) && line.contains(part), "{line}\nis not\n{expect}");
-    }
+    let line = |problem: &Problem| match problem.place {
+        Some(place) => format!("{place}: {problem}"),
+        None => problem.to_string(),
+    };
+    problems.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The one problem that `keys` make in a check of kind http.
+#[track_caller]
+fn of_http(keys: &str) -> String {
+    let text = problems(&format!("checks: [{{ name: a, kind: http, url: \"http://h\", {keys} }}]"));
+    assert_eq!(text.lines().count(), 1, "{text}");
+    text.split_once("check `a`: ").expect("it names the check").1.to_owned()
 }
 
 #[test]
@@ -50,13 +58,17 @@ fn checks_have_defaults() {
 }
 
 #[test]
-fn every_problem_is_told_with_its_line_and_key() {
-    check(
-        "listen: 127.0.0.1:9469
+fn every_problem_is_told_with_its_place_and_what_is_allowed() {
+    assert_snapshot!(
+        problems(
+            "listen: nope
+chekcs: []
 checks:
   - name: a
     kind: http
     url: \"ftp://x/\"
+    interval: 10
+    retries: 3
   - name: a b
     kind: tcp
     target: h:1
@@ -66,67 +78,174 @@ checks:
   - { name: d, kind: smtp }
   - name: c
     kind: http
-    url: http://x
+    url: api/health
     body_matches: (a
   - nothing
+  - { interval: 1s }
 errors:
-  upstream: foo
+  upstream: nope
+  spool: /dev/null/spool
+  listen_publicly: maybe
+  spool_max_envelopes: many
 extra: 1
-",
-        &[
-            "5 checks[0].url: check `a`: … `ftp:`",
-            "6 checks[1].name: … a name is",
-            "9 checks[1].timeout: … 20s is longer than the interval of 10s",
-            "10 checks[1].intervall: … unknown field `intervall`, expected `target`, or of every check `name`",
-            "11 checks[2].target: … `NOPE` is not set",
-            "11 checks[2].timeout: … longer",
-            "12 checks[3].kind: … unknown variant `smtp`, expected `http` or `tcp`",
-            "13 checks[4].name: … the name is taken",
-            "16 checks[4].body_matches: … unclosed group",
-            "17 checks[5]: … expected a check",
-            "19 errors.upstream: … not a DSN",
-            "20 extra: … unknown field `extra`",
-        ],
+"
+        ),
+        @r#"
+        1:1: listen: `nope` is no IP address with a port: write one such as `127.0.0.1:9469`, or `0.0.0.0:9469` for every network
+        2:1: chekcs: unknown key, allowed are `listen`, `checks`, `modules`, `errors`, `history`
+        6:5: checks[0].url: check `a`: `ftp:` is neither `http:` nor `https:`: write a URL such as `http://127.0.0.1:3000/health`
+        7:5: checks[0].interval: check `a`: `10` has no unit: write `10s`, or another of ms, s, m, h and d
+        8:5: checks[0].retries: check `a`: unknown key, allowed are `name`, `kind`, `interval`, `timeout`, `url`, `method`, `headers`, `status`, `body_contains`, `body_matches`, `redirects`
+        9:5: checks[1].name: `a b` is no name: write 1 to 100 letters, digits, `-`, `_` and `.`, such as `api-health`
+        12:5: checks[1].timeout: a timeout of 20s is longer than the interval of 10s, so runs would overlap
+        13:5: checks[1].intervall: unknown key, allowed are `name`, `kind`, `interval`, `timeout`, `target`
+        14:27: checks[2].target: the environment variable `NOPE` is not set: set it, or write `${NOPE:-default}`
+        14:48: checks[2].timeout: check `c`: a timeout of 5s is longer than the interval of 1s, so runs would overlap
+        15:16: checks[3].kind: check `d`: `smtp` is no kind of check, allowed are `http` and `tcp`
+        16:5: checks[4].name: check `c`: the name is taken: names tell the series apart, so give each check its own
+        18:5: checks[4].url: check `c`: not a URL, it begins with neither `http://` nor `https://`: write one such as `http://127.0.0.1:3000/health`
+        19:5: checks[4].body_matches: check `c`: not a regular expression: unclosed group
+        20:5: checks[5]: `nothing` is no check: write one such as `{ name: api, kind: http, url: "http://127.0.0.1:3000/health" }`
+        21:5: checks[6].name: it is missing: write one such as `name: api-health`
+        21:5: checks[6].kind: it is missing: write one such as `kind: http`
+        21:5: checks[6].timeout: a timeout of 2s is longer than the interval of 1s, so runs would overlap
+        23:3: errors.upstream: not a DSN: write `https://KEY@HOST/PROJECT`, such as `https://0123456789abcdef@sentry.example.org/42`
+        24:3: errors.spool: the folder `/dev/null/spool` cannot be used: Not a directory (os error 20), so nothing can be made in `/dev/null`
+        25:3: errors.listen_publicly: `maybe` is neither `true` nor `false`
+        26:3: errors.spool_max_envelopes: `many` is no whole number such as `10000`
+        27:1: extra: unknown key, allowed are `listen`, `checks`, `modules`, `errors`, `history`
+        "#
     );
 }
 
 #[test]
 fn keys_of_a_check_are_checked() {
-    let http = |keys: &str| format!("checks: [{{ name: a, kind: http, url: \"http://h\", {keys} }}]");
-    check(&http("status: 999"), &["1 checks[0].status: … expected a status"]);
-    check(&http("status: [2xx, 6xx]"), &["1 checks[0].status: … expected a status"]);
-    check(&http("status: []"), &["1 checks[0].status: … expected a status"]);
-    check(&http("method: get"), &["1 checks[0].method: … none of GET"]);
-    check(&http("headers: { \"a b\": c }"), &["1 checks[0].headers: … `a b` is not a header's name"]);
-    check(&http("headers: { a: \"b\\nc\" }"), &["1 checks[0].headers: … no header may have"]);
-    check(&http("headers: { a: b, A: c }"), &["1 checks[0].headers: … stands twice"]);
-    check(&http("redirects: 11"), &["1 checks[0].redirects: … at most 10"]);
-    check(&http("timeout: 5"), &["1 checks[0].timeout: … expected a string"]);
-    check(&http("timeout: \"5\""), &["1 checks[0].timeout: … has no unit"]);
-    check(&http("timeout: 0s"), &["1 checks[0].timeout: … more than nothing"]);
-    check(&http("interval: 1ms, timeout: 1ms"), &["1 checks[0].interval: … at least"]);
-    check(&http("body_matches: \"(a{1000}){1000}\""), &["1 checks[0].body_matches: … not a pattern"]);
-    check("checks: [{ name: a, kind: http, url: \"http://u:p@h\" }]", &["1 checks[0].url: … credentials in a URL"]);
-    check("checks: [{ name: a, kind: tcp }]", &["1 checks[0]: … missing field `target`"]);
-    check("checks: [{ kind: tcp, target: \"h:1\" }]", &["1 checks[0]: … missing field `name`"]);
-    check("checks: { a: b }", &["1 checks: … expected a list"]);
-    check("modules: { http_2xx: {} }", &["1 modules: … not supported yet"]);
+    let keys = [
+        "status: 999",
+        "status: [2xx, 6xx]",
+        "status: []",
+        "method: get",
+        "headers: { \"a b\": c }",
+        "headers: { a: \"b\\nc\" }",
+        "headers: { a: b, A: c }",
+        "headers: { a: 1 }",
+        "headers: a",
+        "redirects: 11",
+        "redirects: -1",
+        "timeout: 5",
+        "timeout: \"5\"",
+        "timeout: soon",
+        "timeout: [1s]",
+        "timeout: 0s",
+        "interval: 1ms, timeout: 1ms",
+        "body_contains: 42",
+        "body_matches: \"(a{1000}){1000}\"",
+    ];
+    assert_snapshot!(keys.map(of_http).join("\n"), @r#"
+    no status: write one such as `200`, a class such as `2xx`, or a list of them
+    no status: write one such as `200`, a class such as `2xx`, or a list of them
+    no status: write one such as `200`, a class such as `2xx`, or a list of them
+    `get` is no method, allowed are GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE
+    `a b` is not a header's name
+    the value of `a` has characters that no header may have
+    header `A` stands twice
+    header `a`: `1` is no text: write it in quotes, as `"1"`
+    `a` is no headers: write `{ accept: text/html }`
+    `11` is no number from 0 to 10
+    `-1` is no number from 0 to 10
+    `5` has no unit: write `5s`, or another of ms, s, m, h and d
+    `5` has no unit: write `5s`, or another of ms, s, m, h and d
+    `soon` is not a duration such as `10s`, `500ms`, `5m` or `1h`
+    a list is no duration such as `10s`
+    no run ends within no time: write one such as `2s`
+    1ms is too often: at least 100ms
+    `42` is no text: write it in quotes, as `"42"`
+    not a regular expression: Compiled regex exceeds size limit of 1048576 bytes
+    "#);
+    let files = [
+        "checks: [{ name: a, kind: http, url: \"http://u:p@h\" }]",
+        "checks: [{ name: a, kind: tcp }]",
+        "checks: [{ name: a, kind: tcp, target: h }]",
+        "checks: [{ kind: tcp, target: \"h:1\" }]",
+        "checks: [{ name: 5, kind: tcp, target: \"h:1\" }]",
+        "checks: { a: b }",
+        "modules: { http_2xx: {} }",
+    ];
+    assert_snapshot!(files.map(problems).join("\n"), @r#"
+    1:33: checks[0].url: check `a`: credentials in a URL end up in logs: send a header `authorization: ${NAME}` instead
+    1:10: checks[0].target: check `a`: it is missing: write one such as `target: 127.0.0.1:6379`
+    1:32: checks[0].target: check `a`: `h` is no host and port: write one such as `127.0.0.1:6379`
+    1:10: checks[0].name: it is missing: write one such as `name: api-health`
+    1:12: checks[0].name: `5` is no text: write it in quotes, as `"5"`
+    1:1: checks: a mapping is no list of checks: write one a line, such as `- { name: api, kind: http, url: "http://127.0.0.1:3000/health" }`
+    1:1: modules: modules are not supported yet: leave it empty and declare `checks`
+    "#);
+}
+
+#[test]
+fn a_wrong_value_brings_no_problem_of_what_follows_from_it() {
+    assert_snapshot!(problems("checks: [{ name: a, kind: tcp, target: \"h:1\", interval: soon, timeout: 1m }]"), @"1:47: checks[0].interval: check `a`: `soon` is not a duration such as `10s`, `500ms`, `5m` or `1h`");
+}
+
+#[test]
+fn numbers_and_flags_may_come_from_variables() {
+    let variable = |name: &str| Some(if name == "COUNT" { "7" } else { "true" }.to_owned());
+    let text = "errors: { spool_max_envelopes: \"${COUNT}\", listen: \"0.0.0.0:1\", listen_publicly: \"${PUBLIC}\" }";
+    assert_eq!(Config::parse(text, variable).expect("valid").errors.expect("errors").spool_max_envelopes, 7);
 }
 
 #[test]
 fn errors_listen_on_loopback_unless_told_otherwise() {
-    check("errors: { listen: \"0.0.0.0:1\" }", &["1 errors.listen: … `listen_publicly: true`"]);
     let config = parse("errors: { listen: \"0.0.0.0:1\", listen_publicly: true }").expect("valid");
     assert!(matches!(config.errors.expect("errors").listen, Address::Tcp(address) if address.port() == 1));
     let config = parse("errors: { listen: unix:/run/a.sock, upstream: \"${NONE:-}\" }").expect("valid");
     assert!(config.errors.expect("errors").upstream.is_none());
-    for host in ["127.0.0.1", "localhost"] {
-        check(
-            &format!("errors: {{ upstream: \"http://k@{host}:9470/1\" }}"),
-            &["1 errors.upstream: … the sidecar itself"],
-        );
+    let files = [
+        "errors: { listen: \"0.0.0.0:1\" }",
+        "errors: { upstream: \"http://k@127.0.0.1:9470/1\" }",
+        "errors: { upstream: \"http://k@localhost:9470/1\" }",
+        "errors: { envelope_max_bytes: 10, spool_max_bytes: 9 }",
+        "errors: { spool_max_envelopes: 0 }",
+        "{ listen: \"0.0.0.0:9470\", errors: {} }",
+        "errors: true",
+    ];
+    assert_snapshot!(files.map(problems).join("\n"), @"
+    1:11: errors.listen: `0.0.0.0:1` is not a loopback address: set `listen_publicly: true` if others may send
+    1:11: errors.upstream: it points at `127.0.0.1:9470`, where the sidecar itself listens: give the Sentry server's DSN
+    1:11: errors.upstream: it points at `127.0.0.1:9470`, where the sidecar itself listens: give the Sentry server's DSN
+    1:11: errors.envelope_max_bytes: between 1 and `spool_max_bytes`, which is 9
+    1:11: errors.spool_max_envelopes: `0` is too few: at least 1
+    1:27: errors.listen: the status page listens on `0.0.0.0:9470` already: give another port
+    1:1: errors: `true` is no section: write keys below it, such as `spool: ./spool`
+    ");
+}
+
+#[test]
+fn folders_must_be_usable_and_are_not_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    fs::write(&file, "").expect("a file");
+    let new = folder.path().join("a/b");
+    let text = |path: &Path| format!("{{ errors: {{ spool: {path:?} }}, history: {path:?} }}");
+    parse(&text(&new)).expect("it can be made");
+    parse(&text(folder.path())).expect("it is there");
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "only the file is there");
+    for bad in [file.clone(), file.join("below"), "/proc/spool".into()] {
+        let problems = problems(&text(&bad));
+        assert_eq!(problems.matches("cannot be used").count(), 2, "{problems}");
+        assert!(problems.contains(&bad.display().to_string()), "{problems}");
     }
-    check("errors: { envelope_max_bytes: 10, spool_max_bytes: 9 }", &["1 errors.envelope_max_bytes: … between 1 and"]);
+}
+
+#[test]
+fn what_is_seldom_meant_is_warned_of() {
+    let warnings = |text: &str| parse(text).expect("valid").warnings().join("\n");
+    assert_snapshot!(warnings(""), @"nothing would be done: it has neither `checks` nor `errors`");
+    assert_snapshot!(warnings("{ errors: {}, history: ./history }"), @"
+    `errors.upstream` is not set or empty: envelopes are kept in the spool and not forwarded
+    `history` is not written yet: results are kept in memory and end with the process
+    ");
+    assert_eq!(warnings("checks: [{ name: a, kind: tcp, target: \"h:1\" }]"), "");
 }
 
 #[test]
@@ -138,29 +257,47 @@ errors: { upstream: \"https://${SECRET}@sentry.example.org/1\" }";
     let KindConfig::Http(http) = &config.checks[0].kind else { panic!() };
     assert_eq!(http.headers["authorization"], "hunter2");
     assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
-    check("errors: { upstream: \"${SECRET}\" }", &["1 errors.upstream: not a DSN"]);
-    let problems = parse("errors: { upstream: \"${SECRET}\" }").expect_err("no DSN");
-    assert!(!problems[0].to_string().contains("hunter2"));
+    for (text, found) in [
+        ("errors: { upstream: \"${SECRET}\" }", "not a DSN"),
+        ("checks: [{ name: a, kind: http, url: \"${SECRET}\" }]", "not a URL"),
+    ] {
+        let problems = problems(text);
+        assert!(problems.contains(found) && !problems.contains("hunter2"), "{problems}");
+    }
 }
 
 #[test]
 fn yaml_that_surprises_is_refused() {
-    check("listen: 127.0.0.1:1\nlisten: 127.0.0.1:2", &["2 duplicate key `listen`"]);
-    check("checks:\n- name: a\n  kind: tcp\n  target: h:1\n  name: b", &["5 checks[0]: duplicate key `name`"]);
-    check(
+    let files = [
+        "listen: 127.0.0.1:1\nlisten: 127.0.0.1:2",
+        "checks:\n- name: a\n  kind: tcp\n  target: h:1\n  name: b",
         "checks: [{ name: a, kind: http, url: \"http://h\", headers: {\n a: b,\n a: c } }]",
-        &["3 checks[0].headers: duplicate key `a`"],
-    );
-    check("1: 2", &["1 invalid type: integer `1`, expected a key of plain text"]);
-    check("listen: !tag 127.0.0.1:1", &["1 listen: invalid type: enum"]);
-    check("a: b\n---\nc: d", &["0 deserializing from YAML containing more than one document"]);
-    check("checks: [", &["2 did not find expected node content"]);
-    check("listen: *nowhere", &["1 unknown anchor"]);
-    check("<<: { listen: 127.0.0.1:1 }", &["1 <<: … unknown field `<<`"]);
-    check("- listen", &["1 invalid type: sequence"]);
-    check("text", &["1 invalid type: string"]);
-    check(&format!("a: {}", "[".repeat(1000)), &["1 recursion limit exceeded"]);
-    check("a: &a [*a]", &["1 recursion limit exceeded"]);
+        "1: 2",
+        "listen: !tag 127.0.0.1:1",
+        "a: b\n---\nc: d",
+        "checks: [",
+        "listen: *nowhere",
+        "<<: { listen: 127.0.0.1:1 }",
+        "- listen",
+        "text",
+        &format!("a: {}", "[".repeat(1000)),
+        "a: &a [*a]",
+    ];
+    assert_snapshot!(files.map(problems).join("\n"), @"
+    2:1: duplicate key `listen`
+    5:3: checks[0]: duplicate key `name`
+    3:2: checks[0].headers: duplicate key `a`
+    1:1: invalid type: integer `1`, expected a key of plain text
+    1:9: listen: tags such as `!name` mean nothing here: leave it out
+    more than one document: write one, without `---`
+    2:1: did not find expected node content
+    1:9: unknown anchor
+    1:1: <<: unknown key, allowed are `listen`, `checks`, `modules`, `errors`, `history`
+    1:1: a list is no configuration: write keys such as `checks:`
+    1:1: `text` is no configuration: write keys such as `checks:`
+    1:131: it is nested too deeply
+    1:4: it is nested too deeply
+    ");
 }
 
 #[test]
@@ -175,20 +312,22 @@ fn aliases_work_and_cannot_blow_up() {
         let row = vec![format!("*a{}", level - 1); 10].join(", ");
         writeln!(laughs, "a{level}: &a{level} [{row}]").expect("a string");
     }
-    check(&laughs, &["0 the document is … too large with its aliases written out"]);
+    assert_eq!(problems(&laughs), "the document is too large with its aliases written out");
 
     // Few aliases, each of a long text, stay under the parser's own limit.
     let quadratic = format!("a: &a {}\nb: [{}]", "x".repeat(100_000), ["*a"; 10_000].join(", "));
-    check(&quadratic, &["1 b[40]: … too large with its aliases written out"]);
+    assert!(problems(&quadratic).ends_with("b[40]: the document is too large with its aliases written out"));
 }
 
 #[test]
 fn a_thousand_checks_are_too_many_and_fifty_problems_enough() {
     let checks: String =
         (0..1001).map(|number| format!("- {{ name: c{number}, kind: tcp, target: \"h:1\" }}\n")).collect();
-    check(&format!("checks:\n{checks}"), &["1 checks: … at most 1000"]);
+    assert_snapshot!(problems(&format!("checks:\n{checks}")), @"1:1: checks: 1001 checks are too many: one sidecar runs at most 1000");
     let checks: String = (0..1000).map(|number| format!("- {{ name: c{number}, kind: tcp }}\n")).collect();
-    assert_eq!(parse(&format!("checks:\n{checks}")).expect_err("missing keys").len(), 50);
+    let problems = problems(&format!("checks:\n{checks}"));
+    assert_eq!(problems.lines().count(), 51);
+    assert!(problems.ends_with("\nand 950 more problems"), "{problems}");
 }
 
 #[test]
@@ -201,7 +340,7 @@ fn files_that_cannot_be_read_are_named() {
     };
     assert!(load("binary.yaml", b"a: b\n\xff").ends_with("line 2 is not UTF-8"));
     assert!(load("large.yaml", &vec![b' '; FILE_LIMIT as usize + 1]).contains("larger than 1048576 bytes"));
-    assert!(load("wrong.yaml", b"\nextra: 1").contains("wrong.yaml:2: extra: unknown field"));
+    assert!(load("wrong.yaml", b"\nextra: 1").contains("wrong.yaml:2:1: extra: unknown key"));
     let missing = Config::load(folder.path().join("missing.yaml")).expect_err("missing");
     assert!(crate::chain(&missing).contains("missing.yaml`: No such file"), "{missing}");
 }

@@ -1,13 +1,13 @@
-//! YAML with bounds: duplicate keys are refused, aliases may not blow the document up, every place has its line.
+//! YAML with bounds: duplicate keys are refused, aliases may not blow the document up, every place has its line and column.
 //!
 //! The parser limits how often aliases are followed, not how much text they bring, so the tree is built under a budget.
 
 use std::{cell::Cell, fmt};
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_yaml::{Mapping, Value};
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
+use serde_yaml::{Location, Mapping, Value};
 
-use super::Problem;
+use super::{Place, Problem};
 
 /// How large the document may be with all aliases written out: nodes and bytes of text, taken together.
 const BUDGET: usize = 4 * 1024 * 1024;
@@ -21,7 +21,7 @@ const TOO_LARGE: &str = "the document is too large with its aliases written out"
 pub(crate) type Path = [Segment];
 
 /// One step of a way: into a mapping or into a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Segment {
     Key(String),
     Index(usize),
@@ -39,7 +39,7 @@ struct Key<'a> {
     before: &'a Mapping,
 }
 
-/// Walks to a place and fails there, which makes the parser tell its line.
+/// Walks to a place and fails there, which makes the parser tell where.
 struct Locate<'a>(&'a Path);
 
 /// Fails at the key that is looked for when it is the last step; tells otherwise whether it is on the way.
@@ -53,25 +53,27 @@ pub(super) fn parse(text: &str) -> Result<Value, Problem> {
     let left = Cell::new(BUDGET);
     let parsed = Tree { left: &left }.deserialize(serde_yaml::Deserializer::from_str(text));
     parsed.map_err(|error| {
-        let line = error.location().map(|location| location.line());
+        let place = error.location().map(Place::from);
         let message = error.to_string();
-        let message = match message.rsplit_once(" at line ") {
-            // The line is told already.
-            Some((message, _)) => message,
-            None if message == "repetition limit exceeded" => TOO_LARGE,
-            None => &message,
+        // Where it is is told already.
+        let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message);
+        let message = match message {
+            "repetition limit exceeded" => TOO_LARGE,
+            "recursion limit exceeded" => "it is nested too deeply",
+            text if text.contains("more than one document") => "more than one document: write one, without `---`",
+            text => text,
         };
-        Problem { line, key: String::new(), message: message.to_owned() }
+        Problem { place, key: String::new(), message: message.to_owned() }
     })
 }
 
-/// The line of a place, counted from one; of its nearest parent when the place itself is not there.
-pub(super) fn line_of(text: &str, path: &Path) -> Option<usize> {
-    let line = |path| {
+/// Where a path leads in the text; its nearest parent when there is nothing at its end.
+pub(super) fn place_of(text: &str, path: &Path) -> Option<Place> {
+    let place = |path| {
         let located = Locate(path).deserialize(serde_yaml::Deserializer::from_str(text));
-        located.err().and_then(|error| error.location()).map(|location| location.line())
+        located.err().and_then(|error| error.location()).map(Place::from)
     };
-    (0..=path.len()).rev().find_map(|end| line(&path[..end]))
+    (0..=path.len()).rev().find_map(|end| place(&path[..end]))
 }
 
 /// A place as people write it, such as `checks[0].url`.
@@ -87,18 +89,15 @@ pub(super) fn display(path: &Path) -> String {
     text
 }
 
-// === impl Segment ===
+// === impl Place ===
 
-impl Segment {
-    /// The step, unless it is one into an enum, which YAML does not show.
-    pub(super) fn from_serde(segment: &serde_path_to_error::Segment) -> Option<Self> {
-        match segment {
-            serde_path_to_error::Segment::Seq { index } => Some(Self::Index(*index)),
-            serde_path_to_error::Segment::Map { key } => Some(Self::Key(key.clone())),
-            _ => None,
-        }
+impl From<Location> for Place {
+    fn from(location: Location) -> Self {
+        Self { line: location.line(), column: location.column() }
     }
 }
+
+// === impl Segment ===
 
 impl From<&str> for Segment {
     fn from(key: &str) -> Self {
@@ -166,6 +165,10 @@ impl<'de> Visitor<'de> for Tree<'_> {
             values.push(value);
         }
         Ok(Value::Sequence(values))
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, _: A) -> Result<Value, A::Error> {
+        Err(A::Error::custom("tags such as `!name` mean nothing here: leave it out"))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {

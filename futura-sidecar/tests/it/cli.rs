@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use insta::assert_snapshot;
 use tempfile::{TempDir, tempdir};
 
 use crate::sentry::{Sentry, wait_until};
@@ -140,20 +141,20 @@ fn a_wrong_command_line_exits_64() {
 #[test]
 fn a_wrong_configuration_exits_64_with_a_line_for_each_problem() {
     let (_folder, path) = file(
-        "listen: here\nchecks:\n- { name: a, kind: tcp, target: \"${UNSET_TARGET}\" }\n- { name: a, kind: icmp }\n",
+        "listen: here\nchecks:\n- { name: a, kind: tcp, target: \"${UNSET_TARGET}\" }\n- { name: b, kind: icmp }\n",
     );
     for arguments in [vec!["config", "check", &path], vec!["run", "--config", &path]] {
         let output = output(&arguments);
         assert_eq!(output.status.code(), Some(64), "{arguments:?}");
         let lines: Vec<_> = text(&output.stderr).lines().map(str::to_owned).collect();
         assert_eq!(lines.len(), 3, "{lines:#?}");
-        assert!(lines[0].starts_with(&format!("{path}:1: listen: ")), "{lines:#?}");
+        assert!(lines[0].starts_with(&format!("{path}:1:1: listen: ")), "{lines:#?}");
         assert!(
-            lines[1].starts_with(&format!("{path}:3: checks[0].target: "))
+            lines[1].starts_with(&format!("{path}:3:25: checks[0].target: "))
                 && lines[1].contains("`UNSET_TARGET` is not set"),
             "{lines:#?}"
         );
-        assert!(lines[2].starts_with(&format!("{path}:4: checks[1].kind: ")), "{lines:#?}");
+        assert!(lines[2].starts_with(&format!("{path}:4:14: checks[1].kind: ")), "{lines:#?}");
     }
     let missing = output(&["config", "check", "/no/such/file.yaml"]);
     assert_eq!(missing.status.code(), Some(64));
@@ -165,11 +166,24 @@ fn a_wrong_configuration_exits_64_with_a_line_for_each_problem() {
 }
 
 #[test]
-fn a_right_configuration_is_said_to_be() {
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/sidecar.example.yaml");
-    let output = output(&["config", "check", example]);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).contains("ok, runs 3 checks, forwards errors"), "{}", text(&output.stdout));
+fn a_right_configuration_is_said_to_be_and_what_it_does() {
+    let check = |text: &str| {
+        let (_folder, path) = file(text);
+        let output = output(&["config", "check", &path]);
+        assert_eq!(output.status.code(), Some(0), "{}", self::text(&output.stderr));
+        format!("{}{}", self::text(&output.stdout), self::text(&output.stderr)).replace(&path, "FILE")
+    };
+    let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/sidecar.example.yaml")).expect("a file");
+    assert_snapshot!(check(&example), @"
+    FILE: ok, runs 3 checks, keeps errors in ./spool, listens on 0.0.0.0:9469
+    FILE: warning: `errors.upstream` is not set or empty: envelopes are kept in the spool and not forwarded
+    ");
+    assert_snapshot!(check("# nothing"), @"
+    FILE: ok, runs 0 checks, takes no errors, listens on 0.0.0.0:9469
+    FILE: warning: nothing would be done: it has neither `checks` nor `errors`
+    ");
+    let upstream = "listen: 127.0.0.1:1\nerrors: { upstream: \"https://key@sentry.example.org/1\" }";
+    assert_snapshot!(check(upstream), @"FILE: ok, runs 0 checks, forwards errors to https://sentry.example.org:443, listens on 127.0.0.1:1");
 }
 
 #[test]
@@ -187,9 +201,17 @@ fn it_generates_what_generate_dashboards_does_and_can_check_it() {
 #[test]
 fn a_wrong_environment_exits_64() {
     let (_folder, path) = file("listen: 127.0.0.1:0");
-    let output = sidecar().args(["run", "--config", &path]).env("LOG_FORMAT", "xml").output().expect("the binary");
-    assert_eq!(output.status.code(), Some(64));
-    assert!(text(&output.stderr).contains("LOG_FORMAT"), "{}", text(&output.stderr));
+    for (variable, value) in
+        [("LOG_FORMAT", "xml"), ("SENTRY_DSN", "nope"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost")]
+    {
+        let output = sidecar().args(["run", "--config", &path]).env(variable, value).output().expect("the binary");
+        assert_eq!(output.status.code(), Some(64), "{variable}");
+        let text = text(&output.stderr);
+        assert!(
+            text.lines().count() == 1 && text.starts_with(&format!("{variable}=`")) && text.contains("expected"),
+            "{text}"
+        );
+    }
 }
 
 #[test]

@@ -69,7 +69,7 @@ pub(super) async fn run() -> Result<()> {
 async fn config_refused(programs: &Programs, folder: &Path, text: &str, line: usize, key: &str) -> Result<()> {
     let config = folder.join("sidecar.yaml");
     fs::write(&config, text)?;
-    let place = format!("{}:{line}", config.display());
+    let place = format!("{}:{line}:", config.display());
     refused(sidecar(programs, &config)?, USAGE, &[&place, key])
         .await
         .with_context(|| format!("the configuration\n{text}"))

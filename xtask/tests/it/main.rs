@@ -84,3 +84,18 @@ fn the_code_in_the_readme_is_the_example_that_runs() {
         assert!(example.lines().any(|other| other.trim() == line.trim()), "not in examples/minimal.rs: {line}");
     }
 }
+
+#[test]
+fn a_wrong_command_line_exits_64_and_help_teaches() {
+    let xtask = |arguments: &[&str]| Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments).output().unwrap();
+    for arguments in [&[][..], &["nonsense"], &["demo", "--seconds", "x"], &["test", "nonsense"]] {
+        assert_eq!(xtask(arguments).status.code(), Some(64), "{arguments:?}");
+    }
+    for (command, taught) in
+        [("bench", "cargo xtask bench -- --help"), ("generate", "cargo xtask generate --check"), ("demo", "--seconds")]
+    {
+        let help = xtask(&[command, "--help"]);
+        assert_eq!(help.status.code(), Some(0));
+        assert!(String::from_utf8_lossy(&help.stdout).contains(taught), "{help:?}");
+    }
+}

@@ -1,0 +1,126 @@
+//! Reading a mapping key by key: what does not fit is found and reading goes on, so that one run tells everything.
+
+use std::collections::HashSet;
+
+use serde_yaml::{Mapping, Value};
+
+use super::{
+    Problem,
+    yaml::{self, Segment},
+};
+
+/// What is wrong in a file, as far as it has been read.
+#[derive(Default)]
+pub(super) struct Findings {
+    found: Vec<(Vec<Segment>, String)>,
+    paths: HashSet<Vec<Segment>>,
+}
+
+/// The keys of one mapping. Those that were asked for are its allowed ones; `finish` finds the others.
+pub(crate) struct Section<'findings, 'value> {
+    findings: &'findings mut Findings,
+    mapping: &'value Mapping,
+    path: Vec<Segment>,
+    /// What the messages are about, such as ``check `api`: ``.
+    subject: String,
+    allowed: Vec<&'static str>,
+}
+
+// === impl Findings ===
+
+impl Findings {
+    /// Keeps the first finding of each place: the others follow from it.
+    pub(super) fn add(&mut self, path: Vec<Segment>, message: String) {
+        if self.paths.insert(path.clone()) {
+            self.found.push((path, message));
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// The first `limit` findings in the order of the text that they were found in, and how many more there are.
+    pub(super) fn problems(mut self, text: &str, limit: usize) -> Vec<Problem> {
+        let more = self.found.len().saturating_sub(limit);
+        self.found.truncate(limit);
+        let problem = |(path, message): (Vec<Segment>, String)| Problem {
+            place: yaml::place_of(text, &path),
+            key: yaml::display(&path),
+            message,
+        };
+        let mut problems: Vec<_> = self.found.into_iter().map(problem).collect();
+        problems.sort_by_key(|problem| problem.place);
+        if more > 0 {
+            problems.push(Problem { place: None, key: String::new(), message: format!("and {more} more problems") });
+        }
+        problems
+    }
+}
+
+// === impl Section ===
+
+impl<'findings, 'value> Section<'findings, 'value> {
+    pub(super) fn new(findings: &'findings mut Findings, mapping: &'value Mapping, path: Vec<Segment>) -> Self {
+        Self { findings, mapping, path, subject: String::new(), allowed: Vec::new() }
+    }
+
+    /// Has every further message begin with `subject`.
+    pub(crate) fn about(&mut self, subject: &str) {
+        self.subject = format!("{subject}: ");
+    }
+
+    /// The value of a key; none where the key is absent or stands without a value.
+    pub(crate) fn value(&mut self, key: &'static str) -> Option<&'value Value> {
+        self.allowed.push(key);
+        self.mapping.get(key).filter(|value| !value.is_null())
+    }
+
+    /// What a key says in the given form, and `default` where it says nothing; none where it is a finding.
+    pub(crate) fn or<T>(
+        &mut self,
+        key: &'static str,
+        form: impl FnOnce(&Value) -> Result<T, String>,
+        default: T,
+    ) -> Option<T> {
+        match self.value(key) {
+            Some(value) => self.keep(key, form(value)),
+            None => Some(default),
+        }
+    }
+
+    /// What a key says in the given form; none where it is a finding, as it is where it says nothing.
+    pub(crate) fn required<T>(
+        &mut self,
+        key: &'static str,
+        form: impl FnOnce(&Value) -> Result<T, String>,
+        example: &str,
+    ) -> Option<T> {
+        let read = match self.value(key) {
+            Some(value) => form(value),
+            None => Err(format!("it is missing: write one such as `{key}: {example}`")),
+        };
+        self.keep(key, read)
+    }
+
+    /// What was read from a key; none, and a finding, where it does not fit.
+    pub(crate) fn keep<T>(&mut self, key: &str, read: Result<T, String>) -> Option<T> {
+        read.map_err(|message| self.report(key, message)).ok()
+    }
+
+    pub(crate) fn report(&mut self, key: &str, message: impl Into<String>) {
+        let path = [&self.path[..], &[Segment::from(key)]].concat();
+        self.findings.add(path, format!("{}{}", self.subject, message.into()));
+    }
+
+    /// Ends the reading: keys that nobody asked for are findings.
+    pub(crate) fn finish(mut self) {
+        let allowed: Vec<_> = self.allowed.iter().map(|key| format!("`{key}`")).collect();
+        let message = format!("unknown key, allowed are {}", allowed.join(", "));
+        for key in self.mapping.keys().filter_map(Value::as_str) {
+            if !self.allowed.contains(&key) {
+                self.report(key, message.as_str());
+            }
+        }
+    }
+}
