@@ -167,7 +167,7 @@ async fn a_broker_that_dies_under_load_costs_messages_and_no_sales() {
         sales += 1.0;
     }
     let health = service.get("/health").await.expect(StatusCode::OK);
-    assert_eq!((&health["status"], &health["services"]["queue"]["available"]), (&"degraded".into(), &false.into()));
+    assert_eq!((&health["status"], &health["services"]["eventBus"]["available"]), (&"degraded".into(), &false.into()));
 
     broker.start_again().await;
     service.eventually_series(PUBLISHED, |published| published > SALE).await;
