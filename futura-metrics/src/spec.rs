@@ -6,6 +6,8 @@
 use std::marker::PhantomData;
 
 pub use self::label::{Label, LabelSet};
+#[cfg(feature = "registry")]
+pub(crate) use self::label::{pack, without_number};
 
 mod label;
 

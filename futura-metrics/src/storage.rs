@@ -19,6 +19,8 @@ mod gauge;
 mod histogram;
 mod index;
 mod sharded;
+mod sync;
+mod thread_number;
 
 #[cfg(feature = "http")]
 pub(crate) use self::index::Index;

@@ -165,7 +165,7 @@ async fn tests(fast: bool) -> Result<()> {
 async fn loom() -> Result<()> {
     let mut command = cargo::command(["test", "--release", "--package", "futura-metrics", "--lib"]);
     command.args(["--no-default-features", "--features", "registry", "--target-dir", "target/loom"]);
-    command.args(["--", "storage::exemplar"]).env("RUSTFLAGS", "--cfg loom");
+    command.args(["--", "storage"]).env("RUSTFLAGS", "--cfg loom");
     process::run("cargo test under loom", command).await
 }
 

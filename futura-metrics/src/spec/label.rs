@@ -8,11 +8,16 @@ pub trait Label: 'static {
     const NAME: &'static str;
     /// All values, for a closed set; empty where any text may come.
     const VALUES: &'static [&'static str];
+    /// Whether [`number`](Self::number) tells the values apart; else their texts do, which takes longer.
+    const NUMBERED: bool;
     /// What a caller passes for it.
     type Value<'a>: Copy;
 
     /// The value as it stands on the wire.
     fn text<'a>(value: Self::Value<'a>) -> &'a str;
+
+    /// What tells a value from all others, below 4,096: of a closed set, one more than its place there; 0 for what is folded.
+    fn number(value: Self::Value<'_>) -> u16;
 }
 
 /// The labels of one metric: a tuple of up to five [`Label`] types.
@@ -21,6 +26,8 @@ pub trait LabelSet: 'static {
     const NAMES: &'static [&'static str];
     /// Each label's closed set of values; empty where open.
     const VALUES: &'static [&'static [&'static str]];
+    /// Which labels tell their values apart by numbers.
+    const NUMBERED: &'static [bool];
     /// What a caller passes: a tuple of the labels' values.
     type Values<'a>: Copy;
     /// The values' texts, in order.
@@ -28,6 +35,25 @@ pub trait LabelSet: 'static {
 
     /// The values as they stand on the wire.
     fn texts<'a>(values: Self::Values<'a>) -> Self::Texts<'a>;
+
+    /// What tells the values from others: the numbers where there are any, twelve bits each, and the texts where there are none.
+    fn key<'a>(values: Self::Values<'a>) -> (u64, Self::Texts<'a>);
+}
+
+/// The bits of a [`Label::number`].
+const NUMBER_BITS: usize = 12;
+
+/// Puts the numbers of labels into one, the first label's lowest.
+#[inline]
+pub(crate) fn pack(numbers: impl IntoIterator<Item = u16>) -> u64 {
+    let numbers = numbers.into_iter().enumerate();
+    numbers.fold(0, |packed, (place, number)| packed | u64::from(number) << (NUMBER_BITS * place))
+}
+
+/// Takes the number of the label at `place` out.
+#[cfg(feature = "registry")]
+pub(crate) fn without_number(packed: u64, place: usize) -> u64 {
+    packed & !(((1 << NUMBER_BITS) - 1) << (NUMBER_BITS * place))
 }
 
 macro_rules! label_set {
@@ -38,11 +64,19 @@ macro_rules! label_set {
                 &[$($label::NAME),*]
             };
             const VALUES: &'static [&'static [&'static str]] = &[$($label::VALUES),*];
+            const NUMBERED: &'static [bool] = &[$($label::NUMBERED),*];
             type Values<'a> = ($($label::Value<'a>,)*);
             type Texts<'a> = [&'a str; $count];
 
             fn texts<'a>(($($index,)*): Self::Values<'a>) -> Self::Texts<'a> {
                 [$($label::text($index)),*]
+            }
+
+            #[inline]
+            fn key<'a>(($($index,)*): Self::Values<'a>) -> (u64, Self::Texts<'a>) {
+                let numbers: [u16; $count] = [$($label::number($index)),*];
+                let texts = [$(if $label::NUMBERED { "" } else { $label::text($index) }),*];
+                (pack(numbers), texts)
             }
         }
     };
@@ -81,10 +115,15 @@ macro_rules! label {
         impl $crate::spec::Label for $label {
             const NAME: &'static str = $name;
             const VALUES: &'static [&'static str] = &[];
+            const NUMBERED: bool = false;
             type Value<'a> = &'a str;
 
             fn text<'a>(value: Self::Value<'a>) -> &'a str {
                 value
+            }
+
+            fn number(_: Self::Value<'_>) -> u16 {
+                0
             }
         }
     };
@@ -114,10 +153,16 @@ macro_rules! label {
         impl $crate::spec::Label for $label {
             const NAME: &'static str = $name;
             const VALUES: &'static [&'static str] = &[$($value),+];
+            const NUMBERED: bool = true;
             type Value<'a> = Self;
 
             fn text<'a>(value: Self::Value<'a>) -> &'a str {
                 value.as_str()
+            }
+
+            fn number(value: Self::Value<'_>) -> u16 {
+                const { assert!(<Self as $crate::spec::Label>::VALUES.len() < 4_096, "a closed set has fewer than 4,096 values") };
+                value as u16 + 1
             }
         }
     };

@@ -53,17 +53,19 @@ crate::declare! {
 impl Label for Status {
     const NAME: &'static str = "status";
     const VALUES: &'static [&'static str] = &[];
+    const NUMBERED: bool = true;
     type Value<'a> = u16;
 
     fn text<'a>(status: Self::Value<'a>) -> &'a str {
         static DIGITS: [u8; 1500] = digits();
-        // Codes outside 100 to 599 are not HTTP's; they fold, so that no peer can make up series.
-        let Some(offset) =
-            status.checked_sub(100).map(|code| usize::from(code) * 3).filter(|offset| *offset < DIGITS.len())
-        else {
-            return "_other";
-        };
+        let Some(code) = Self::number(status).checked_sub(100) else { return "_other" };
+        let offset = usize::from(code) * 3;
         std::str::from_utf8(&DIGITS[offset..offset + 3]).expect("three ASCII digits")
+    }
+
+    fn number(status: Self::Value<'_>) -> u16 {
+        // Codes outside 100 to 599 are not HTTP's; they fold, so that no peer can make up series.
+        if (100..600).contains(&status) { status } else { 0 }
     }
 }
 

@@ -1,11 +1,8 @@
 //! A counter: a number that only grows.
 
-use std::{
-    sync::{Arc, atomic::AtomicU64},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use super::{Metric, Reading, Scratch, sharded::Sharded};
+use super::{Metric, Reading, Scratch, sharded::Sharded, sync::AtomicU64};
 use crate::spec::Descriptor;
 
 /// A handle to one counter; clones count on the same series.

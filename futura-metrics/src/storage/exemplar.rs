@@ -3,13 +3,13 @@
 //! A slot is a sequence lock: a writer that finds another at work leaves its exemplar out, a reader that sees a write in
 //! between does without. Nobody waits.
 
-#[cfg(not(loom))]
-use std::sync::atomic::{AtomicU64, Ordering, fence};
-
-use Ordering::{AcqRel, Acquire, Relaxed, Release};
-#[cfg(loom)]
-use loom::sync::atomic::{AtomicU64, Ordering, fence};
 use rustix::time::{ClockId, clock_gettime};
+
+use super::sync::{
+    AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    fence,
+};
 
 /// Some milliseconds coarse, and ten times as cheap as the exact one.
 #[cfg(target_os = "linux")]

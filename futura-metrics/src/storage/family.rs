@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::{Counter, Metric, index::Index};
 use crate::{
     exposition::{Layout, render_series},
-    spec::{Descriptor, LabelSet},
+    spec::{Descriptor, LabelSet, pack, without_number},
 };
 
 /// The value that stands for all newcomers of an open label that has as many values as it may.
@@ -41,9 +41,12 @@ pub(crate) struct FamilyInner<M: Metric> {
     series: Index<Series<M>>,
     /// One for each label, in use where the label is open.
     open: Vec<OpenLabel>,
+    /// Which labels' values are told apart by numbers.
+    numbered: &'static [bool],
 }
 
 pub(crate) struct Series<M> {
+    numbers: u64,
     pub(crate) values: Box<[Box<str>]>,
     /// What is the series' own in its lines of text, escaped once.
     pub(crate) text: Box<str>,
@@ -62,7 +65,7 @@ struct OpenLabel {
 impl<M: Metric, L: LabelSet> Family<M, L> {
     /// `folded` counts, for each open label, the values that were folded.
     pub(crate) fn new(descriptor: Descriptor, folded: impl Fn(&'static str) -> Counter) -> Self {
-        let family = Self { inner: Arc::new(FamilyInner::new(descriptor, folded)), labels: PhantomData };
+        let family = Self { inner: Arc::new(FamilyInner::new(descriptor, L::NUMBERED, folded)), labels: PhantomData };
         family.inner.fill_closed_set();
         family
     }
@@ -75,12 +78,14 @@ impl<M: Metric, L: LabelSet> Family<M, L> {
     ///
     /// A clone of it is a handle to keep.
     pub fn with(&self, values: L::Values<'_>) -> &M {
-        self.inner.with(L::texts(values).as_ref())
+        let (numbers, texts) = L::key(values);
+        let known = self.inner.find(L::NUMBERED, numbers, texts.as_ref());
+        known.unwrap_or_else(|| self.inner.admit(numbers, L::texts(values).as_ref()))
     }
 
     /// The series with these label values, which the program knows from the start: they never fold.
     pub fn declare(&self, values: L::Values<'_>) -> &M {
-        self.inner.declare(L::texts(values).as_ref())
+        self.inner.declare(L::key(values).0, L::texts(values).as_ref())
     }
 
     pub(crate) fn inner(&self) -> Arc<FamilyInner<M>> {
@@ -103,7 +108,7 @@ impl<M: Metric, L> fmt::Debug for Family<M, L> {
 // === impl FamilyInner ===
 
 impl<M: Metric> FamilyInner<M> {
-    fn new(descriptor: Descriptor, folded: impl Fn(&'static str) -> Counter) -> Self {
+    fn new(descriptor: Descriptor, numbered: &'static [bool], folded: impl Fn(&'static str) -> Counter) -> Self {
         let labels = descriptor.label_names.iter().zip(descriptor.label_values);
         let open = labels.map(|(name, values)| OpenLabel {
             taken: Mutex::default(),
@@ -115,6 +120,7 @@ impl<M: Metric> FamilyInner<M> {
             hasher: DefaultHashBuilder::default(),
             series: Index::new(),
             open: open.collect(),
+            numbered,
             descriptor,
         }
     }
@@ -129,33 +135,38 @@ impl<M: Metric> FamilyInner<M> {
         for number in 0..combinations {
             let mut rest = number;
             let pick = |set: &&'static [&'static str]| {
-                let value = set[rest % set.len()];
+                let place = rest % set.len();
                 rest /= set.len();
-                value
+                place
             };
-            self.declare(&sets.iter().map(pick).collect::<Vec<_>>());
+            let places: Vec<usize> = sets.iter().map(pick).collect();
+            let texts: Vec<&str> = sets.iter().zip(&places).map(|(set, place)| set[*place]).collect();
+            let numbers = places.iter().zip(self.numbered);
+            let numbers = numbers.map(|(place, numbered)| if *numbered { *place as u16 + 1 } else { 0 });
+            self.declare(pack(numbers), &texts);
         }
     }
 
-    fn with(&self, values: &[&str]) -> &M {
-        let hash = self.hash(values);
-        match self.series.find(hash, |series| series.has(values)) {
-            Some(series) => &series.metric,
-            None => self.declare(&self.admit(values)),
-        }
+    /// The series with these numbers, and with these texts where there is no number; what it does with `numbered` is settled
+    /// when it is compiled into its caller.
+    #[inline]
+    fn find(&self, numbered: &[bool], numbers: u64, texts: &[&str]) -> Option<&M> {
+        let hash = self.hash(numbered, numbers, texts);
+        self.series.find(hash, |series| series.has(numbered, numbers, texts)).map(|series| &series.metric)
     }
 
-    fn declare(&self, values: &[&str]) -> &M {
+    fn declare(&self, numbers: u64, texts: &[&str]) -> &M {
         let series = self.series.find_or_insert(
-            self.hash(values),
-            |series| series.has(values),
+            self.hash(self.numbered, numbers, texts),
+            |series| series.has(self.numbered, numbers, texts),
             || {
-                for (label, value) in self.open.iter().zip(values) {
-                    label.taken.lock().insert(Box::from(*value));
+                for (label, text) in self.open.iter().zip(texts) {
+                    label.taken.lock().insert(Box::from(*text));
                 }
                 Series {
-                    values: values.iter().map(|value| Box::from(*value)).collect(),
-                    text: render_series(&self.descriptor, values),
+                    numbers,
+                    values: texts.iter().map(|text| Box::from(*text)).collect(),
+                    text: render_series(&self.descriptor, texts),
                     metric: M::create(&self.shape),
                 }
             },
@@ -163,18 +174,19 @@ impl<M: Metric> FamilyInner<M> {
         &series.metric
     }
 
-    /// The values with those folded that their label has no room for.
-    fn admit<'a>(&self, values: &[&'a str]) -> Vec<&'a str> {
+    /// A newcomer's series, with those values folded that their label has no room for.
+    #[cold]
+    fn admit(&self, mut numbers: u64, texts: &[&str]) -> &M {
         let full = self.series.len() >= FAMILY_LIMIT;
-        let labels = self.open.iter().zip(values).enumerate();
-        let admitted = labels.map(|(position, (label, value))| {
-            let Some(folded) = &label.folded else { return *value };
+        let mut admitted = texts.to_vec();
+        for (place, (label, text)) in self.open.iter().zip(texts).enumerate() {
+            let Some(folded) = &label.folded else { continue };
             let taken = label.taken.lock();
-            if !full && (taken.len() < OPEN_LABEL_LIMIT || taken.contains(*value)) {
-                return *value;
+            if !full && (taken.len() < OPEN_LABEL_LIMIT || taken.contains(*text)) {
+                continue;
             }
             if folded.get() == 0 {
-                let (metric, label) = (self.descriptor.name, self.descriptor.label_names[position]);
+                let (metric, label) = (self.descriptor.name, self.descriptor.label_names[place]);
                 tracing::warn!(
                     metric,
                     label,
@@ -183,15 +195,18 @@ impl<M: Metric> FamilyInner<M> {
                 );
             }
             folded.inc();
-            FOLDED
-        });
-        admitted.collect()
+            numbers = without_number(numbers, place);
+            admitted[place] = FOLDED;
+        }
+        self.declare(numbers, &admitted)
     }
 
-    fn hash(&self, values: &[&str]) -> u64 {
+    #[inline]
+    fn hash(&self, numbered: &[bool], numbers: u64, texts: &[&str]) -> u64 {
         let mut hasher = self.hasher.build_hasher();
+        numbers.hash(&mut hasher);
         // A str hashes with an end mark, so ("ab", "c") and ("a", "bc") differ.
-        values.iter().for_each(|value| value.hash(&mut hasher));
+        texts.iter().zip(numbered).filter(|(_, numbered)| !**numbered).for_each(|(text, _)| text.hash(&mut hasher));
         hasher.finish()
     }
 
@@ -216,7 +231,9 @@ impl<M: Metric> FamilyInner<M> {
 // === impl Series ===
 
 impl<M> Series<M> {
-    fn has(&self, values: &[&str]) -> bool {
-        self.values.iter().map(AsRef::as_ref).eq(values.iter().copied())
+    #[inline]
+    fn has(&self, numbered: &[bool], numbers: u64, texts: &[&str]) -> bool {
+        let mut texts = self.values.iter().zip(texts).zip(numbered);
+        self.numbers == numbers && texts.all(|((own, text), numbered)| *numbered || **own == **text)
     }
 }

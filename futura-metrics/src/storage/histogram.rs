@@ -3,7 +3,7 @@
 //! There is no separate count: it is the sum of the cells, so `+Inf` equals `_count` in every scrape.
 
 use std::{
-    sync::{Arc, OnceLock, atomic::AtomicU64},
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -13,6 +13,7 @@ use super::{
     counter::nanoseconds,
     exemplar::{Exemplar, Slot},
     sharded::Sharded,
+    sync::AtomicU64,
 };
 use crate::spec::Descriptor;
 

@@ -3,15 +3,12 @@
 //! Values live in a list of chunks that never move. Tables of positions point into it; when one is half full, the next, twice
 //! as large, takes what comes after. A look-up goes through the tables in order, so what was there early is found first.
 
-use std::sync::{
-    OnceLock,
-    atomic::{
-        AtomicU64,
-        Ordering::{Acquire, Release},
-    },
-};
+use std::array;
 
-use parking_lot::Mutex;
+use super::sync::{
+    AtomicU64, Mutex, OnceLock,
+    Ordering::{Acquire, Release},
+};
 
 /// Slots of the first table and values of the first chunk.
 const FIRST: usize = 8;
@@ -31,10 +28,10 @@ pub(crate) struct Index<T> {
 // === impl Index ===
 
 impl<T> Index<T> {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            chunks: [const { OnceLock::new() }; DOUBLINGS],
-            tables: [const { OnceLock::new() }; DOUBLINGS],
+            chunks: array::from_fn(|_| OnceLock::new()),
+            tables: array::from_fn(|_| OnceLock::new()),
             len: Mutex::new(0),
         }
     }
@@ -104,7 +101,7 @@ fn locate(position: usize) -> (usize, usize) {
     (chunk, shifted - (FIRST << chunk))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use std::{collections::HashSet, thread};
 
@@ -146,5 +143,35 @@ mod tests {
         });
         assert!(found.iter().all(|other| *other == found[0]));
         assert_eq!(index.iter().count(), 5_000);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod tests {
+    use loom::{sync::Arc, thread};
+
+    use super::Index;
+
+    /// Under every interleaving: what a reader finds is whole, and what one has inserted another finds.
+    #[test]
+    fn a_reader_finds_a_value_whole_or_not_at_all() {
+        loom::model(|| {
+            let index = Arc::new(Index::<(u64, u64)>::new());
+            // The same low bits: both want the same slot of the table.
+            let hashes = [1 << 32, 2 << 32];
+            let writers = hashes.map(|hash| {
+                let index = Arc::clone(&index);
+                thread::spawn(move || index.find_or_insert(hash, |value| value.0 == hash, || (hash, !hash)).1)
+            });
+            for hash in hashes {
+                if let Some(value) = index.find(hash, |value| value.0 == hash) {
+                    assert_eq!(*value, (hash, !hash));
+                }
+            }
+            for (writer, hash) in writers.into_iter().zip(hashes) {
+                assert_eq!(writer.join().unwrap(), !hash);
+                assert!(index.find(hash, |value| value.0 == hash).is_some());
+            }
+        });
     }
 }

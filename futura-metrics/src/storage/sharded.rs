@@ -1,43 +1,74 @@
-//! Atomics that many threads add to: one set of cells until threads collide on it, then one set for each shard.
+//! Cells that many threads add to, nearly all of them without a locked instruction.
 //!
-//! A cold series costs no more than its cells; a hot one scales with the cores. Nothing is ever moved between sets, so a
-//! reader that adds them up never sees a total fall.
+//! The first thread that adds to a series owns its first cells: it loads and stores, which no other does. The others share a
+//! second set by atomic additions, and where they come often each gets cells of its own. A cold series so costs little more
+//! than its cells, and a hot one scales with the cores. Nothing is ever moved from one set to another, so a reader that adds
+//! them up never sees a total fall.
 
-use std::{
-    num::NonZero,
-    sync::{
-        OnceLock,
-        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
-    },
-    thread,
+use std::{num::NonZero, sync::LazyLock, thread};
+
+use super::{
+    sync::{AtomicU32, AtomicU64, OnceLock, Ordering::Relaxed},
+    thread_number::{self, ThreadNumber},
 };
 
-/// Collisions after which a series is given shards: a few are chance, and a busy series reaches this within milliseconds.
-const COLLISIONS: u32 = 16;
+/// When the sharing threads have come so often, each is given cells of its own.
+const BUSY: u32 = if cfg!(loom) { 0 } else { 1 << 16 };
 
-/// The most shards: beyond it, threads share without harm.
-const MAX_SHARDS: usize = 8;
+const MIN_SHARDS: usize = 16;
+const MAX_SHARDS: usize = 128;
 
 /// What one cache line holds, twice: processors fetch lines in pairs.
 const WORDS_PER_LINE: usize = 16;
 
-/// Cells `base`, and shards of as many cells once they are worth it.
+/// How many threads may have cells of their own in one series: some times as many as run at once, as a number that leads to
+/// the cells of a thread which rests, or has ended, leads to none.
+static SHARDS: LazyLock<usize> = LazyLock::new(|| {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    (4 * threads).next_power_of_two().clamp(MIN_SHARDS, MAX_SHARDS)
+});
+
+/// A set of cells for each thread that is worth one.
 #[derive(Debug)]
 pub(super) struct Sharded<B> {
-    base: B,
-    collisions: AtomicU32,
+    first: Owned<B>,
+    others: OnceLock<Box<Others>>,
+}
+
+/// Cells that one thread alone adds to.
+#[derive(Debug)]
+struct Owned<B> {
+    /// The number of the thread; zero while there is none.
+    owner: AtomicU32,
+    cells: B,
+}
+
+/// The cells of all threads but the first.
+#[derive(Debug)]
+struct Others {
+    shared: Padded,
+    /// How often a thread came to the shared cells.
+    additions: AtomicU32,
     shards: OnceLock<Box<[Shard]>>,
 }
 
-/// One shard's cells, alone on their cache lines.
+/// The cells of the one thread whose number leads to them.
+type Shard = OnceLock<Box<Alone<Owned<Padded>>>>;
+
+/// Cells with a line before and behind them that nobody uses.
 #[derive(Debug)]
-struct Shard(Box<[AtomicU64]>);
+struct Padded(Box<[AtomicU64]>);
+
+/// A value that shares its lines with no other.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Alone<T>(T);
 
 // === impl Sharded ===
 
 impl<B: AsRef<[AtomicU64]>> Sharded<B> {
-    pub(super) fn new(base: B) -> Self {
-        Self { base, collisions: AtomicU32::new(0), shards: OnceLock::new() }
+    pub(super) fn new(cells: B) -> Self {
+        Self { first: Owned::new(cells), others: OnceLock::new() }
     }
 
     /// Adds to one cell.
@@ -46,32 +77,37 @@ impl<B: AsRef<[AtomicU64]>> Sharded<B> {
     }
 
     /// Adds to several cells of one set.
+    #[inline]
     pub(super) fn add_all<const N: usize>(&self, amounts: [(usize, u64); N]) {
-        if let Some(shards) = self.shards.get() {
-            let Shard(cells) = &shards[shard_of_thread() % shards.len()];
-            for (cell, amount) in amounts {
-                cells[cell].fetch_add(amount, Relaxed);
-            }
-            return;
+        self.add_all_as(thread_number::current(), amounts);
+    }
+
+    #[inline]
+    fn add_all_as<const N: usize>(&self, thread: Option<ThreadNumber>, amounts: [(usize, u64); N]) {
+        match thread {
+            Some(thread) if self.first.is_of(thread) => self.first.add_all(amounts),
+            _ => self.add_elsewhere(thread, amounts),
         }
-        for (cell, amount) in amounts {
-            self.add_to_base(cell, amount);
+    }
+
+    #[inline(never)]
+    fn add_elsewhere<const N: usize>(&self, thread: Option<ThreadNumber>, amounts: [(usize, u64); N]) {
+        match thread {
+            Some(thread) if self.first.claim(thread) => self.first.add_all(amounts),
+            _ => self.others.get_or_init(|| Box::new(Others::new(self.len()))).add_all(thread, amounts),
         }
     }
 
     /// The total of one cell over all sets.
     pub(super) fn total(&self, cell: usize) -> u64 {
-        let shards = self.shards.get().map_or(&[][..], |shards| shards);
-        let sharded = shards.iter().map(|Shard(cells)| cells[cell].load(Relaxed));
-        sharded.fold(self.base.as_ref()[cell].load(Relaxed), u64::wrapping_add)
+        self.sets().map(|cells| cells[cell].load(Relaxed)).fold(0, u64::wrapping_add)
     }
 
     /// The totals of all cells but the last, which is what a histogram keeps its sum in.
     pub(super) fn totals_but_last(&self, totals: &mut Vec<u64>) {
-        let base = self.base.as_ref();
         totals.clear();
-        totals.extend(base[..base.len() - 1].iter().map(|cell| cell.load(Relaxed)));
-        for Shard(cells) in self.shards.get().into_iter().flatten() {
+        totals.resize(self.len() - 1, 0);
+        for cells in self.sets() {
             for (total, cell) in totals.iter_mut().zip(cells) {
                 *total = total.wrapping_add(cell.load(Relaxed));
             }
@@ -80,66 +116,103 @@ impl<B: AsRef<[AtomicU64]>> Sharded<B> {
 
     /// Raises a cell that is never added to.
     pub(super) fn raise(&self, cell: usize, total: u64) {
-        self.base.as_ref()[cell].fetch_max(total, Relaxed);
+        self.first.cells.as_ref()[cell].fetch_max(total, Relaxed);
     }
 
     pub(super) fn len(&self) -> usize {
-        self.base.as_ref().len()
+        self.first.cells.as_ref().len()
     }
 
-    fn add_to_base(&self, cell: usize, amount: u64) {
-        let cell = &self.base.as_ref()[cell];
-        let before = cell.load(Relaxed);
-        // An exchange that fails has met another thread, which a plain addition would not tell.
-        if cell.compare_exchange(before, before.wrapping_add(amount), Relaxed, Relaxed).is_err() {
-            cell.fetch_add(amount, Relaxed);
-            self.collide();
+    fn sets(&self) -> impl Iterator<Item = &[AtomicU64]> {
+        let others = self.others.get().into_iter().flat_map(|others| others.sets());
+        others.chain([self.first.cells.as_ref()])
+    }
+}
+
+// === impl Owned ===
+
+impl<B: AsRef<[AtomicU64]>> Owned<B> {
+    fn new(cells: B) -> Self {
+        Self { owner: AtomicU32::new(0), cells }
+    }
+
+    fn is_of(&self, thread: ThreadNumber) -> bool {
+        self.owner.load(Relaxed) == thread.get()
+    }
+
+    fn claim(&self, thread: ThreadNumber) -> bool {
+        // An exchange would take the line from the owner even where it fails.
+        self.owner.load(Relaxed) == 0 && self.owner.compare_exchange(0, thread.get(), Relaxed, Relaxed).is_ok()
+    }
+
+    /// Only for the owner: between load and store no other thread stores.
+    fn add_all<const N: usize>(&self, amounts: [(usize, u64); N]) {
+        for (cell, amount) in amounts {
+            let cell = &self.cells.as_ref()[cell];
+            cell.store(cell.load(Relaxed).wrapping_add(amount), Relaxed);
+        }
+    }
+}
+
+// === impl Others ===
+
+impl Others {
+    fn new(len: usize) -> Self {
+        Self { shared: Padded::new(len), additions: AtomicU32::new(0), shards: OnceLock::new() }
+    }
+
+    fn add_all<const N: usize>(&self, thread: Option<ThreadNumber>, amounts: [(usize, u64); N]) {
+        if let Some(own) = thread.and_then(|thread| self.own_cells(thread)) {
+            return own.add_all(amounts);
+        }
+        for (cell, amount) in amounts {
+            self.shared.as_ref()[cell].fetch_add(amount, Relaxed);
+        }
+        if self.additions.fetch_add(1, Relaxed) == BUSY {
+            self.shards.get_or_init(|| (0..*SHARDS).map(|_| Shard::new()).collect());
         }
     }
 
-    #[cold]
-    fn collide(&self) {
-        if self.collisions.fetch_add(1, Relaxed) == COLLISIONS {
-            self.shards.get_or_init(|| (0..shard_count()).map(|_| Shard::new(self.len())).collect());
-        }
+    /// The thread's own cells, where there are any and none that lives has a number that leads to the same.
+    fn own_cells(&self, thread: ThreadNumber) -> Option<&Owned<Padded>> {
+        let shards = self.shards.get()?;
+        let len = self.shared.as_ref().len();
+        let shard =
+            shards[thread.get() as usize % shards.len()].get_or_init(|| Box::new(Alone(Owned::new(Padded::new(len)))));
+        (shard.0.is_of(thread) || shard.0.claim(thread)).then_some(&shard.0)
+    }
+
+    fn sets(&self) -> impl Iterator<Item = &[AtomicU64]> {
+        let shards = self.shards.get().into_iter().flatten().filter_map(OnceLock::get);
+        shards.map(|shard| shard.0.cells.as_ref()).chain([self.shared.as_ref()])
     }
 }
 
-// === impl Shard ===
+// === impl Padded ===
 
-impl Shard {
-    /// Two lines more than the cells need, so that no other allocation shares a line with them.
-    fn new(cells: usize) -> Self {
-        let words = (cells + WORDS_PER_LINE).next_multiple_of(WORDS_PER_LINE);
-        Self((0..words).map(|_| AtomicU64::new(0)).collect())
+impl Padded {
+    fn new(len: usize) -> Self {
+        Self((0..len + 2 * WORDS_PER_LINE).map(|_| AtomicU64::new(0)).collect())
     }
 }
 
-fn shard_count() -> usize {
-    static COUNT: OnceLock<usize> = OnceLock::new();
-    *COUNT.get_or_init(|| {
-        let threads = thread::available_parallelism().map_or(1, NonZero::get);
-        threads.next_power_of_two().min(MAX_SHARDS)
-    })
-}
-
-/// A number that spreads threads over shards.
-fn shard_of_thread() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static SHARD: usize = NEXT.fetch_add(1, Relaxed);
+impl AsRef<[AtomicU64]> for Padded {
+    fn as_ref(&self) -> &[AtomicU64] {
+        &self.0[WORDS_PER_LINE..self.0.len() - WORDS_PER_LINE]
     }
-    SHARD.with(|shard| *shard)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
-    use std::{sync::atomic::AtomicU64, thread};
+    use std::{
+        sync::{Arc, Barrier, atomic::AtomicU64},
+        thread,
+    };
 
     use super::Sharded;
 
     #[test]
-    fn nothing_is_lost_while_threads_collide_and_a_reader_never_sees_a_total_fall() {
+    fn nothing_is_lost_while_threads_meet_and_a_reader_never_sees_a_total_fall() {
         const ADDITIONS: u64 = 200_000;
         let sharded = Sharded::new([AtomicU64::new(0), AtomicU64::new(0)]);
         thread::scope(|scope| {
@@ -154,13 +227,60 @@ mod tests {
             }
         });
         assert_eq!((sharded.total(0), sharded.total(1)), (4 * ADDITIONS, 12 * ADDITIONS));
+        let others = sharded.others.get().expect("three threads are not the first");
+        assert!(others.shards.get().is_some(), "they came often");
     }
 
     #[test]
-    fn a_series_of_one_thread_stays_without_shards() {
+    fn nothing_is_lost_where_threads_end_and_others_take_their_numbers() {
+        const THREADS: u64 = 500;
+        let sharded = Arc::new(Sharded::new([AtomicU64::new(0)]));
+        let start = Arc::new(Barrier::new(2));
+        for _ in 0..THREADS / 2 {
+            let pair = [(); 2].map(|()| {
+                let (sharded, start) = (Arc::clone(&sharded), Arc::clone(&start));
+                thread::spawn(move || {
+                    start.wait();
+                    (0..1_000).for_each(|_| sharded.add(0, 1));
+                })
+            });
+            pair.into_iter().for_each(|thread| thread.join().unwrap());
+        }
+        assert_eq!(sharded.total(0), THREADS * 1_000);
+    }
+
+    #[test]
+    fn a_series_of_one_thread_stays_with_its_first_cells() {
         let sharded = Sharded::new([AtomicU64::new(0)]);
         (0..100_000).for_each(|_| sharded.add(0, 1));
-        assert!(sharded.shards.get().is_none());
+        assert!(sharded.others.get().is_none());
         assert_eq!(sharded.total(0), 100_000);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod tests {
+    use loom::{sync::Arc, thread};
+
+    use super::{AtomicU64, Sharded, ThreadNumber};
+
+    /// Under every interleaving: a first thread, one that shares and is then given cells of its own, one without a number.
+    #[test]
+    fn nothing_is_lost_and_no_total_falls() {
+        loom::model(|| {
+            let sharded = Arc::new(Sharded::new([AtomicU64::new(0)]));
+            let adders = [ThreadNumber::new(1), ThreadNumber::new(2), None].map(|number| {
+                let sharded = Arc::clone(&sharded);
+                let times = if number.is_some() { 2 } else { 1 };
+                thread::spawn(move || (0..times).for_each(|_| sharded.add_all_as(number, [(0, 1)])))
+            });
+            let first = sharded.total(0);
+            let second = sharded.total(0);
+            assert!(first <= second);
+            for adder in adders {
+                adder.join().unwrap();
+            }
+            assert_eq!(sharded.total(0), 5);
+        });
     }
 }
