@@ -30,6 +30,7 @@ use crate::{
     specs::http::{HTTP_REQUEST_DURATION_SECONDS, HTTP_REQUESTS_IN_FLIGHT, HTTP_REQUESTS_TOTAL, Method, Path, Status},
 };
 
+mod clock;
 mod request;
 mod response;
 mod routes;

@@ -5,9 +5,8 @@ use std::{hash::BuildHasher, sync::OnceLock};
 use axum::extract::MatchedPath;
 use hashbrown::DefaultHashBuilder;
 use http::Request;
-use quanta::Clock;
 
-use super::{HttpLayerError, HttpMetrics};
+use super::{HttpLayerError, HttpMetrics, clock::Clock};
 use crate::{
     Counter, Gauge, Histogram,
     specs::http::{Method, UNMATCHED},
@@ -107,13 +106,13 @@ impl Routes {
     /// Counts a request that begins, and reads the clock.
     pub(super) fn start(&self, route: &Route, method: Method) -> u64 {
         route.slot(method, &self.series).started.inc();
-        self.clock.raw()
+        self.clock.read()
     }
 
     /// Counts a request that ended; `start` is what [`Routes::start`] read.
     pub(super) fn end(&self, route: &Route, method: Method, status: u16, start: u64, span: Option<SpanRef>) {
         let slot = route.slot(method, &self.series);
-        slot.duration.observe_duration_in(self.clock.delta(start, self.clock.raw()), span);
+        slot.duration.observe_nanoseconds(self.clock.nanoseconds_since(start), span);
         let resolve = || self.series.requests.declare((method, &route.path, status));
         let place = PLACES.get(usize::from(status)).and_then(|place| slot.statuses.get(usize::from(*place)));
         match place {

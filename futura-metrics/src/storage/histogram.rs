@@ -52,7 +52,12 @@ impl Histogram {
 
     /// Observes a time that passed in `span`, which becomes the exemplar of its bucket.
     pub fn observe_duration_in(&self, duration: Duration, span: Option<SpanRef>) {
-        self.inner.observe(nanoseconds(duration), span);
+        self.observe_nanoseconds(nanoseconds(duration), span);
+    }
+
+    /// The same in a histogram of seconds, whose steps are nanoseconds.
+    pub(crate) fn observe_nanoseconds(&self, nanoseconds: u64, span: Option<SpanRef>) {
+        self.inner.observe(nanoseconds, span);
     }
 
     /// Observes the time since `start` in a histogram of seconds.
