@@ -100,14 +100,16 @@ impl<B: AsRef<[AtomicU64]>> Sharded<B> {
 
     /// The total of one cell over all sets.
     pub(super) fn total(&self, cell: usize) -> u64 {
-        self.sets().map(|cells| cells[cell].load(Relaxed)).fold(0, u64::wrapping_add)
+        let first = self.first.cells.as_ref()[cell].load(Relaxed);
+        self.other_sets().map(|cells| cells[cell].load(Relaxed)).fold(first, u64::wrapping_add)
     }
 
     /// The totals of all cells but the last, which is what a histogram keeps its sum in.
     pub(super) fn totals_but_last(&self, totals: &mut Vec<u64>) {
+        let first = self.first.cells.as_ref();
         totals.clear();
-        totals.resize(self.len() - 1, 0);
-        for cells in self.sets() {
+        totals.extend(first[..first.len() - 1].iter().map(|cell| cell.load(Relaxed)));
+        for cells in self.other_sets() {
             for (total, cell) in totals.iter_mut().zip(cells) {
                 *total = total.wrapping_add(cell.load(Relaxed));
             }
@@ -123,9 +125,8 @@ impl<B: AsRef<[AtomicU64]>> Sharded<B> {
         self.first.cells.as_ref().len()
     }
 
-    fn sets(&self) -> impl Iterator<Item = &[AtomicU64]> {
-        let others = self.others.get().into_iter().flat_map(|others| others.sets());
-        others.chain([self.first.cells.as_ref()])
+    fn other_sets(&self) -> impl Iterator<Item = &[AtomicU64]> {
+        self.others.get().into_iter().flat_map(|others| others.sets())
     }
 }
 
