@@ -30,7 +30,7 @@ type Labels<'a> = Vec<(&'a str, &'a str)>;
 
 /// Writes a family; one without series leaves no trace.
 pub(super) fn encode_family<M: Metric>(family: &FamilyInner<M>, out: &mut Vec<u8>) {
-    if family.len() == 0 {
+    if family.series().next().is_none() {
         return;
     }
     let descriptor = family.descriptor();

@@ -28,7 +28,7 @@ pub(crate) struct Layout {
 
 /// Writes a family; one without series leaves no trace.
 pub(crate) fn encode_family<M: Metric>(family: &FamilyInner<M>, format: Format, out: &mut String) {
-    if family.len() == 0 {
+    if family.series().next().is_none() {
         return;
     }
     let layout = family.layout();

@@ -4,7 +4,10 @@ use std::{
     fmt,
     hash::{BuildHasher, Hash, Hasher},
     marker::PhantomData,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use hashbrown::{DefaultHashBuilder, HashSet};
@@ -51,6 +54,7 @@ pub(crate) struct Series<M> {
     /// What is the series' own in its lines of text, escaped once.
     pub(crate) text: Box<str>,
     pub(crate) metric: M,
+    removed: AtomicBool,
 }
 
 /// The values that an open label has taken, and how often one more was folded.
@@ -79,13 +83,26 @@ impl<M: Metric, L: LabelSet> Family<M, L> {
     /// A clone of it is a handle to keep.
     pub fn with(&self, values: L::Values<'_>) -> &M {
         let (numbers, texts) = L::key(values);
-        let known = self.inner.find(L::NUMBERED, numbers, texts.as_ref());
-        known.unwrap_or_else(|| self.inner.admit(numbers, L::texts(values).as_ref()))
+        match self.inner.find(L::NUMBERED, numbers, texts.as_ref()) {
+            Some(series) => series.revived(),
+            None => self.inner.admit(numbers, L::texts(values).as_ref()),
+        }
     }
 
     /// The series with these label values, which the program knows from the start: they never fold.
     pub fn declare(&self, values: L::Values<'_>) -> &M {
         self.inner.declare(L::key(values).0, L::texts(values).as_ref())
+    }
+
+    /// Leaves the series with these label values out of the exposition, if there is one, until it is asked for again; it then
+    /// goes on from where it was.
+    ///
+    /// Its room is kept, so names that never come back still count towards the limits.
+    pub fn remove(&self, values: L::Values<'_>) {
+        let (numbers, texts) = L::key(values);
+        if let Some(series) = self.inner.find(L::NUMBERED, numbers, texts.as_ref()) {
+            series.removed.store(true, Relaxed);
+        }
     }
 
     pub(crate) fn inner(&self) -> Arc<FamilyInner<M>> {
@@ -150,9 +167,9 @@ impl<M: Metric> FamilyInner<M> {
     /// The series with these numbers, and with these texts where there is no number; what it does with `numbered` is settled
     /// when it is compiled into its caller.
     #[inline]
-    fn find(&self, numbered: &[bool], numbers: u64, texts: &[&str]) -> Option<&M> {
+    fn find(&self, numbered: &[bool], numbers: u64, texts: &[&str]) -> Option<&Series<M>> {
         let hash = self.hash(numbered, numbers, texts);
-        self.series.find(hash, |series| series.has(numbered, numbers, texts)).map(|series| &series.metric)
+        self.series.find(hash, |series| series.has(numbered, numbers, texts))
     }
 
     fn declare(&self, numbers: u64, texts: &[&str]) -> &M {
@@ -168,10 +185,11 @@ impl<M: Metric> FamilyInner<M> {
                     values: texts.iter().map(|text| Box::from(*text)).collect(),
                     text: render_series(&self.descriptor, texts),
                     metric: M::create(&self.shape),
+                    removed: AtomicBool::new(false),
                 }
             },
         );
-        &series.metric
+        series.revived()
     }
 
     /// A newcomer's series, with those values folded that their label has no room for.
@@ -222,9 +240,9 @@ impl<M: Metric> FamilyInner<M> {
         self.series.len()
     }
 
-    /// The series, in order of birth.
+    /// The series that are exposed, in order of birth.
     pub(crate) fn series(&self) -> impl Iterator<Item = &Series<M>> {
-        self.series.iter()
+        self.series.iter().filter(|series| !series.removed.load(Relaxed))
     }
 }
 
@@ -235,5 +253,13 @@ impl<M> Series<M> {
     fn has(&self, numbered: &[bool], numbers: u64, texts: &[&str]) -> bool {
         let mut texts = self.values.iter().zip(texts).zip(numbered);
         self.numbers == numbers && texts.all(|((own, text), numbered)| *numbered || **own == **text)
+    }
+
+    #[inline]
+    fn revived(&self) -> &M {
+        if self.removed.load(Relaxed) {
+            self.removed.store(false, Relaxed);
+        }
+        &self.metric
     }
 }

@@ -1,6 +1,6 @@
 use futura_metrics::{
     Metrics,
-    exposition::Format,
+    exposition::{Format, Selection},
     label,
     spec::{CounterSpec, GaugeSpec, Unit},
     specs::{
@@ -100,6 +100,24 @@ fn newcomers_beyond_the_limit_fold_in_their_label_alone_and_declared_values_neve
     ] {
         assert!(text.contains(&format!("\n{line}\n")), "{line}");
     }
+}
+
+#[test]
+fn a_removed_series_is_left_out_until_it_is_asked_for_again() {
+    let metrics = Metrics::new();
+    let calls = metrics.counters(CALLS_TOTAL).unwrap();
+    let lines = || {
+        let text = metrics.render(Format::Text);
+        text.lines().filter(|line| line.starts_with("calls_total") || line.contains("calls_total ")).count()
+    };
+    calls.with(("Ada", Size::Small)).add(2);
+    calls.remove(("Ada", Size::Large));
+    assert_eq!(lines(), 3, "help, type and a sample");
+    calls.remove(("Ada", Size::Small));
+    assert_eq!(lines(), 0, "a family without series leaves no trace");
+    assert!(!String::from_utf8_lossy(&metrics.render_protobuf(&Selection::all())).contains("Ada"));
+    calls.declare(("Ada", Size::Small)).inc();
+    assert!(metrics.render(Format::Text).contains("\ncalls_total{guest=\"Ada\",size=\"small\"} 3\n"));
 }
 
 #[test]
