@@ -7,6 +7,7 @@ use crate::spec::Descriptor;
 pub mod build;
 pub mod business;
 pub mod checks;
+pub mod config;
 pub mod database;
 pub mod errors;
 pub mod event_bus;
@@ -23,6 +24,7 @@ const AREAS: &[&[Descriptor]] = &[
     build::CATALOGUE,
     business::CATALOGUE,
     checks::CATALOGUE,
+    config::CATALOGUE,
     database::CATALOGUE,
     errors::CATALOGUE,
     event_bus::CATALOGUE,

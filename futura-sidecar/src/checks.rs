@@ -13,7 +13,7 @@ use serde_yaml::Value;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    config::{Section, form},
+    config::{Section, Source, form},
     history::History,
 };
 
@@ -50,6 +50,8 @@ pub struct CheckConfig {
     pub timeout: Duration,
     /// What is done.
     pub kind: KindConfig,
+    /// What all of it was read from, with the variables in place: by it a check is known to be the same.
+    pub(crate) source: Source,
 }
 
 /// What a check does, by its key `kind`.
@@ -101,8 +103,8 @@ impl CheckConfig {
         }
         // Without a kind nobody knows which keys are allowed.
         let kind = KindConfig::read(kind?, &mut section);
-        section.finish();
-        Some(Self { name: name?, interval: interval?, timeout: timeout?, kind: kind? })
+        let source = section.finish();
+        Some(Self { name: name?, interval: interval?, timeout: timeout?, kind: kind?, source })
     }
 }
 
@@ -213,6 +215,11 @@ impl Check {
             None if changed => tracing::info!(check = %name, ?took, "the check succeeds"),
             None => tracing::debug!(check = %name, ?took, "the check still succeeds"),
         }
+    }
+
+    /// Leaves its series out of the exposition.
+    pub(crate) fn forget(&self, metrics: &ChecksMetrics) {
+        metrics.forget(&self.name, self.kind());
     }
 
     /// Takes down that runs were left out.

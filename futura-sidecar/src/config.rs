@@ -17,7 +17,7 @@ use crate::{
     listener::Address,
 };
 
-pub(crate) use self::section::Section;
+pub(crate) use self::section::{Section, Source};
 
 pub(crate) mod duration;
 pub(crate) mod form;
@@ -48,6 +48,10 @@ pub struct Config {
     pub errors: Option<ErrorsConfig>,
     /// Where results are to be kept over restarts. Default in memory only.
     pub history: Option<PathBuf>,
+    /// All that was read, with the variables in place.
+    pub(crate) source: Source,
+    /// Where it was read from, if it was a file.
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// Why a configuration was not taken.
@@ -105,7 +109,10 @@ impl Config {
             Ok(text) => text,
             Err(source) => return Err(ConfigError::Read { file, source }),
         };
-        Self::parse(&text, |name| env::var(name).ok()).map_err(|problems| ConfigError::Invalid { file, problems })
+        match Self::parse(&text, |name| env::var(name).ok()) {
+            Ok(config) => Ok(Self { file: Some(file), ..config }),
+            Err(problems) => Err(ConfigError::Invalid { file, problems }),
+        }
     }
 
     /// Checks the text of a file, with variables from `variable`. Folders that it names must be usable on this machine.
@@ -123,6 +130,11 @@ impl Config {
             Some(config) if findings.is_empty() => Ok(config),
             _ => Err(findings.problems(text, PROBLEMS_LIMIT)),
         }
+    }
+
+    /// The keys besides `checks` that another configuration has otherwise.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
+        self.source.differences(&other.source).into_iter().filter(|key| key != "checks").collect()
     }
 
     /// What is allowed and yet seldom meant, one line each.
@@ -188,10 +200,10 @@ fn read_root(root: &Value, findings: &mut Findings) -> Option<Config> {
     top.or("modules", no_modules, ());
     let errors = top.value("errors");
     let history = top.or("history", |value| form::folder(value).map(Some), None);
-    top.finish();
+    let source = top.finish();
     let checks = checks.map(|value| read_checks(value, findings)).unwrap_or_default();
     let errors = errors.map(|value| read_errors(value, listen, findings));
-    Some(Config { listen: listen?, checks, errors: errors.flatten(), history: history? })
+    Some(Config { listen: listen?, checks, errors: errors.flatten(), history: history?, source, file: None })
 }
 
 fn read_checks(value: &Value, findings: &mut Findings) -> Vec<CheckConfig> {

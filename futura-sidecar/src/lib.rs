@@ -4,7 +4,8 @@
 //! [`Sidecar::run`] works until it is asked to stop. Readiness means configured and listening, never that targets are well:
 //! in Kubernetes a sidecar that is not ready takes its pod out of service.
 //!
-//! - `checks`: what is checked, one file a kind; `scheduler`: when; `history`: what came of it.
+//! - `checks`: what is checked, one file a kind; `scheduler`: when; `history`: what came of it; `board`: which run now.
+//! - [`Reloader`]: another configuration in the place of the one that runs.
 //! - `errors`: Sentry envelopes, kept on disk until the upstream has them.
 //! - `server`: the status page, its JSON and `/metrics`.
 
@@ -21,24 +22,29 @@ use futura_metrics::{
 use tokio::join;
 
 use self::{
-    checks::{Check, ChecksMetrics, Network},
+    board::Board,
+    checks::{ChecksMetrics, Network},
     errors::{Errors, ErrorsMetrics},
     listener::Listener,
     server::Status,
 };
 
 pub use self::{
+    board::Changes,
     checks::{CheckConfig, HttpConfig, KindConfig, TcpConfig, TcpTarget},
     config::{Config, ConfigError, Place, Problem},
     errors::{ErrorsConfig, SpoolError, Upstream},
     listener::{Address, BindError},
+    reload::{ReloadError, Reloader},
 };
 
+mod board;
 mod checks;
 mod config;
 mod errors;
 mod history;
 mod listener;
+mod reload;
 mod scheduler;
 mod server;
 
@@ -62,7 +68,8 @@ pub struct Sidecar {
     listener: Listener,
     router: Router,
     errors: Option<(Listener, Router, Errors)>,
-    checks: Vec<Arc<Check>>,
+    board: Arc<Board>,
+    reloader: Reloader,
     readiness: Readiness,
 }
 
@@ -96,23 +103,22 @@ impl Sidecar {
         }
         let network = Network::system(config.speaks_tls());
         let checks_metrics = ChecksMetrics::register(metrics)?;
-        let checks: Result<Vec<_>, _> =
-            config.checks.into_iter().map(|check| Check::new(check, &checks_metrics, &network).map(Arc::new)).collect();
-        let checks = checks?;
+        let board = Board::new(config.checks.clone(), checks_metrics, network.clone())?;
         let layer = HttpLayer::new(metrics)?;
         let listener = listener::bind(&Address::Tcp(config.listen), "listen").await?;
         let errors_metrics = ErrorsMetrics::register(metrics)?;
-        let errors = match config.errors {
+        let errors = match &config.errors {
             Some(config) => {
                 let listener = listener::bind(&config.listen, "errors.listen").await?;
-                let errors = Errors::open(&config, errors_metrics, &network)?;
+                let errors = Errors::open(config, errors_metrics, &network)?;
                 Some((listener, errors.routes().layer(layer.clone()), errors))
             }
             None => None,
         };
-        let status = Status::new(checks.clone(), errors.as_ref().map(|(_, _, errors)| errors.status()));
-        let router = server::routes(status, metrics, readiness).layer(layer);
-        Ok(Self { listener, router, errors, checks, readiness: readiness.clone() })
+        let reloader = Reloader::new(config, Arc::clone(&board), metrics)?;
+        let status = Status::new(Arc::clone(&board), errors.as_ref().map(|(_, _, errors)| errors.status()));
+        let router = server::routes(status, reloader.clone(), metrics, readiness).layer(layer);
+        Ok(Self { listener, router, errors, board, reloader, readiness: readiness.clone() })
     }
 
     /// Where the status page and `/metrics` are served.
@@ -125,14 +131,18 @@ impl Sidecar {
         self.errors.as_ref().map(|(listener, _, _)| listener.address())
     }
 
+    /// What takes the configuration anew while this runs.
+    pub fn reloader(&self) -> &Reloader {
+        &self.reloader
+    }
+
     /// Works until `signal`, then lets runs, requests and deliveries in flight end.
     pub async fn run(self, shutdown: &Shutdown, signal: impl Future<Output = ()>) -> Drained {
         let tracker = shutdown.tracker();
         // A sidecar without checks and errors still serves its page: it ends when it is told to, not for lack of work.
         tracker.spawn(shutdown.requested());
-        for check in self.checks {
-            tracker.spawn(scheduler::run(check, shutdown.requested()));
-        }
+        self.board.start(shutdown);
+        tracker.spawn(self.reloader.watch(shutdown.requested()));
         if let Some((listener, router, errors)) = self.errors {
             let serving = tracker.spawn(listener.serve(router, Limits::default(), shutdown.draining()));
             // Requests in flight still bring envelopes: forwarding ends after them.

@@ -20,7 +20,7 @@ use futura_metrics::{
     shutdown::{self, Drained, Shutdown, ShutdownConfig},
     telemetry::{self, TelemetryConfig, VARIABLES},
 };
-use futura_sidecar::{Config, ErrorsConfig, Sidecar};
+use futura_sidecar::{Config, ErrorsConfig, Reloader, Sidecar};
 use tokio::{
     runtime, select,
     signal::unix::{Signal, SignalKind, signal},
@@ -35,7 +35,7 @@ const FAILURE: u8 = 1;
 const EXAMPLES: &str = "\
 Examples:
   futura-sidecar config check sidecar.yaml        say what is wrong with it, line by line
-  futura-sidecar run --config sidecar.yaml        run until SIGTERM or SIGINT; restart it to apply changes
+  futura-sidecar run --config sidecar.yaml        run until SIGTERM or SIGINT
   futura-sidecar generate --out ./monitoring      write alert rules and dashboards
 
 Exit codes:
@@ -53,6 +53,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Runs the checks, the status page and the error forwarding.
+    ///
+    /// SIGHUP, `POST /-/reload` and a change of the file, which is looked at every five seconds, have it read anew: its checks
+    /// take the place of those that run. What else changes waits for a restart, and a file with anything wrong changes nothing.
     #[command(after_help = environment())]
     Run(RunArgs),
     /// Works on the configuration file.
@@ -167,7 +170,7 @@ async fn serve(config: Config, telemetry: &TelemetryConfig, limits: ShutdownConf
     let memory_bytes = process::resident_memory_bytes().unwrap_or_default();
     tracing::info!(listen = %sidecar.address(), errors = sidecar.errors_address().map(tracing::field::display), checks, memory_bytes, "the sidecar is up");
     let shutdown = Shutdown::new(limits, readiness);
-    shutdown.tracker().spawn(warn_of_hangups(hangups, shutdown.requested()));
+    shutdown.tracker().spawn(reload_at_hangups(hangups, sidecar.reloader().clone(), shutdown.requested()));
     let drained = sidecar.run(&shutdown, shutdown::signal()).await;
     match drained {
         Drained::InTime => tracing::info!("the sidecar has ended"),
@@ -177,15 +180,13 @@ async fn serve(config: Config, telemetry: &TelemetryConfig, limits: ShutdownConf
     Ok(())
 }
 
-/// SIGHUP asks many programs to read their configuration again; left alone it would end this one without a drain.
-async fn warn_of_hangups(mut hangups: Signal, stop: impl Future<Output = ()>) {
+async fn reload_at_hangups(mut hangups: Signal, reloader: Reloader, stop: impl Future<Output = ()>) {
     let mut stop = pin!(stop);
     loop {
         select! {
             () = &mut stop => break,
-            Some(()) = hangups.recv() => {
-                tracing::warn!("SIGHUP does not reload the configuration: restart the sidecar to apply changes");
-            }
+            // The log tells how it went.
+            Some(()) = hangups.recv() => drop(reloader.reload().await),
         }
     }
 }

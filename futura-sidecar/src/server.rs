@@ -7,14 +7,14 @@ use axum::{
     extract::{Query, State},
     middleware::map_response,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use futura_metrics::{
     Metrics,
     admin::{self, Readiness},
 };
 use http::{
-    HeaderName, HeaderValue,
+    HeaderName, HeaderValue, StatusCode,
     header::{
         CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
     },
@@ -23,7 +23,11 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use self::view::View;
-use crate::{checks::Check, errors::ErrorsStatus};
+use crate::{
+    board::Board,
+    errors::ErrorsStatus,
+    reload::{ReloadError, Reloader},
+};
 
 mod page;
 mod view;
@@ -40,7 +44,7 @@ const HEADERS: &[(HeaderName, &str)] = &[
 /// What the page and the API tell about.
 #[derive(Clone)]
 pub(crate) struct Status {
-    checks: Vec<Arc<Check>>,
+    board: Arc<Board>,
     errors: Option<Arc<ErrorsStatus>>,
 }
 
@@ -49,11 +53,12 @@ struct PageQuery {
     refresh: Option<String>,
 }
 
-pub(crate) fn routes(status: Status, metrics: &Metrics, readiness: &Readiness) -> Router {
+pub(crate) fn routes(status: Status, reloader: Reloader, metrics: &Metrics, readiness: &Readiness) -> Router {
     Router::new()
         .route("/", get(status_page))
         .route("/api/v1/checks", get(checks))
         .with_state(Arc::new(status))
+        .route("/-/reload", post(reload).with_state(reloader))
         .merge(admin::routes(metrics, readiness))
         .layer(map_response(with_headers))
 }
@@ -72,6 +77,17 @@ async fn checks(State(status): State<Arc<Status>>) -> Json<View> {
     Json(status.view())
 }
 
+/// Answers when the configuration was taken, or with everything that is wrong in it.
+async fn reload(State(reloader): State<Reloader>) -> (StatusCode, String) {
+    match reloader.reload().await {
+        Ok(changes) => (StatusCode::OK, format!("{changes}\n")),
+        Err(ReloadError::Client(_)) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "the HTTP client cannot be built\n".to_owned())
+        }
+        Err(error) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n")),
+    }
+}
+
 async fn with_headers(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
@@ -82,12 +98,12 @@ async fn with_headers(mut response: Response) -> Response {
 // === impl Status ===
 
 impl Status {
-    pub(crate) fn new(checks: Vec<Arc<Check>>, errors: Option<Arc<ErrorsStatus>>) -> Self {
-        Self { checks, errors }
+    pub(crate) fn new(board: Arc<Board>, errors: Option<Arc<ErrorsStatus>>) -> Self {
+        Self { board, errors }
     }
 
     fn view(&self) -> View {
-        View::new(&self.checks, self.errors.as_deref(), SystemTime::now())
+        View::new(&self.board.checks(), self.errors.as_deref(), SystemTime::now())
     }
 }
 

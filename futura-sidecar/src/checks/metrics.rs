@@ -75,16 +75,28 @@ impl ChecksMetrics {
         CheckMetrics {
             name: name.to_owned(),
             kind,
-            runs: self.runs.with((name, kind)).clone(),
-            successes: self.successes.with((name, kind)).clone(),
+            runs: self.runs.declare((name, kind)).clone(),
+            successes: self.successes.declare((name, kind)).clone(),
             failures: Reason::ALL
                 .iter()
-                .map(|reason| (*reason, self.failures.with((name, kind, *reason)).clone()))
+                .map(|reason| (*reason, self.failures.declare((name, kind, *reason)).clone()))
                 .collect(),
-            skipped: self.skipped.with((name, kind)).clone(),
-            duration: self.duration.with((name, kind)).clone(),
+            skipped: self.skipped.declare((name, kind)).clone(),
+            duration: self.duration.declare((name, kind)).clone(),
             families: self.last.clone(),
             last: OnceLock::new(),
+        }
+    }
+
+    /// Leaves the series of a check that is gone out of the exposition: a last value would stand there for ever.
+    pub(super) fn forget(&self, name: &str, kind: CheckKind) {
+        for counters in [&self.runs, &self.successes, &self.skipped] {
+            counters.remove((name, kind));
+        }
+        Reason::ALL.iter().for_each(|reason| self.failures.remove((name, kind, *reason)));
+        self.duration.remove((name, kind));
+        for gauges in [&self.last.success, &self.last.duration, &self.last.timestamp] {
+            gauges.remove((name, kind));
         }
     }
 }
@@ -115,9 +127,9 @@ impl CheckMetrics {
 impl LastFamilies {
     fn with(&self, labels: (&str, CheckKind)) -> Last {
         Last {
-            success: self.success.with(labels).clone(),
-            duration: self.duration.with(labels).clone(),
-            timestamp: self.timestamp.with(labels).clone(),
+            success: self.success.declare(labels).clone(),
+            duration: self.duration.declare(labels).clone(),
+            timestamp: self.timestamp.declare(labels).clone(),
         }
     }
 }

@@ -19,6 +19,8 @@ const LOOKUPS: usize = 16;
 /// The network as checks and the forwarder use it. Clones share all.
 #[derive(Clone)]
 pub(crate) struct Network {
+    /// Whether certificates were looked for.
+    pub(crate) speaks_tls: bool,
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) tls: Arc<ClientConfig>,
 }
@@ -43,14 +45,14 @@ impl Network {
                 tracing::warn!("the system has no certificates, so every TLS connection fails; set SSL_CERT_FILE");
             }
         }
-        Self::new(Arc::new(SystemResolver { permits: Arc::new(Semaphore::new(LOOKUPS)) }), roots)
+        Self { speaks_tls, ..Self::new(Arc::new(SystemResolver { permits: Arc::new(Semaphore::new(LOOKUPS)) }), roots) }
     }
 
     pub(crate) fn new(resolver: Arc<dyn Resolve>, roots: RootCertStore) -> Self {
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("ring has suites for TLS 1.2 and 1.3");
-        Self { resolver, tls: Arc::new(config.with_root_certificates(roots).with_no_client_auth()) }
+        Self { speaks_tls: true, resolver, tls: Arc::new(config.with_root_certificates(roots).with_no_client_auth()) }
     }
 
     /// A client that keeps no connection.

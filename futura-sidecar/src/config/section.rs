@@ -1,6 +1,9 @@
 //! Reading a mapping key by key: what does not fit is found and reading goes on, so that one run tells everything.
 
-use std::collections::HashSet;
+use std::{
+    collections::{BTreeSet, HashSet},
+    fmt,
+};
 
 use serde_yaml::{Mapping, Value};
 
@@ -25,6 +28,10 @@ pub(crate) struct Section<'findings, 'value> {
     subject: String,
     allowed: Vec<&'static str>,
 }
+
+/// What a mapping said, to tell whether it still says the same. It may hold secrets, and so does not print.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Source(Mapping);
 
 // === impl Findings ===
 
@@ -113,8 +120,8 @@ impl<'findings, 'value> Section<'findings, 'value> {
         self.findings.add(path, format!("{}{}", self.subject, message.into()));
     }
 
-    /// Ends the reading: keys that nobody asked for are findings.
-    pub(crate) fn finish(mut self) {
+    /// Ends the reading: keys that nobody asked for are findings. Gives back what was read.
+    pub(crate) fn finish(mut self) -> Source {
         let allowed: Vec<_> = self.allowed.iter().map(|key| format!("`{key}`")).collect();
         let message = format!("unknown key, allowed are {}", allowed.join(", "));
         for key in self.mapping.keys().filter_map(Value::as_str) {
@@ -122,5 +129,22 @@ impl<'findings, 'value> Section<'findings, 'value> {
                 self.report(key, message.as_str());
             }
         }
+        Source(self.mapping.clone())
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    /// The keys that another mapping has otherwise.
+    pub(super) fn differences(&self, other: &Self) -> BTreeSet<String> {
+        let keys = self.0.keys().chain(other.0.keys()).filter_map(Value::as_str);
+        keys.filter(|key| self.0.get(*key) != other.0.get(*key)).map(str::to_owned).collect()
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Source").finish_non_exhaustive()
     }
 }

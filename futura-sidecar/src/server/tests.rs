@@ -13,8 +13,10 @@ use tower::ServiceExt;
 
 use super::{Status, routes};
 use crate::{
-    checks::{Check, ChecksMetrics, Failure, Network},
+    board::Board,
+    checks::{ChecksMetrics, Failure, Network},
     config::Config,
+    reload::Reloader,
 };
 
 struct NoResolver;
@@ -26,7 +28,7 @@ impl Resolve for NoResolver {
 }
 
 /// Three checks: one up, one down for a hostile reason, one that has not run.
-fn checks(metrics: &Metrics) -> Vec<Arc<Check>> {
+fn board(metrics: &Metrics) -> (Config, Arc<Board>) {
     let config = Config::parse(
         "checks:
 - { name: up, kind: tcp, target: \"db:5432\" }
@@ -36,25 +38,25 @@ fn checks(metrics: &Metrics) -> Vec<Arc<Check>> {
     );
     let network = Network::new(Arc::new(NoResolver), RootCertStore::empty());
     let registered = ChecksMetrics::register(metrics).expect("free names");
-    let configs = config.expect("valid").checks;
-    let checks: Vec<_> = configs
-        .into_iter()
-        .map(|config| Arc::new(Check::new(config, &registered, &network).expect("a client")))
-        .collect();
+    let config = config.expect("valid");
+    let board = Board::new(config.checks.clone(), registered, network).expect("a client");
+    let checks = board.checks();
     let time = |second| SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + second);
     let failure = Failure::new(Reason::Tls, "<img src=x onerror=\"alert('1')\"> & more");
     for second in 0..100 {
         checks[0].history.record(time(second), Duration::from_millis(second), None);
         checks[1].history.record(time(second), Duration::from_millis(5), (second >= 98).then_some(&failure));
     }
-    checks
+    (config, board)
 }
 
 async fn get(path: &str) -> (StatusCode, HeaderMap, String) {
     let (metrics, readiness) = (Metrics::new(), Readiness::default());
-    let status = Status::new(checks(&metrics), None);
+    let (config, board) = board(&metrics);
+    let reloader = Reloader::new(config, Arc::clone(&board), &metrics).expect("free names");
+    let status = Status::new(board, None);
     let request = Request::get(path).body(axum::body::Body::empty()).expect("a request");
-    let response = routes(status, &metrics, &readiness).oneshot(request).await.expect("an answer");
+    let response = routes(status, reloader, &metrics, &readiness).oneshot(request).await.expect("an answer");
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, 1_000_000).await.expect("a body");
     (parts.status, parts.headers, String::from_utf8(body.to_vec()).expect("text"))

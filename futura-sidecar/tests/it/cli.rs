@@ -237,12 +237,12 @@ fn a_term_signal_ends_it_gracefully() {
 }
 
 #[tokio::test]
-async fn a_hangup_signal_is_answered_with_a_warning_and_ends_nothing() {
+async fn a_hangup_signal_has_the_configuration_read_anew_and_ends_nothing() {
     let folder = tempdir().expect("a folder");
     let mut process = Process::start(folder.path(), "");
     process.signal("HUP");
     let log = Arc::clone(&process.log);
-    wait_until("a warning", || log.lock().expect("no panic").contains("SIGHUP does not reload")).await;
+    wait_until("a reload", || log.lock().expect("no panic").contains("the configuration was read anew")).await;
     let ready = request(process.listen, "GET /readyz HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
     assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
     process.signal("TERM");

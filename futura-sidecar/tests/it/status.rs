@@ -1,6 +1,6 @@
 //! A whole sidecar's own port: readiness, the page and metrics while checks run.
 
-use std::time::Duration;
+use std::{fs, future::pending, path::PathBuf, time::Duration};
 
 use futura_metrics::{
     Metrics,
@@ -8,7 +8,9 @@ use futura_metrics::{
     exposition::Format,
     shutdown::{Drained, Shutdown, ShutdownConfig},
 };
-use futura_sidecar::{Config, Sidecar};
+use futura_sidecar::{Changes, Config, Reloader, Sidecar};
+use serde_json::Value;
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixStream},
@@ -88,4 +90,123 @@ async fn envelopes_are_taken_on_a_unix_socket_even_after_a_crash_left_one() {
     stop.send(()).expect("it runs");
     assert_eq!(running.await.expect("no panic"), Drained::InTime);
     assert!(!socket.exists());
+}
+
+/// A sidecar that runs from a file, until it is dropped with its runtime.
+struct Running {
+    file: PathBuf,
+    address: String,
+    reloader: Reloader,
+    metrics: Metrics,
+}
+
+impl Running {
+    async fn start(folder: &TempDir, text: &str) -> Self {
+        let file = folder.path().join("sidecar.yaml");
+        fs::write(&file, text).expect("a folder");
+        let (metrics, readiness) = (Metrics::new(), Readiness::default());
+        let sidecar = Sidecar::bind(Config::load(&file).expect("valid"), &metrics, &readiness).await.expect("a port");
+        let (address, reloader) = (sidecar.address().to_string(), sidecar.reloader().clone());
+        let limits = ShutdownConfig { drain_delay: Duration::ZERO, grace: Duration::from_secs(20) };
+        tokio::spawn(async move { sidecar.run(&Shutdown::new(limits, readiness), pending()).await });
+        Self { file, address, reloader, metrics }
+    }
+
+    fn has(&self, series: &str) -> bool {
+        self.metrics.render(Format::Text).lines().any(|line| line.starts_with(series))
+    }
+
+    async fn names(&self) -> Vec<String> {
+        let answer = get(&self.address, "/api/v1/checks").await;
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        let body: Value = serde_json::from_str(body).expect("JSON");
+        body["checks"].as_array().expect("checks").iter().map(|check| check["name"].to_string()).collect()
+    }
+}
+
+const THREE: &str = "listen: 127.0.0.1:0
+checks:
+- { name: same, kind: tcp, target: \"127.0.0.1:1\", interval: 100ms, timeout: 100ms }
+- { name: other, kind: tcp, target: \"127.0.0.1:1\", interval: 100ms, timeout: 100ms }
+- { name: gone, kind: tcp, target: \"127.0.0.1:1\", interval: 100ms, timeout: 100ms }
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_configuration_takes_the_place_of_the_one_that_runs() {
+    let folder = TempDir::new().expect("a folder");
+    let sidecar = Running::start(&folder, THREE).await;
+    for name in ["same", "other", "gone"] {
+        wait_until("a first result", || sidecar.has(&format!("check_success{{check=\"{name}\""))).await;
+    }
+    let text = THREE
+        .replace("gone", "new")
+        .replace("name: other, kind: tcp, target: \"127.0.0.1:1\"", "name: other, kind: tcp, target: \"127.0.0.1:2\"");
+    fs::write(&sidecar.file, text).expect("a folder");
+    let changes = sidecar.reloader.reload().await.expect("valid");
+    assert_eq!(changes, Changes { added: 1, changed: 1, removed: 1, kept: 1 });
+    assert_eq!(sidecar.names().await, ["\"same\"", "\"other\"", "\"new\""]);
+    wait_until("the end of the check that is gone", || {
+        !sidecar.metrics.render(Format::Text).contains("check=\"gone\"")
+    })
+    .await;
+    wait_until("the new check", || sidecar.has("check_success{check=\"new\"")).await;
+    assert!(!sidecar.has("check_runs_total{check=\"same\",kind=\"tcp\"} 0"), "what goes on keeps its counts");
+    assert!(sidecar.has("sidecar_config_last_reload_successful 1"));
+
+    // Back again: its series are there again, and count on.
+    fs::write(&sidecar.file, THREE).expect("a folder");
+    let answer = exchange(
+        &mut TcpStream::connect(&sidecar.address).await.expect("it listens"),
+        "POST /-/reload HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+    )
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("1 checks added, 1 changed, 1 removed"), "{answer}");
+    wait_until("the check that is back", || sidecar.has("check_success{check=\"gone\"")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_configuration_changes_nothing_and_is_told() {
+    let folder = TempDir::new().expect("a folder");
+    let sidecar = Running::start(&folder, THREE).await;
+    fs::write(&sidecar.file, THREE.replace("kind: tcp", "kind: udp")).expect("a folder");
+    let told = sidecar.reloader.reload().await.expect_err("no kind").to_string();
+    assert_eq!(told.lines().count(), 3, "{told}");
+    assert!(told.contains("sidecar.yaml:3:") && told.contains("`udp` is no kind of check"), "{told}");
+    assert!(sidecar.has("sidecar_config_last_reload_successful 0"));
+    assert_eq!(sidecar.names().await.len(), 3);
+    let runs = || {
+        sidecar
+            .metrics
+            .render(Format::Text)
+            .lines()
+            .filter(|line| line.starts_with("check_runs_total"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let before = runs();
+    wait_until("further runs", || runs().iter().zip(&before).all(|(now, before)| now != before)).await;
+
+    fs::remove_file(&sidecar.file).expect("a file");
+    let told = sidecar.reloader.reload().await.expect_err("no file").to_string();
+    assert!(told.contains("cannot read"), "{told}");
+    fs::write(&sidecar.file, THREE.replace("127.0.0.1:0", "127.0.0.1:1").replace("gone", "new")).expect("a folder");
+    let changes = sidecar.reloader.reload().await.expect("valid");
+    assert_eq!(
+        (changes.added, changes.removed, changes.kept),
+        (1, 1, 2),
+        "what waits for a restart holds up nothing else"
+    );
+    assert!(get(&sidecar.address, "/readyz").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changes_is_read_without_being_asked() {
+    let folder = TempDir::new().expect("a folder");
+    let sidecar = Running::start(&folder, THREE).await;
+    wait_until("a first result", || sidecar.has("check_success{check=\"same\"")).await;
+    // As Kubernetes replaces a ConfigMap: another file takes the name.
+    let next = folder.path().join("next.yaml");
+    fs::write(&next, THREE.replace("gone", "new")).expect("a folder");
+    fs::rename(&next, &sidecar.file).expect("a folder");
+    wait_until("the new check", || sidecar.has("check_success{check=\"new\"")).await;
 }

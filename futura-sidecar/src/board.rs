@@ -1,0 +1,160 @@
+//! The checks that run now, and how those of another configuration take their place.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use futura_metrics::shutdown::Shutdown;
+use tokio::select;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    checks::{Check, CheckConfig, ChecksMetrics, Network},
+    config::Source,
+    scheduler,
+};
+
+/// The checks that run now, in the order of the configuration.
+pub(crate) struct Board {
+    metrics: ChecksMetrics,
+    state: Mutex<State>,
+    /// Set when checks begin to run.
+    shutdown: OnceLock<Shutdown>,
+}
+
+/// What a new configuration changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Checks that were not there before.
+    pub added: usize,
+    /// Checks of the same name that now do something else; they begin anew.
+    pub changed: usize,
+    /// Checks that are gone, with their series.
+    pub removed: usize,
+    /// Checks that go on as they were.
+    pub kept: usize,
+}
+
+struct State {
+    network: Network,
+    places: Vec<Place>,
+}
+
+/// A check and what it takes to know it again and to stop it.
+#[derive(Clone)]
+struct Place {
+    check: Arc<Check>,
+    source: Source,
+    stop: CancellationToken,
+}
+
+// === impl Board ===
+
+impl Board {
+    pub(crate) fn new(
+        configs: Vec<CheckConfig>,
+        metrics: ChecksMetrics,
+        network: Network,
+    ) -> Result<Arc<Self>, reqwest::Error> {
+        let places: Result<_, _> = configs.into_iter().map(|config| Place::new(config, &metrics, &network)).collect();
+        let state = Mutex::new(State { network, places: places? });
+        Ok(Arc::new(Self { metrics, state, shutdown: OnceLock::new() }))
+    }
+
+    /// Has the checks run until `shutdown` is requested.
+    pub(crate) fn start(self: &Arc<Self>, shutdown: &Shutdown) {
+        let state = self.state();
+        if self.shutdown.set(shutdown.clone()).is_ok() {
+            state.places.iter().for_each(|place| self.spawn(place));
+        }
+    }
+
+    /// Puts the checks of another configuration in the place of these. A check that is the same goes on with its schedule and
+    /// history; where one cannot be made, everything stays as it is.
+    pub(crate) fn replace(self: &Arc<Self>, configs: Vec<CheckConfig>) -> Result<Changes, reqwest::Error> {
+        let mut state = self.state();
+        if !state.network.speaks_tls && configs.iter().any(|config| config.kind.speaks_tls()) {
+            state.network = Network::system(true);
+        }
+        let mut before: HashMap<String, Place> =
+            state.places.iter().map(|place| (place.check.name.clone(), place.clone())).collect();
+        let (mut places, mut new, mut changes) = (Vec::new(), Vec::new(), Changes::default());
+        for config in configs {
+            let same = before.get(&config.name).filter(|place| place.source == config.source).cloned();
+            let known = before.remove(&config.name).is_some();
+            match same {
+                Some(place) => {
+                    changes.kept += 1;
+                    places.push(place);
+                }
+                None => {
+                    *(if known { &mut changes.changed } else { &mut changes.added }) += 1;
+                    let place = Place::new(config, &self.metrics, &state.network)?;
+                    new.push(place.clone());
+                    places.push(place);
+                }
+            }
+        }
+        changes.removed = before.len();
+        let gone = std::mem::replace(&mut state.places, places);
+        let stays = |place: &Place| state.places.iter().any(|other| Arc::ptr_eq(&other.check, &place.check));
+        gone.iter().filter(|place| !stays(place)).for_each(|place| place.stop.cancel());
+        new.iter().for_each(|place| self.spawn(place));
+        Ok(changes)
+    }
+
+    pub(crate) fn checks(&self) -> Vec<Arc<Check>> {
+        self.state().places.iter().map(|place| Arc::clone(&place.check)).collect()
+    }
+
+    fn spawn(self: &Arc<Self>, place: &Place) {
+        let Some(shutdown) = self.shutdown.get() else { return };
+        let (board, Place { check, stop, .. }) = (Arc::clone(self), place.clone());
+        let requested = shutdown.requested();
+        shutdown.tracker().spawn(async move {
+            let stopped = async {
+                select! {
+                    () = requested => {}
+                    () = stop.cancelled() => {}
+                }
+            };
+            scheduler::run(Arc::clone(&check), stopped).await;
+            if stop.is_cancelled() {
+                board.forget(&check);
+            }
+        });
+    }
+
+    /// Ends the series of a check whose last run has ended, unless another has taken over its name.
+    fn forget(&self, check: &Check) {
+        let state = self.state();
+        let same_series = |place: &Place| place.check.name == check.name && place.check.kind() == check.kind();
+        if !state.places.iter().any(same_series) {
+            check.forget(&self.metrics);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    fn new(config: CheckConfig, metrics: &ChecksMetrics, network: &Network) -> Result<Self, reqwest::Error> {
+        let (source, stop) = (config.source.clone(), CancellationToken::new());
+        Ok(Self { check: Arc::new(Check::new(config, metrics, network)?), source, stop })
+    }
+}
+
+// === impl Changes ===
+
+impl fmt::Display for Changes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { added, changed, removed, kept } = self;
+        write!(formatter, "{added} checks added, {changed} changed, {removed} removed, {kept} as before")
+    }
+}

@@ -1,0 +1,152 @@
+//! Reading the configuration anew while the sidecar runs. What is wrong leaves everything as it is.
+
+use std::{
+    fmt,
+    future::Future,
+    path::PathBuf,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use futura_metrics::{
+    Gauge, Metrics, RegisterError,
+    specs::config::{SIDECAR_CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS, SIDECAR_CONFIG_LAST_RELOAD_SUCCESSFUL},
+};
+use tokio::{
+    fs, select,
+    sync::Mutex,
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{
+    board::{Board, Changes},
+    config::{Config, ConfigError},
+};
+
+/// How often the file is looked at.
+const WATCH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Takes the configuration anew. Clones are of the same sidecar.
+#[derive(Clone)]
+pub struct Reloader {
+    inner: Arc<Inner>,
+}
+
+/// Why the configuration was not taken; the one before stays in force.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// It was never read from a file.
+    #[error("the configuration is from no file, so there is nothing to read again")]
+    NoFile,
+    /// The file cannot be read, or says what cannot be.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A check cannot be made ready.
+    #[error("the HTTP client cannot be built")]
+    Client(#[from] reqwest::Error),
+}
+
+struct Inner {
+    file: Option<PathBuf>,
+    board: Arc<Board>,
+    /// What is in force. Held while another is read: reloads come one after the other.
+    config: Mutex<Config>,
+    successful: Gauge,
+    succeeded_at: Gauge,
+}
+
+// === impl Reloader ===
+
+impl Reloader {
+    pub(crate) fn new(config: Config, board: Arc<Board>, metrics: &Metrics) -> Result<Self, RegisterError> {
+        let inner = Inner {
+            file: config.file.clone(),
+            board,
+            config: Mutex::new(config),
+            successful: metrics.gauge(SIDECAR_CONFIG_LAST_RELOAD_SUCCESSFUL)?,
+            succeeded_at: metrics.gauge(SIDECAR_CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS)?,
+        };
+        inner.succeed();
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Reads the file and puts its checks in the place of those that run; what else changed waits for a restart, which is
+    /// told. Metrics and log tell how it went.
+    ///
+    /// # Errors
+    /// When the configuration is not taken, with everything that is wrong in it.
+    pub async fn reload(&self) -> Result<Changes, ReloadError> {
+        let result = self.try_reload().await;
+        match &result {
+            Ok(changes) => {
+                self.inner.succeed();
+                tracing::info!("the configuration was read anew: {changes}");
+            }
+            Err(error) => {
+                self.inner.successful.set(0.0);
+                for line in error.to_string().lines() {
+                    tracing::error!("{line}");
+                }
+                tracing::error!("the configuration was not taken, the one before stays in force");
+            }
+        }
+        result
+    }
+
+    /// Reloads whenever the file is another than it was, until `stop`.
+    pub(crate) async fn watch(self, stop: impl Future<Output = ()>) {
+        let Some(file) = &self.inner.file else { return };
+        let mut stop = pin!(stop);
+        let mut ticks = interval(WATCH_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // A file that is being replaced, or was wrong once, is looked at again when it changes.
+        let mut seen = fs::read(file).await.ok();
+        loop {
+            select! {
+                () = &mut stop => return,
+                _ = ticks.tick() => {}
+            }
+            let now = fs::read(file).await.ok();
+            if now.is_some() && now != seen {
+                // It was told.
+                let _ = self.reload().await;
+                seen = now;
+            }
+        }
+    }
+
+    async fn try_reload(&self) -> Result<Changes, ReloadError> {
+        let mut current = self.inner.config.lock().await;
+        let file = self.inner.file.clone().ok_or(ReloadError::NoFile)?;
+        let loading = spawn_blocking(move || Config::load(file));
+        let config = loading.await.expect("reading a configuration does not panic")?;
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let changes = self.inner.board.replace(config.checks.clone())?;
+        let waiting = current.differences(&config);
+        if waiting.is_empty() {
+            *current = config;
+        } else {
+            tracing::warn!("restart the sidecar to apply what changed in `{}`", waiting.join("`, `"));
+        }
+        Ok(changes)
+    }
+}
+
+impl fmt::Debug for Reloader {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Reloader").field("file", &self.inner.file).finish_non_exhaustive()
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    fn succeed(&self) {
+        self.successful.set(1.0);
+        self.succeeded_at.set_duration(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+    }
+}
