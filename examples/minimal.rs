@@ -18,9 +18,9 @@ async fn main() -> Result<ExitCode> {
     let metrics = Metrics::new();
     let app = Router::new()
         .route("/events/{id}", get(event))
-        // Measures the routes above it, by their templates; what comes below is not measured.
-        .layer(HttpLayer::new(&metrics)?)
-        .merge(admin::metrics_route(&metrics));
+        .merge(admin::metrics_route(&metrics))
+        // Last, as it measures what stands above it: each route by its template, and what no route matches as one.
+        .layer(HttpLayer::new(&metrics)?);
     let listener = TcpListener::bind(("127.0.0.1", port)).await;
     let listener = listener.with_context(|| format!("cannot listen on port {port}: set PORT to another"))?;
     serve(listener, app).with_graceful_shutdown(shutdown::signal()).await?;

@@ -138,6 +138,9 @@ pub fn in_request_scope<F: Future>(future: F) -> impl Future<Output = F::Output>
 impl HttpLayer {
     /// A layer for [`axum::Router::layer`]; it takes the route from axum's `MatchedPath`.
     ///
+    /// Give it to the router last: it measures what the router has by then, and a router that is merged later brings routes,
+    /// and answers to what no route matches, that nobody counts.
+    ///
     /// # Errors
     /// When the metrics of the layer are registered already.
     pub fn new(metrics: &Metrics) -> Result<Self, RegisterError> {

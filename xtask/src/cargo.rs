@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     env,
+    ffi::OsString,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -49,6 +50,15 @@ impl Programs {
 pub(crate) fn command<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = process::command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root());
+    // The cargo that runs this program tells it of its package. A build script that is told so, too, would be run anew, and
+    // all that depends on it built again, after each build that was started by hand.
+    let of_this_package = |name: &&OsString| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    };
+    for (name, _) in env::vars_os().filter(|(name, _)| of_this_package(&name)) {
+        command.env_remove(name);
+    }
     command
 }
 
