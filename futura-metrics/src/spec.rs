@@ -94,10 +94,23 @@ pub struct Descriptor {
 pub struct CounterSpec<L = ()>(Descriptor, PhantomData<fn() -> L>);
 
 /// Declares a gauge over the label set `L`.
+///
+/// ```
+/// use futura_metrics::spec::{GaugeSpec, Unit};
+/// const CUP_FILL_RATIO: GaugeSpec = GaugeSpec::new("cup_fill_ratio", Unit::Ratio).help("How full the cup is, from 0 to 1.");
+/// assert_eq!(CUP_FILL_RATIO.descriptor().unit, Unit::Ratio);
+/// ```
 #[derive(Debug)]
 pub struct GaugeSpec<L = ()>(Descriptor, PhantomData<fn() -> L>);
 
 /// Declares a histogram over the label set `L`.
+///
+/// ```
+/// use futura_metrics::spec::{HistogramSpec, Unit};
+/// const BREW_SECONDS: HistogramSpec =
+///     HistogramSpec::new("brew_seconds", Unit::Seconds, &[15.0, 30.0, 60.0]).native().help("Time to brew a coffee.");
+/// assert_eq!(BREW_SECONDS.descriptor().bounds.len(), 3);
+/// ```
 ///
 /// Bounds that do not ascend do not compile:
 ///
