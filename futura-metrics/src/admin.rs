@@ -43,7 +43,7 @@ pub fn routes(metrics: &Metrics, readiness: &Readiness) -> Router {
         .merge(metrics_route(metrics))
 }
 
-/// `/metrics` alone, with all that [`crate::exposition`] says of a scrape.
+/// `/metrics` alone, to merge into a router of one's own, with all that [`crate::exposition`] says of a scrape.
 pub fn metrics_route(metrics: &Metrics) -> Router {
     Router::new().route("/metrics", get(scrape::answer).with_state(Scraper::new(metrics)))
 }

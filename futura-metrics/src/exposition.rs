@@ -19,8 +19,8 @@ mod text;
 #[cfg(feature = "admin")]
 pub(crate) use self::accept::{Wire, qualities};
 pub(crate) use self::{
-    client::{ClientKind, ClientMetric, encode_client},
+    client::ClientMetric,
     family::Encode,
     protobuf::encode_client as encode_client_protobuf,
-    text::{Layout, escape_help, finish, render_series},
+    text::{Layout, finish, render_series},
 };

@@ -43,6 +43,15 @@ struct Stat {
 ///
 /// # Errors
 /// When a name is taken.
+///
+/// ```
+/// use futura_metrics::{Metrics, process, testing::sample};
+///
+/// let metrics = Metrics::new();
+/// process::register(&metrics, "1.2.3", option_env!("GIT_COMMIT"))?;
+/// assert!(sample(&metrics, "process_start_time_seconds", []) > 0.0);
+/// # Ok::<(), futura_metrics::RegisterError>(())
+/// ```
 pub fn register(metrics: &Metrics, version: &str, revision: Option<&str>) -> Result<(), RegisterError> {
     metrics.gauges(BUILD_INFO)?.with((version, revision.unwrap_or("unknown"))).set(1.0);
     metrics.gauge(PROCESS_START_TIME_SECONDS)?.set_duration(start_time());

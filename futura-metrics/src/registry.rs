@@ -55,6 +55,12 @@ pub enum RegisterError {
         /// What holds it.
         taken: String,
     },
+    /// A metric of the `prometheus_client` crate cannot be exposed.
+    #[error("metric `{name}`: it cannot be written as text; a native histogram needs classic buckets as well")]
+    Unwritable {
+        /// The name that was asked for.
+        name: String,
+    },
     /// The name cannot be exposed.
     #[error("metric `{name}`: a name is letters, digits, `_` and `:`, and does not start with a digit")]
     BadName {
@@ -75,8 +81,8 @@ struct State {
     families: BTreeMap<&'static str, Arc<dyn exposition::Encode>>,
     /// Every sample name in use, with the family that it belongs to.
     names: BTreeMap<String, String>,
-    client: prometheus_client::registry::Registry,
-    client_families: Vec<ClientMetric>,
+    /// In the order in which they were registered.
+    client: Vec<Arc<ClientMetric>>,
     collectors: Vec<Arc<dyn Fn() + Send + Sync>>,
     folded: Family<Counter, (MetricName, LabelName)>,
     #[cfg(feature = "admin")]
@@ -95,54 +101,148 @@ impl Metrics {
     ///
     /// # Errors
     /// When a name that it would expose is taken or malformed; so for all that registers.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use futura_metrics::{Metrics, spec::{CounterSpec, Unit}, testing::sample};
+    ///
+    /// const BUSY_SECONDS_TOTAL: CounterSpec = CounterSpec::new("busy_seconds_total", Unit::Seconds).help("Busy time.");
+    /// let metrics = Metrics::new();
+    /// let busy = metrics.counter(BUSY_SECONDS_TOTAL)?;
+    /// busy.add_duration(Duration::from_millis(1_500));
+    /// assert_eq!(sample(&metrics, "busy_seconds_total", []), 1.5);
+    /// # Ok::<(), futura_metrics::RegisterError>(())
+    /// ```
     pub fn counter(&self, spec: CounterSpec) -> Result<Counter, RegisterError> {
         self.family::<Counter, ()>(spec.descriptor()).map(|family| family.with(()).clone())
     }
 
     /// Registers a gauge without labels.
+    ///
+    /// # Errors
+    /// As for [`counter`](Self::counter).
     pub fn gauge(&self, spec: GaugeSpec) -> Result<Gauge, RegisterError> {
         self.family::<Gauge, ()>(spec.descriptor()).map(|family| family.with(()).clone())
     }
 
     /// Registers a histogram without labels.
+    ///
+    /// # Errors
+    /// As for [`counter`](Self::counter).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use futura_metrics::{Metrics, spec::{HistogramSpec, Unit}, testing::sample};
+    ///
+    /// const BREW_SECONDS: HistogramSpec =
+    ///     HistogramSpec::new("brew_seconds", Unit::Seconds, &[30.0, 60.0]).help("Time to brew a coffee.");
+    /// let metrics = Metrics::new();
+    /// let brew = metrics.histogram(BREW_SECONDS)?;
+    /// brew.observe_duration(Duration::from_secs(25));
+    /// brew.observe(42.0); // the base unit, here seconds
+    /// brew.observe(f64::NAN); // neither this nor what is negative is an observation
+    /// assert_eq!(sample(&metrics, "brew_seconds_bucket", [("le", "30.0")]), 1.0);
+    /// assert_eq!(sample(&metrics, "brew_seconds_count", []), 2.0);
+    /// # Ok::<(), futura_metrics::RegisterError>(())
+    /// ```
     pub fn histogram(&self, spec: HistogramSpec) -> Result<Histogram, RegisterError> {
         self.family::<Histogram, ()>(spec.descriptor()).map(|family| family.with(()).clone())
     }
 
     /// Registers a counter with labels. Where all labels are closed sets, every series starts at zero.
+    ///
+    /// # Errors
+    /// As for [`counter`](Self::counter).
+    ///
+    /// ```
+    /// use futura_metrics::{Metrics, label, spec::{CounterSpec, Unit}, testing::sample};
+    ///
+    /// label! {
+    ///     /// Who ordered.
+    ///     pub enum Guest: "guest";
+    /// }
+    /// label! {
+    ///     /// The size of a cup.
+    ///     pub enum Size: "size" { Small => "small", Large => "large" }
+    /// }
+    /// const COFFEES_TOTAL: CounterSpec<(Guest, Size)> =
+    ///     CounterSpec::new("coffees_total", Unit::Count).help("Coffees served.");
+    ///
+    /// let metrics = Metrics::new();
+    /// let coffees = metrics.counters(COFFEES_TOTAL)?;
+    /// coffees.with(("Ada", Size::Large)).inc();
+    /// // A series that is used often is looked up once:
+    /// let house = coffees.declare(("house", Size::Small)).clone();
+    /// house.add(2);
+    /// assert_eq!(sample(&metrics, "coffees_total", [("guest", "house"), ("size", "small")]), 2.0);
+    /// # Ok::<(), futura_metrics::RegisterError>(())
+    /// ```
     pub fn counters<L: LabelSet>(&self, spec: CounterSpec<L>) -> Result<Family<Counter, L>, RegisterError> {
         self.family(spec.descriptor())
     }
 
     /// Registers a gauge with labels. Where all labels are closed sets, every series starts at zero.
+    ///
+    /// # Errors
+    /// As for [`counter`](Self::counter).
     pub fn gauges<L: LabelSet>(&self, spec: GaugeSpec<L>) -> Result<Family<Gauge, L>, RegisterError> {
         self.family(spec.descriptor())
     }
 
     /// Registers a histogram with labels. Where all labels are closed sets, every series starts at zero.
+    ///
+    /// # Errors
+    /// As for [`counter`](Self::counter).
     pub fn histograms<L: LabelSet>(&self, spec: HistogramSpec<L>) -> Result<Family<Histogram, L>, RegisterError> {
         self.family(spec.descriptor())
     }
 
     /// Registers a metric of the `prometheus_client` crate; a counter's name comes without `_total`, as that crate wants it.
+    ///
+    /// # Errors
+    /// As for [`counter`](Self::counter), and when the metric cannot be written as text.
+    ///
+    /// ```
+    /// use futura_metrics::{Metrics, testing::sample};
+    /// use prometheus_client::metrics::counter::Counter;
+    ///
+    /// let metrics = Metrics::new();
+    /// let coffees = Counter::<u64>::default();
+    /// metrics.register_client("coffees", "Coffees served.", coffees.clone())?;
+    /// coffees.inc();
+    /// assert_eq!(sample(&metrics, "coffees_total", []), 1.0);
+    /// # Ok::<(), futura_metrics::RegisterError>(())
+    /// ```
     pub fn register_client(
         &self,
         name: &str,
         help: &str,
         metric: impl prometheus_client::registry::Metric,
     ) -> Result<(), RegisterError> {
-        let kind = exposition::ClientKind::of(&metric);
+        let metric = ClientMetric::new(name, help, metric)
+            .map_err(|fmt::Error| RegisterError::Unwritable { name: name.to_owned() })?;
         let mut state = self.inner.state.lock();
-        state.claim(name, &kind.sample_names(name))?;
-        // That crate writes HELP as it comes, with a period after it: a line break would end the line, and a period double.
-        let escaped = exposition::escape_help(help.strip_suffix('.').unwrap_or(help));
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that registers")]
-        state.client.register(name, escaped, metric);
-        state.client_families.push(ClientMetric { name: name.to_owned(), help: help.to_owned(), kind });
+        state.claim(name, &metric.sample_names())?;
+        state.client.push(Arc::new(metric));
         Ok(())
     }
 
     /// Has `collect` run before each scrape, to set metrics whose truth is elsewhere. It must not block.
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use futura_metrics::{Metrics, spec::{GaugeSpec, Unit}, testing::sample};
+    ///
+    /// const WAITING: GaugeSpec = GaugeSpec::new("waiting", Unit::Count).help("Guests who wait.");
+    /// let (metrics, queue) = (Metrics::new(), Arc::new(Mutex::new(vec!["Ada", "Grace"])));
+    /// let waiting = metrics.gauge(WAITING)?;
+    /// metrics.on_scrape({
+    ///     let queue = Arc::clone(&queue);
+    ///     move || waiting.set(queue.lock().map_or(0, |queue| queue.len()) as f64)
+    /// });
+    /// assert_eq!(sample(&metrics, "waiting", []), 2.0);
+    /// # Ok::<(), futura_metrics::RegisterError>(())
+    /// ```
     pub fn on_scrape(&self, collect: impl Fn() + Send + Sync + 'static) {
         self.inner.state.lock().collectors.push(Arc::new(collect));
     }
@@ -154,13 +254,10 @@ impl Metrics {
 
     /// Renders the metrics of `selection` in one exposition.
     pub fn render_selected(&self, format: Format, selection: &Selection) -> String {
-        let families = self.gather(selection);
+        let (families, client) = self.gather(selection);
         let mut out = String::with_capacity(self.inner.last_len.load(Relaxed));
-        for family in families {
-            family.encode_text(format, &mut out);
-        }
-        let state = self.inner.state.lock();
-        exposition::encode_client(&state.client, &state.client_families, format, selection, &mut out);
+        families.iter().for_each(|family| family.encode_text(format, &mut out));
+        client.iter().for_each(|metric| metric.encode_text(format, &mut out));
         exposition::finish(format, &mut out);
         self.inner.last_len.store(out.len() + out.len() / 8, Relaxed);
         out
@@ -168,21 +265,20 @@ impl Metrics {
 
     /// Renders the metrics of `selection` in Prometheus' protobuf format, native histograms included.
     pub fn render_protobuf(&self, selection: &Selection) -> Vec<u8> {
+        let (families, client) = self.gather(selection);
         let mut out = Vec::new();
-        for family in self.gather(selection) {
-            family.encode_protobuf(&mut out);
-        }
-        let state = self.inner.state.lock();
-        let client_families = state.client_families.iter().filter(|family| family.is_in(selection));
-        exposition::encode_client_protobuf(&state.client, client_families, &mut out);
+        families.iter().for_each(|family| family.encode_protobuf(&mut out));
+        client.iter().for_each(|metric| exposition::encode_client_protobuf(metric, &mut out));
         out
     }
 
-    /// Lets the collectors run, and gives the families to write.
-    fn gather(&self, selection: &Selection) -> Vec<Arc<dyn exposition::Encode>> {
+    /// Lets the collectors run, and gives what to write. Nothing is locked while it is written.
+    fn gather(&self, selection: &Selection) -> (Vec<Arc<dyn exposition::Encode>>, Vec<Arc<ClientMetric>>) {
         let collectors = self.inner.state.lock().collectors.clone();
         collectors.iter().for_each(|collect| collect());
-        self.inner.state.lock().selected(selection).collect()
+        let state = self.inner.state.lock();
+        let client = state.client.iter().filter(|metric| metric.is_in(selection)).cloned().collect();
+        (state.selected(selection).collect(), client)
     }
 
     /// Series of our own storage, a histogram counting as one.
@@ -216,8 +312,7 @@ impl Default for State {
         let mut state = Self {
             families: BTreeMap::from([(descriptor.name, folded.inner() as Arc<dyn exposition::Encode>)]),
             names: BTreeMap::new(),
-            client: prometheus_client::registry::Registry::default(),
-            client_families: Vec::new(),
+            client: Vec::new(),
             collectors: Vec::new(),
             folded,
             #[cfg(feature = "admin")]

@@ -96,10 +96,23 @@ pub struct Descriptor {
 pub struct CounterSpec<L = ()>(Descriptor, PhantomData<fn() -> L>);
 
 /// Declares a gauge over the label set `L`.
+///
+/// ```
+/// use futura_metrics::spec::{GaugeSpec, Unit};
+/// const CUP_FILL_RATIO: GaugeSpec = GaugeSpec::new("cup_fill_ratio", Unit::Ratio).help("How full the cup is, from 0 to 1.");
+/// assert_eq!(CUP_FILL_RATIO.descriptor().unit, Unit::Ratio);
+/// ```
 #[derive(Debug)]
 pub struct GaugeSpec<L = ()>(Descriptor, PhantomData<fn() -> L>);
 
 /// Declares a histogram over the label set `L`.
+///
+/// ```
+/// use futura_metrics::spec::{HistogramSpec, Unit};
+/// const BREW_SECONDS: HistogramSpec =
+///     HistogramSpec::new("brew_seconds", Unit::Seconds, &[15.0, 30.0, 60.0]).native().help("Time to brew a coffee.");
+/// assert_eq!(BREW_SECONDS.descriptor().bounds.len(), 3);
+/// ```
 ///
 /// Bounds that do not ascend do not compile:
 ///
@@ -158,6 +171,14 @@ impl Descriptor {
             native: false,
             untyped: false,
         }
+    }
+
+    /// The unit as OpenMetrics names it; none where the name does not end in it, as another's exporter may have it.
+    #[cfg(feature = "registry")]
+    pub(crate) fn unit_on_the_wire(&self) -> Option<&'static str> {
+        let base = self.name.strip_suffix("_total").filter(|_| self.kind == Kind::Counter).unwrap_or(self.name);
+        let suffix = self.unit.suffix();
+        suffix.strip_prefix('_').filter(|_| base.ends_with(suffix))
     }
 
     const fn checked_own(self) -> Self {
@@ -334,6 +355,25 @@ pub const fn is_label_name(name: &str) -> bool {
         index += 1;
     }
     is_metric_name(name) && !(bytes.len() > 1 && bytes[0] == b'_' && bytes[1] == b'_')
+}
+
+/// A bucket bound as the label `le` has it: as short as it can be, with the exponent where Go's `%g` has one.
+///
+/// OpenMetrics calls this form canonical, and Prometheus itself gives it to bounds that come as numbers.
+///
+/// ```
+/// use futura_metrics::spec::bound_text;
+/// let texts = [0.00001, 0.25, 1.0, 1_000_000.0, f64::INFINITY].map(bound_text);
+/// assert_eq!(texts, ["1e-05", "0.25", "1.0", "1e+06", "+Inf"]);
+/// ```
+pub fn bound_text(bound: f64) -> String {
+    if bound == f64::INFINITY {
+        return "+Inf".to_owned();
+    }
+    let scientific = format!("{bound:e}");
+    let (mantissa, exponent) = scientific.split_once('e').expect("a number in this form has an exponent");
+    let exponent: i32 = exponent.parse().expect("an exponent is a whole number");
+    if (-4..=5).contains(&exponent) { format!("{bound:?}") } else { format!("{mantissa}e{exponent:+03}") }
 }
 
 const fn ends_with(name: &str, suffix: &str) -> bool {

@@ -39,6 +39,11 @@ const AREAS: &[&[Descriptor]] = &[
 ];
 
 /// Every declared metric, by area.
+///
+/// ```
+/// use futura_metrics::specs::catalogue;
+/// assert!(catalogue().any(|metric| metric.name == "http_requests_total" && metric.label_names.contains(&"status")));
+/// ```
 pub fn catalogue() -> impl Iterator<Item = &'static Descriptor> {
     AREAS.iter().copied().flatten()
 }

@@ -56,6 +56,23 @@ pub struct Telemetry {
 ///
 /// # Errors
 /// When a part of the configuration cannot be used, or the process has a tracing subscriber already.
+///
+/// ```no_run
+/// use axum::{Router, routing::get};
+/// use futura_metrics::{Metrics, http::HttpLayer, telemetry::{self, TelemetryConfig}};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let metrics = Metrics::new();
+/// let telemetry = telemetry::init(&TelemetryConfig::from_env("shop", env!("CARGO_PKG_VERSION"))?, &metrics)?;
+/// let router: Router = Router::new()
+///     .route("/events/{id}", get(|| async { "an event" }))
+///     .layer(HttpLayer::new(&metrics)?.traced(&telemetry));
+/// // Serve it; at the end, send what is queued:
+/// telemetry.shutdown().await;
+/// # let _ = router;
+/// # Ok(())
+/// # }
+/// ```
 pub fn init(config: &TelemetryConfig, metrics: &Metrics) -> Result<Telemetry, TelemetryError> {
     // An error says that the program has installed a provider itself, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();

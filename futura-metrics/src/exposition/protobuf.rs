@@ -4,8 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use prometheus_client::{encoding::text::encode_registry, registry::Registry};
-
 use super::client::{ClientKind, ClientMetric};
 use crate::{
     spec::{Descriptor, Kind},
@@ -64,50 +62,43 @@ pub(super) fn encode_family<M: Metric>(family: &FamilyInner<M>, out: &mut Vec<u8
         }
         put_bytes(4, &metric, &mut message);
     }
+    if let Some(unit) = descriptor.unit_on_the_wire() {
+        put_bytes(5, unit.as_bytes(), &mut message);
+    }
     put_delimited(&message, out);
 }
 
-/// Writes the metrics of the `prometheus_client` crate, read back from its text; their exemplars are left out.
-pub(crate) fn encode_client<'a>(
-    registry: &Registry,
-    families: impl Iterator<Item = &'a ClientMetric>,
-    out: &mut Vec<u8>,
-) {
-    let mut text = String::new();
-    encode_registry(&mut text, registry).expect("writing to a String does not fail");
-    let samples: Vec<Sample<'_>> = text.lines().filter_map(Sample::parse).collect();
-    for family in families {
-        put_delimited(&client_family(family, &samples), out);
-    }
-}
-
-fn client_family(family: &ClientMetric, samples: &[Sample<'_>]) -> Vec<u8> {
-    let (name, kind) = match family.kind {
-        ClientKind::Counter => (format!("{}_total", family.name), Type::Counter),
-        ClientKind::Gauge => (family.name.clone(), Type::Gauge),
-        ClientKind::Info => (format!("{}_info", family.name), Type::Gauge),
-        ClientKind::Histogram => (family.name.clone(), Type::Histogram),
-        ClientKind::Unknown => (family.name.clone(), Type::Untyped),
+/// Writes a metric of the `prometheus_client` crate, read back from its text; its exemplars are left out.
+pub(crate) fn encode_client(metric: &ClientMetric, out: &mut Vec<u8>) {
+    let (name, kind) = match metric.kind {
+        ClientKind::Counter => (format!("{}_total", metric.name), Type::Counter),
+        ClientKind::Gauge => (metric.name.clone(), Type::Gauge),
+        ClientKind::Info => (format!("{}_info", metric.name), Type::Gauge),
+        ClientKind::Histogram => (metric.name.clone(), Type::Histogram),
+        ClientKind::Unknown => (metric.name.clone(), Type::Untyped),
     };
-    let mut message = head(&name, &family.help, kind);
-    let mut metrics: BTreeMap<Labels<'_>, Vec<u8>> = BTreeMap::new();
-    for sample in samples {
-        let Some(suffix) = sample.name.strip_prefix(&*family.name) else { continue };
-        let labels: Labels<'_> =
-            sample.labels.iter().filter(|(name, _)| **name != "le").map(|(name, value)| (*name, &**value)).collect();
+    let text = metric.open_metrics();
+    let mut values: BTreeMap<Labels<'_>, Vec<u8>> = BTreeMap::new();
+    let samples: Vec<Sample<'_>> = text.lines().filter_map(Sample::parse).collect();
+    for sample in &samples {
+        let suffix = sample.name.strip_prefix(&*metric.name).unwrap_or_default();
+        let labels = sample.labels.iter().filter(|(label, _)| **label != "le" || suffix != "_bucket");
+        let value = values.entry(labels.map(|(label, value)| (*label, &**value)).collect()).or_default();
         match (kind, suffix) {
-            (Type::Histogram, "_count") => put_integer(1, sample.value as u64, metrics.entry(labels).or_default()),
-            (Type::Histogram, "_sum") => put_double(2, sample.value, metrics.entry(labels).or_default()),
-            (Type::Histogram, "_bucket") => {
+            (Type::Histogram, "_count") => put_integer(1, sample.value as u64, value),
+            (Type::Histogram, "_sum") => put_double(2, sample.value, value),
+            (Type::Histogram, _) => {
                 let bound = sample.labels.get("le").and_then(|bound| bound.parse().ok()).unwrap_or(f64::INFINITY);
-                put_bucket(sample.value as u64, bound, None, metrics.entry(labels).or_default());
+                put_bucket(sample.value as u64, bound, None, value);
             }
-            (Type::Histogram, _) => {}
-            _ if sample.name == name => put_scalar(kind, sample.value, metrics.entry(labels).or_default()),
-            _ => {}
+            _ => put_scalar(kind, sample.value, value),
         }
     }
-    for (labels, value) in metrics {
+    if values.is_empty() {
+        return;
+    }
+    let mut message = head(&name, &metric.help, kind);
+    for (labels, value) in values {
         let mut metric = Vec::new();
         labels.iter().for_each(|(name, value)| put_label(name, value, &mut metric));
         match kind {
@@ -116,7 +107,7 @@ fn client_family(family: &ClientMetric, samples: &[Sample<'_>]) -> Vec<u8> {
         }
         put_bytes(4, &metric, &mut message);
     }
-    message
+    put_delimited(&message, out);
 }
 
 fn head(name: &str, help: &str, kind: Type) -> Vec<u8> {

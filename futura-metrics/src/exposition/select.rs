@@ -1,6 +1,17 @@
 //! Which families a scrape asks for.
 
 /// The families to write: all, or those named.
+///
+/// ```
+/// use futura_metrics::{Metrics, exposition::{Format, Selection}, specs::business::{ORDERS_CREATED_TOTAL, PAYMENT_TOTAL}};
+///
+/// let metrics = Metrics::new();
+/// metrics.counter(ORDERS_CREATED_TOTAL)?;
+/// metrics.counter(PAYMENT_TOTAL)?;
+/// let text = metrics.render_selected(Format::Text, &Selection::only(["payment_total".to_owned()]));
+/// assert!(text.contains("payment_total 0") && !text.contains("orders_created_total"));
+/// # Ok::<(), futura_metrics::RegisterError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Selection {
     names: Option<Box<[String]>>,

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use super::Format;
 use crate::{
-    spec::{Descriptor, Kind},
+    spec::{Descriptor, Kind, bound_text},
     storage::{Bucket, Exemplar, FamilyInner, Metric, Reading, Scratch},
 };
 
@@ -106,9 +106,19 @@ pub(crate) fn finish(format: Format, out: &mut String) {
     }
 }
 
-/// Escapes a HELP text as both formats ask.
-pub(crate) fn escape_help(help: &str) -> String {
-    help.replace('\\', "\\\\").replace('\n', "\\n")
+/// Escapes a HELP text, in which OpenMetrics takes no bare quote and text 0.0.4 no escaped one.
+pub(super) fn escape_help(help: &str, format: Format) -> String {
+    let escaped = help.replace('\\', "\\\\").replace('\n', "\\n");
+    match format {
+        Format::Text => escaped,
+        Format::OpenMetrics => escaped.replace('"', "\\\""),
+    }
+}
+
+/// Writes the lines before a family's samples, but for the unit.
+pub(super) fn push_head(name: &str, help: &str, kind: &str, format: Format, out: &mut String) {
+    let help = escape_help(help, format);
+    out.extend(["# HELP ", name, " ", &help, "\n# TYPE ", name, " ", kind, "\n"]);
 }
 
 /// The part of a series' lines that is its own: the whole name for a single value, the open label set for a histogram.
@@ -152,16 +162,19 @@ fn render_head(descriptor: &Descriptor, format: Format) -> String {
         (Kind::Counter, Format::OpenMetrics) => descriptor.name.strip_suffix("_total").unwrap_or(descriptor.name),
         _ => descriptor.name,
     };
-    format!("# HELP {name} {}\n# TYPE {name} {kind}\n", escape_help(descriptor.help))
+    let mut head = String::new();
+    push_head(name, descriptor.help, kind, format, &mut head);
+    // Text 0.0.4 has no UNIT line.
+    if let Some(unit) = descriptor.unit_on_the_wire().filter(|_| format == Format::OpenMetrics) {
+        head.extend(["# UNIT ", name, " ", unit, "\n"]);
+    }
+    head
 }
 
-/// The values of `le`. OpenMetrics and Prometheus 3 write a whole bound as `1.0`; text 0.0.4 takes it as well, so a query
-/// that names a bound works whatever the format.
+/// The values of `le`, the same in every format, so that a query which names a bound works whatever Prometheus asked for.
 fn bound_texts(descriptor: &Descriptor) -> Vec<String> {
     match descriptor.kind {
-        Kind::Histogram => {
-            descriptor.bounds.iter().map(|bound| format!("{bound:?}")).chain(["+Inf".to_owned()]).collect()
-        }
+        Kind::Histogram => descriptor.bounds.iter().copied().chain([f64::INFINITY]).map(bound_text).collect(),
         Kind::Counter | Kind::Gauge => Vec::new(),
     }
 }

@@ -80,6 +80,19 @@ fn openmetrics_names_the_family_without_the_suffix_and_ends_with_eof() {
 }
 
 #[test]
+fn openmetrics_tells_units_and_escapes_quotes_in_help_where_text_does_neither() {
+    const SHARE_RATIO: GaugeSpec = GaugeSpec::new("share_ratio", Unit::Ratio).help("The \"share\".");
+    let metrics = Metrics::new();
+    metrics.gauge(SHARE_RATIO).unwrap();
+    metrics.register_client("seats", "The \"seats\".", gauge::Gauge::<i64>::default()).unwrap();
+    let (text, open) = (metrics.render(Format::Text), metrics.render(Format::OpenMetrics));
+    assert!(text.contains("# HELP share_ratio The \"share\".\n# TYPE share_ratio gauge\nshare_ratio 0\n"), "{text}");
+    assert!(text.contains("# HELP seats The \"seats\".\n"), "{text}");
+    let head = "# HELP share_ratio The \\\"share\\\".\n# TYPE share_ratio gauge\n# UNIT share_ratio ratio\n";
+    assert!(open.contains(head) && open.contains("# HELP seats The \\\"seats\\\".\n"), "{open}");
+}
+
+#[test]
 fn an_exemplar_stands_in_its_bucket_in_openmetrics_alone() {
     let metrics = Metrics::new();
     let wait = metrics.histograms(WAIT_SECONDS).unwrap().with(("Ada",)).clone();

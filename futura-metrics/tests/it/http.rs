@@ -12,7 +12,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::Request,
-    response::Response,
+    response::{IntoResponse, Response},
     routing::{any, get},
 };
 use futura_metrics::{
@@ -21,7 +21,9 @@ use futura_metrics::{
     http::HttpLayer,
     specs::http::{Method, UNMATCHED},
 };
+use http::{StatusCode, header};
 use http_body_util::{BodyExt, StreamBody};
+use hyper_util::rt::TokioIo;
 use proptest::{prelude::ProptestConfig, prop_assert_eq, proptest};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -29,12 +31,14 @@ use tokio::{
 };
 use tower::{Layer, Service, ServiceExt as _};
 
-const ROUTES: [(Method, &str); 6] = [
+const ROUTES: [(Method, &str); 8] = [
     (Method::Get, "/events/{id}"),
     (Method::Get, "/stream"),
     (Method::Get, "/broken"),
     (Method::Get, "/panic"),
     (Method::Get, "/panic-in-body"),
+    (Method::Get, "/empty"),
+    (Method::Get, "/echo"),
     (Method::Get, "/never"),
 ];
 
@@ -50,6 +54,8 @@ fn router() -> Router {
                 Body::from_stream(futures_util::stream::poll_fn(|_| panic!("a bug") as Poll<Option<io::Result<Bytes>>>))
             }),
         )
+        .route("/empty", get(|| async { StatusCode::NO_CONTENT }))
+        .route("/echo", get(echo))
         .route("/never", get(|| async { std::future::pending::<&str>().await }))
         .route("/nested/{id}/{*rest}", any(|| async { "any" }))
 }
@@ -57,6 +63,17 @@ fn router() -> Router {
 fn chunks<const N: usize>(chunks: [io::Result<&'static str>; N]) -> Body {
     let frames = chunks.map(|chunk| chunk.map(|text| http_body::Frame::data(Bytes::from(text))));
     Body::new(StreamBody::new(futures_util::stream::iter(frames)))
+}
+
+/// Leaves HTTP and says back what it hears.
+async fn echo(request: Request) -> impl IntoResponse {
+    tokio::spawn(async {
+        let connection = hyper::upgrade::on(request).await.unwrap();
+        let (mut from, mut to) = tokio::io::split(TokioIo::new(connection));
+        tokio::io::copy(&mut from, &mut to).await.unwrap();
+        to.shutdown().await.unwrap();
+    });
+    (StatusCode::SWITCHING_PROTOCOLS, [(header::CONNECTION, "upgrade"), (header::UPGRADE, "echo")])
 }
 
 /// The layer inside the router, and outermost with declared routes: both must count the same.
@@ -216,6 +233,8 @@ async fn over_a_real_socket_each_ending_counts_once() {
     let cases = [
         ("GET /events/7 HTTP/1.1", true, r#"{method="GET",path="/events/{id}",status="200"} 1"#),
         ("HEAD /events/7 HTTP/1.1", true, r#"{method="HEAD",path="/events/{id}",status="200"} 1"#),
+        ("GET /empty HTTP/1.1", true, r#"{method="GET",path="/empty",status="204"} 1"#),
+        ("HEAD /stream HTTP/1.1", true, r#"{method="HEAD",path="/stream",status="200"} 1"#),
         ("GET /stream HTTP/1.1", true, r#"{method="GET",path="/stream",status="200"} 1"#),
         ("GET /broken HTTP/1.1", true, r#"{method="GET",path="/broken",status="500"} 1"#),
         ("GET /panic HTTP/1.1", true, r#"{method="GET",path="/panic",status="500"} 1"#),
@@ -243,6 +262,30 @@ async fn over_a_real_socket_each_ending_counts_once() {
     }
 }
 
+#[tokio::test]
+async fn an_upgrade_counts_at_its_head_and_the_connection_lives_on() {
+    let metrics = Metrics::new();
+    let mut stream = TcpStream::connect(serve(&metrics).await).await.unwrap();
+    let head = "GET /echo HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&answer));
+    let expected = [r#"{method="GET",path="/echo",status="101"} 1"#];
+    assert_eq!(eventually_counted(&metrics).await, expected);
+    assert_nothing_in_flight(&metrics);
+    stream.write_all(b"ping").await.unwrap();
+    let mut echoed = [0; 4];
+    stream.read_exact(&mut echoed).await.unwrap();
+    assert_eq!(&echoed, b"ping");
+    stream.shutdown().await.unwrap();
+    assert_eq!(stream.read_to_end(&mut Vec::new()).await.unwrap(), 0, "the other side hangs up as well");
+    assert_eq!(counted(&metrics), expected, "the end of the connection counts nothing");
+    assert_nothing_in_flight(&metrics);
+}
+
 /// How a request may end.
 #[derive(Clone, Copy, Debug)]
 enum Ending {
@@ -252,17 +295,40 @@ enum Ending {
     GoneBeforeHead,
     GoneInBody,
     Panicked,
+    PanickedInCall,
     PanickedInBody,
     Upgraded,
+    HeadOnly,
+    WithoutContent,
 }
 
 impl Ending {
+    const ALL: [Self; 11] = [
+        Self::Finished,
+        Self::FailedBeforeHead,
+        Self::BodyFailed,
+        Self::GoneBeforeHead,
+        Self::GoneInBody,
+        Self::Panicked,
+        Self::PanickedInCall,
+        Self::PanickedInBody,
+        Self::Upgraded,
+        Self::HeadOnly,
+        Self::WithoutContent,
+    ];
+
+    fn method(self) -> &'static str {
+        if let Self::HeadOnly = self { "HEAD" } else { "GET" }
+    }
+
     fn status(self) -> &'static str {
         match self {
-            Self::Finished => "200",
-            Self::FailedBeforeHead | Self::BodyFailed | Self::Panicked | Self::PanickedInBody => "500",
+            Self::Finished | Self::HeadOnly => "200",
+            Self::FailedBeforeHead | Self::BodyFailed => "500",
+            Self::Panicked | Self::PanickedInCall | Self::PanickedInBody => "500",
             Self::GoneBeforeHead | Self::GoneInBody => "499",
             Self::Upgraded => "101",
+            Self::WithoutContent => "204",
         }
     }
 
@@ -271,22 +337,26 @@ impl Ending {
         match self {
             Self::FailedBeforeHead => Err(io::Error::other("no answer")),
             Self::GoneBeforeHead => std::future::pending().await,
-            Self::Panicked => panic!("a bug"),
-            Self::Finished | Self::GoneInBody => Ok(Response::new(chunks([Ok("one"), Ok("two")]))),
+            Self::Panicked | Self::PanickedInCall => panic!("a bug"),
+            // Nobody reads the body of an answer to HEAD, whatever the service gave it.
+            Self::Finished | Self::GoneInBody | Self::HeadOnly => Ok(Response::new(chunks([Ok("one"), Ok("two")]))),
             Self::BodyFailed => Ok(Response::new(chunks([Ok("one"), Err(io::Error::other("disk on fire"))]))),
             Self::PanickedInBody => Ok(Response::new(Body::from_stream(PanickingStream))),
-            Self::Upgraded => {
-                let mut response = Response::new(Body::empty());
-                *response.status_mut() = http::StatusCode::SWITCHING_PROTOCOLS;
-                Ok(response)
-            }
+            Self::Upgraded => Ok(with_status(StatusCode::SWITCHING_PROTOCOLS)),
+            Self::WithoutContent => Ok(with_status(StatusCode::NO_CONTENT)),
         }
+    }
+
+    /// The same as what a service does when it is called.
+    fn call(self) -> impl Future<Output = Result<Response, io::Error>> {
+        assert!(!matches!(self, Self::PanickedInCall), "a bug before there is a future");
+        self.answer()
     }
 
     /// Plays the client, and what becomes of the task that serves it.
     async fn play(self, layer: &HttpLayer) {
-        let mut service = layer.layer(tower::service_fn(move |_: Request| self.answer()));
-        let mut answer = Box::pin(service.ready().await.unwrap().call(request("GET", "/events/7")));
+        let mut service = layer.layer(tower::service_fn(move |_: Request| self.call()));
+        let mut answer = Box::pin(service.ready().await.unwrap().call(request(self.method(), "/events/7")));
         if let Self::GoneBeforeHead = self {
             assert!(futures_util::poll!(&mut answer).is_pending());
             return;
@@ -298,9 +368,18 @@ impl Ending {
                 let served = tokio::spawn(response.into_body().collect());
                 assert!(served.await.unwrap_err().is_panic());
             }
+            // What the server does with these: it sends the head and drops the body unread.
+            Self::Upgraded | Self::HeadOnly | Self::WithoutContent => drop(response),
             _ => drop(response.into_body().collect().await),
         }
     }
+}
+
+/// The status says that there is no body, so nobody reads the one that there is all the same.
+fn with_status(status: StatusCode) -> Response {
+    let mut response = Response::new(chunks([Ok("unread")]));
+    *response.status_mut() = status;
+    response
 }
 
 struct PanickingStream;
@@ -317,13 +396,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
     fn however_requests_end_each_counts_once_and_none_stays_in_flight(
-        endings in proptest::collection::vec(
-            proptest::sample::select(vec![
-                Ending::Finished, Ending::FailedBeforeHead, Ending::BodyFailed, Ending::GoneBeforeHead,
-                Ending::GoneInBody, Ending::Panicked, Ending::PanickedInBody, Ending::Upgraded,
-            ]),
-            0..40,
-        ),
+        endings in proptest::collection::vec(proptest::sample::select(&Ending::ALL), 0..40),
     ) {
         let metrics = Metrics::new();
         let layer = HttpLayer::with_routes(&metrics, ROUTES).unwrap();
@@ -335,11 +408,11 @@ proptest! {
         });
         let mut expected = BTreeMap::new();
         for ending in &endings {
-            *expected.entry(ending.status()).or_insert(0) += 1;
+            *expected.entry((ending.method(), ending.status())).or_insert(0) += 1;
         }
         let expected: Vec<String> = expected
             .iter()
-            .map(|(status, count)| format!(r#"{{method="GET",path="/events/{{id}}",status="{status}"}} {count}"#))
+            .map(|((method, status), count)| format!(r#"{{method="{method}",path="/events/{{id}}",status="{status}"}} {count}"#))
             .collect();
         prop_assert_eq!(counted(&metrics), expected);
         assert_nothing_in_flight(&metrics);

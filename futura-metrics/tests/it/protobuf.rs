@@ -22,114 +22,120 @@ const WAIT_SECONDS: HistogramSpec<(Guest,)> =
 
 /// The messages of `io.prometheus.client` as an independent decoder reads them.
 #[derive(Clone, PartialEq, Message)]
-struct MetricFamily {
+pub(crate) struct MetricFamily {
     #[prost(string, tag = "1")]
-    name: String,
+    pub(crate) name: String,
     #[prost(string, tag = "2")]
-    help: String,
+    pub(crate) help: String,
     #[prost(int32, tag = "3")]
-    kind: i32,
+    pub(crate) kind: i32,
     #[prost(message, repeated, tag = "4")]
-    metrics: Vec<Metric>,
+    pub(crate) metrics: Vec<Metric>,
+    #[prost(string, tag = "5")]
+    pub(crate) unit: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Metric {
+pub(crate) struct Metric {
     #[prost(message, repeated, tag = "1")]
-    labels: Vec<LabelPair>,
+    pub(crate) labels: Vec<LabelPair>,
     #[prost(message, optional, tag = "2")]
-    gauge: Option<Scalar>,
+    pub(crate) gauge: Option<Scalar>,
     #[prost(message, optional, tag = "3")]
-    counter: Option<Scalar>,
+    pub(crate) counter: Option<Scalar>,
     #[prost(message, optional, tag = "5")]
-    untyped: Option<Scalar>,
+    pub(crate) untyped: Option<Scalar>,
     #[prost(message, optional, tag = "7")]
-    histogram: Option<Histogram>,
+    pub(crate) histogram: Option<Histogram>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct LabelPair {
+pub(crate) struct LabelPair {
     #[prost(string, tag = "1")]
-    name: String,
+    pub(crate) name: String,
     #[prost(string, tag = "2")]
-    value: String,
+    pub(crate) value: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Scalar {
+pub(crate) struct Scalar {
     #[prost(double, tag = "1")]
-    value: f64,
+    pub(crate) value: f64,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Histogram {
+pub(crate) struct Histogram {
     #[prost(uint64, tag = "1")]
-    count: u64,
+    pub(crate) count: u64,
     #[prost(double, tag = "2")]
-    sum: f64,
+    pub(crate) sum: f64,
     #[prost(message, repeated, tag = "3")]
-    buckets: Vec<Bucket>,
+    pub(crate) buckets: Vec<Bucket>,
     #[prost(sint32, tag = "5")]
-    schema: i32,
+    pub(crate) schema: i32,
     #[prost(double, tag = "6")]
-    zero_threshold: f64,
+    pub(crate) zero_threshold: f64,
     #[prost(uint64, tag = "7")]
-    zero_count: u64,
+    pub(crate) zero_count: u64,
     #[prost(message, repeated, tag = "12")]
-    spans: Vec<BucketSpan>,
+    pub(crate) spans: Vec<BucketSpan>,
     #[prost(sint64, repeated, packed = "false", tag = "13")]
-    deltas: Vec<i64>,
+    pub(crate) deltas: Vec<i64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Bucket {
+pub(crate) struct Bucket {
     #[prost(uint64, tag = "1")]
-    cumulative_count: u64,
+    pub(crate) cumulative_count: u64,
     #[prost(double, tag = "2")]
-    upper_bound: f64,
+    pub(crate) upper_bound: f64,
     #[prost(message, optional, tag = "3")]
-    exemplar: Option<Exemplar>,
+    pub(crate) exemplar: Option<Exemplar>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct BucketSpan {
+pub(crate) struct BucketSpan {
     #[prost(sint32, tag = "1")]
-    offset: i32,
+    pub(crate) offset: i32,
     #[prost(uint32, tag = "2")]
-    length: u32,
+    pub(crate) length: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Exemplar {
+pub(crate) struct Exemplar {
     #[prost(message, repeated, tag = "1")]
-    labels: Vec<LabelPair>,
+    pub(crate) labels: Vec<LabelPair>,
     #[prost(double, tag = "2")]
-    value: f64,
+    pub(crate) value: f64,
     #[prost(message, optional, tag = "3")]
-    timestamp: Option<Timestamp>,
+    pub(crate) timestamp: Option<Timestamp>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Timestamp {
+pub(crate) struct Timestamp {
     #[prost(int64, tag = "1")]
-    seconds: i64,
+    pub(crate) seconds: i64,
     #[prost(int32, tag = "2")]
-    nanos: i32,
+    pub(crate) nanos: i32,
 }
 
-fn families(metrics: &Metrics) -> BTreeMap<String, MetricFamily> {
+/// Every family of an exposition, in order.
+pub(crate) fn decode(metrics: &Metrics) -> Vec<MetricFamily> {
     let bytes = metrics.render_protobuf(&Selection::all());
     let mut rest = &bytes[..];
-    let mut families = BTreeMap::new();
+    let mut families = Vec::new();
     while !rest.is_empty() {
-        let family = MetricFamily::decode_length_delimited(&mut rest).unwrap();
-        families.insert(family.name.clone(), family);
+        families.push(MetricFamily::decode_length_delimited(&mut rest).unwrap());
     }
     families
 }
 
+fn families(metrics: &Metrics) -> BTreeMap<String, MetricFamily> {
+    decode(metrics).into_iter().map(|family| (family.name.clone(), family)).collect()
+}
+
 /// Index and count of each native bucket that is not empty.
-fn native(histogram: &Histogram) -> Vec<(i32, i64)> {
+pub(crate) fn native(histogram: &Histogram) -> Vec<(i32, i64)> {
     let (mut index, mut count, mut deltas, mut buckets) = (0, 0, histogram.deltas.iter(), Vec::new());
     for span in &histogram.spans {
         index += span.offset;

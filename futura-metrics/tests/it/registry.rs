@@ -1,3 +1,11 @@
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
 use futura_metrics::{
     Metrics,
     exposition::{Format, Selection},
@@ -9,7 +17,14 @@ use futura_metrics::{
     storage::{FAMILY_LIMIT, OPEN_LABEL_LIMIT},
 };
 use insta::assert_snapshot;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::{
+    encoding::{EncodeMetric, MetricEncoder},
+    metrics::{
+        MetricType,
+        counter::Counter,
+        histogram::{Histogram, NativeHistogramConfig},
+    },
+};
 
 label! {
     /// Who calls.
@@ -64,6 +79,38 @@ fn a_bad_name_is_refused_and_leaves_nothing_behind() {
     let error = metrics.register_client("coffees-served", "Coffees.", Counter::<u64>::default()).unwrap_err();
     assert_snapshot!(error, @"metric `coffees-served`: a name is letters, digits, `_` and `:`, and does not start with a digit");
     assert_eq!(metrics.render(Format::Text), "");
+}
+
+#[test]
+fn a_metric_of_the_other_crate_that_cannot_be_written_is_refused_and_takes_no_other_with_it() {
+    let metrics = Metrics::new();
+    let native = Histogram::new_native(NativeHistogramConfig::default());
+    let error = metrics.register_client("queue_seconds", "Queueing.", native).unwrap_err();
+    assert_snapshot!(error, @"metric `queue_seconds`: it cannot be written as text; a native histogram needs classic buckets as well");
+    let broken = Arc::new(AtomicBool::new(false));
+    metrics.register_client("broken", "Breaks later.", Breakable(Arc::clone(&broken))).unwrap();
+    metrics.register_client("coffees", "Coffees served.", Counter::<u64>::default()).unwrap();
+    broken.store(true, Relaxed);
+    assert_snapshot!(metrics.render(Format::OpenMetrics), @r"
+    # HELP coffees Coffees served.
+    # TYPE coffees counter
+    coffees_total 0
+    # EOF
+    ");
+}
+
+/// A gauge of the other crate's kind, which cannot be written once it is broken.
+#[derive(Debug)]
+struct Breakable(Arc<AtomicBool>);
+
+impl EncodeMetric for Breakable {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        if self.0.load(Relaxed) { Err(fmt::Error) } else { encoder.encode_gauge(&1_u32) }
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
+    }
 }
 
 #[test]
