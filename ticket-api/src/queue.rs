@@ -18,7 +18,7 @@ use crate::{
 mod memory;
 mod redis;
 
-/// People that a queue in memory has room for, over all lines: some 500 bytes each.
+/// People that a queue in memory has room for, over all lines: some hundred megabytes.
 pub(crate) const MEMORY_ROOM: u32 = 200_000;
 
 /// What the queue is told from outside.
@@ -40,7 +40,9 @@ pub enum QueueConfigError {
         reason: String,
     },
     /// A line could get longer than there is room for.
-    #[error("QUEUE_MAX_SIZE: {0} is more than the {MEMORY_ROOM} people that all queues in memory have room for; set REDIS_URL")]
+    #[error(
+        "QUEUE_MAX_SIZE: {0} is more than the {MEMORY_ROOM} people that all queues in memory have room for; set REDIS_URL"
+    )]
     Size(u32),
 }
 

@@ -315,9 +315,8 @@ mod tests {
     async fn a_probe_is_the_trial_once_that_is_due_and_otherwise_leaves_the_breaker_alone() {
         let metrics = Metrics::new();
         let guard = guard(&metrics);
-        let probe = async |result: Result<(), FailureClass>| {
-            guard.probe(async { result.map_err(Fake::Class) }).await.is_ok()
-        };
+        let probe =
+            async |result: Result<(), FailureClass>| guard.probe(async { result.map_err(Fake::Class) }).await.is_ok();
         for _ in 0..3 {
             assert!(!probe(Err(FailureClass::Fault)).await);
         }

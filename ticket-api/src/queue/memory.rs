@@ -160,7 +160,10 @@ impl Lines {
             return Ok(());
         }
         if !mem::replace(&mut self.told_full, true) {
-            tracing::warn!(people = self.deadlines.len(), "the queues are full: nobody can join any until some have left");
+            tracing::warn!(
+                people = self.deadlines.len(),
+                "the queues are full: nobody can join any until some have left"
+            );
         }
         Err(QueueError::Full)
     }
