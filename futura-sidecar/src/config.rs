@@ -128,7 +128,7 @@ impl Config {
         let config = read_root(&root, &mut findings);
         match config {
             Some(config) if findings.is_empty() => Ok(config),
-            _ => Err(findings.problems(text, PROBLEMS_LIMIT)),
+            _ => Err(findings.problems(text, &root, PROBLEMS_LIMIT)),
         }
     }
 

@@ -164,7 +164,7 @@ fn envelopes(value: &Value) -> Result<usize, String> {
 
 /// The DSN is not repeated in messages: it holds a key.
 fn upstream(value: &Value) -> Result<Option<Upstream>, String> {
-    let text = form::text(value)?;
+    let text = form::secret(value)?;
     let text = text.trim();
     if text.is_empty() {
         return Ok(None);

@@ -82,7 +82,8 @@ struct RunArgs {
 enum ConfigCommand {
     /// Says whether a file could be run here, with this environment, and if not, everything that is wrong in it.
     ///
-    /// Each finding is a line `FILE:LINE:COLUMN: KEY: what is wrong, what is allowed`, and the exit code is 64. The folders
+    /// Each finding is a line `FILE:LINE:COLUMN: KEY: what is wrong, what is allowed`, and the exit code is 64. Of a file that is
+    /// no YAML the first finding alone is told, and of a check of no known kind nothing else. The folders
     /// that the file names are tried and left as they are. What is allowed and yet seldom meant, such as a file that does
     /// nothing, is a warning.
     Check {

@@ -145,7 +145,10 @@ impl BoxOffice {
                 self.payments.count_approval(late);
                 tell_refund(&order, before, &reference);
             }
-            Some(_) => self.bus.publish(Message::PaymentRefused { order_id }),
+            Some(_) => {
+                tracing::info!(order = %Brief(order_id), "payment was refused");
+                self.bus.publish(Message::PaymentRefused { order_id });
+            }
         }
         if order.status != before {
             self.metrics.order_duration.observe_duration(order.created_at.elapsed());
@@ -160,6 +163,7 @@ impl BoxOffice {
             Ok((issued, true)) => {
                 issuing.issued(issued.ticket_ids.len());
                 self.metrics.order_duration.observe_duration(issued.created_at.elapsed());
+                tracing::info!(order = %Brief(issued.id), "tickets are ready");
                 self.bus.publish(Message::TicketsIssued { order_id: issued.id, event_id: issued.event_id });
                 issued
             }

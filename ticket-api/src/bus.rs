@@ -5,6 +5,8 @@
 
 pub(crate) use self::brokers::Brokers;
 
+use std::mem;
+
 use futura_metrics::{
     Counter, Metrics, RegisterError,
     specs::event_bus::{
@@ -52,11 +54,11 @@ pub(crate) struct Subscription {
     consumed: Counter,
 }
 
-/// A message in the queue.
+/// A message that was published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Published {
-    message: Message,
-    time: Timestamp,
+pub(crate) struct Published {
+    pub(crate) message: Message,
+    pub(crate) time: Timestamp,
 }
 
 #[derive(Debug)]
@@ -88,7 +90,7 @@ pub(crate) fn bus(
 // === impl Message ===
 
 impl Message {
-    fn order_id(self) -> Uuid {
+    pub(crate) fn order_id(self) -> Uuid {
         match self {
             Self::OrderCreated { order_id }
             | Self::PaymentApproved { order_id }
@@ -131,10 +133,10 @@ impl Subscription {
     pub(crate) async fn run<F: Future<Output = ()>>(
         self,
         closed: CancellationToken,
-        consume: impl Fn(Vec<Message>) -> F,
+        consume: impl Fn(Vec<Published>) -> F,
     ) {
         let (source, consumed) = (self.source, &self.consumed);
-        let consume = |batch: Vec<Message>| {
+        let consume = |batch: Vec<Published>| {
             let (count, consuming) = (batch.len() as u64, consume(batch));
             async move {
                 consuming.await;
@@ -145,7 +147,7 @@ impl Subscription {
             Source::Process(mut receiver) => {
                 let mut batch = Vec::new();
                 while take(&mut receiver, &mut batch, &closed).await {
-                    consume(batch.drain(..).map(|published| published.message).collect()).await;
+                    consume(mem::take(&mut batch)).await;
                 }
             }
             Source::Broker(kafka) => {
@@ -181,7 +183,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
     use uuid::Uuid;
 
-    use super::{Message, Settings, bus};
+    use super::{Message, Published, Settings, bus};
 
     #[tokio::test]
     async fn a_full_bus_counts_what_it_refuses_and_keeps_what_it_took() {
@@ -195,12 +197,22 @@ mod tests {
         let closed = CancellationToken::new();
         closed.cancel();
         let consumed = Cell::new(0);
-        let consume = async |batch: Vec<Message>| consumed.set(consumed.get() + batch.len());
+        let consume = async |batch: Vec<Published>| consumed.set(consumed.get() + batch.len());
         subscription.run(closed, consume).await;
         bus.publish(Message::OrderCreated { order_id: Uuid::nil() });
         assert_eq!(consumed.get(), 2);
         for name in ["messages_published_total", "messages_consumed_total", "publish_errors_total"] {
             assert_eq!(sample(&metrics, &format!("event_bus_{name}"), []), 2.0, "{name}");
         }
+    }
+
+    #[test]
+    fn what_no_broker_got_is_counted_however_the_bus_ends() {
+        let metrics = Metrics::new();
+        let brokers = "127.0.0.1:1".parse().unwrap();
+        let (bus, subscription) = bus(&Settings::default(), Some(&brokers), &metrics).unwrap();
+        bus.publish(Message::OrderCreated { order_id: Uuid::nil() });
+        drop(subscription);
+        assert_eq!(sample(&metrics, "event_bus_publish_errors_total", []), 1.0);
     }
 }

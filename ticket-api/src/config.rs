@@ -23,6 +23,12 @@ use crate::{
 /// The shortest key that HS256 may have, which is as long as its hash (RFC 7518, section 3.2).
 const JWT_SECRET_BYTES: usize = 32;
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 after a graceful end, 1 when starting or running failed, 64 for a wrong command line or configuration,
+  130 after a second signal
+";
+
 /// What the service is told from outside.
 #[derive(Clone, Debug, Parser)]
 #[command(
@@ -77,16 +83,16 @@ pub struct Config {
     #[arg(long, env = "STRIPE_WEBHOOK_SECRET", value_name = "STRIPE_WEBHOOK_SECRET", default_value = "", hide_default_value = true, value_parser = parse_secret, hide_env_values = true)]
     stripe_webhook_secret: Secret,
 
-    /// Key of the tokens that callers show (JWT, HS256), at least 32 bytes; without it the API runs open, for a trial.
+    /// Key of the tokens that callers show (JWT, HS256), at least 32 bytes; unset the API runs open, for a trial.
     #[arg(long, env = "JWT_SECRET", value_name = "JWT_SECRET", default_value = "", hide_default_value = true, value_parser = parse_secret, hide_env_values = true)]
     jwt_secret: Secret,
 
     /// Redis that keeps the virtual queue, such as `redis://user:password@host:6379/0`, or `rediss://` for TLS; without
-    /// it the queue is in memory, and each process has its own.
+    /// it the queue is in memory, and each process has its own. A cluster is not supported.
     #[arg(long, env = "REDIS_URL", value_name = "REDIS_URL", default_value = "", hide_default_value = true, value_parser = parse_secret, hide_env_values = true)]
     redis_url: Secret,
 
-    /// People in an event's virtual queue at most, 1 to 1000000.
+    /// People in an event's virtual queue at most, 1 to 1000000; in memory there is room for 200000 in all of them.
     #[arg(long, env = "QUEUE_MAX_SIZE", value_name = "QUEUE_MAX_SIZE", default_value = "1000", value_parser = parse_queue_size, hide_env_values = true)]
     pub queue_max_size: u32,
 
@@ -94,7 +100,8 @@ pub struct Config {
     #[arg(long, env = "CURRENCY", value_name = "CURRENCY", default_value = "usd", value_parser = parse_currency, hide_env_values = true)]
     pub currency: Currency,
 
-    /// Brokers of the event bus (Redpanda, Kafka), such as `kafka-0:9092,kafka-1:9092`; without it the bus lies in the process.
+    /// Brokers of the event bus (Redpanda, Kafka), such as `kafka-0:9092,kafka-1:9092`; without it the bus lies in the
+    /// process. The topic ticketing.events is made where it is missing; its compression.type must be producer or uncompressed.
     #[arg(long, env = "REDPANDA_BROKERS", value_name = "REDPANDA_BROKERS", value_parser = parse_brokers, hide_env_values = true)]
     pub(crate) redpanda_brokers: Option<Brokers>,
 
@@ -127,14 +134,19 @@ impl Config {
         arguments: impl IntoIterator<Item = OsString>,
         others: &[(&str, &str, &str)],
     ) -> Result<Self, ConfigError> {
-        // A variable that is set but empty counts as not set, as for those of telemetry.
+        // A variable that is set but empty counts as not set, as for those of telemetry. An empty key would open the API.
         let is_set = |name: &OsStr| env::var_os(name).is_some_and(|value| !value.is_empty());
-        let command = Self::command().after_help(render_others(others)).mut_args(|argument| {
-            let empty = argument.get_env().is_some_and(|name| env::var_os(name).is_some() && !is_set(name));
-            if empty { argument.env(None::<&'static str>) } else { argument }
-        });
+        let command =
+            Self::command().after_help(format!("{}\n{EXIT_CODES}", render_others(others))).mut_args(|argument| {
+                let empty = argument.get_env().is_some_and(|name| env::var_os(name).is_some() && !is_set(name));
+                if empty { argument.env(None::<&'static str>) } else { argument }
+            });
         let matches = command.try_get_matches_from(arguments);
         let config = matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(ConfigError::from)?;
+        if config.jwt_secret().is_none() && env::var_os("JWT_SECRET").is_some_and(|secret| secret.is_empty()) {
+            let line = "JWT_SECRET: it is set and empty, so that anybody could use the API; unset it to run open";
+            return Err(ConfigError::Usage(line.to_owned()));
+        }
         config.check().map_err(ConfigError::Usage)?;
         Ok(config)
     }
@@ -150,13 +162,7 @@ impl Config {
                 self.database_min_connections, self.database_max_connections
             ));
         }
-        if let Some(bytes) = self.jwt_secret().map(|secret| secret.expose().len())
-            && bytes < JWT_SECRET_BYTES
-        {
-            return Err(format!(
-                "JWT_SECRET: {bytes} bytes can be guessed; HS256 needs at least {JWT_SECRET_BYTES}, such as `openssl rand -hex 32` prints"
-            ));
-        }
+        self.jwt_secret().map_or(Ok(()), |secret| check_key(secret.expose()))?;
         self.queue().check().map_err(|error| error.to_string())?;
         self.database().check().map_err(|error| error.to_string())
     }
@@ -214,6 +220,19 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// Refuses a key that can be guessed.
+fn check_key(key: &str) -> Result<(), String> {
+    let (bytes, is_blank) = (key.as_bytes(), key.trim().is_empty());
+    let guessed = match bytes.len() {
+        count if count < JWT_SECRET_BYTES => format!("{count} bytes"),
+        _ if is_blank || bytes.iter().all(|byte| *byte == bytes[0]) => "one character again and again".to_owned(),
+        _ => return Ok(()),
+    };
+    Err(format!(
+        "JWT_SECRET: {guessed} can be guessed; HS256 needs at least {JWT_SECRET_BYTES} random bytes, such as `openssl rand -hex 32` prints"
+    ))
+}
 
 fn not_empty(secret: &Secret) -> Option<Secret> {
     Some(secret.clone()).filter(|secret| !secret.expose().is_empty())

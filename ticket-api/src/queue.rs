@@ -18,6 +18,9 @@ use crate::{
 mod memory;
 mod redis;
 
+/// People that a queue in memory has room for, over all lines: some hundred megabytes.
+pub(crate) const MEMORY_ROOM: u32 = 200_000;
+
 /// What the queue is told from outside.
 #[derive(Clone, Debug)]
 pub struct QueueConfig {
@@ -36,6 +39,11 @@ pub enum QueueConfigError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A line could get longer than there is room for.
+    #[error(
+        "QUEUE_MAX_SIZE: {0} is more than the {MEMORY_ROOM} people that all queues in memory have room for; set REDIS_URL"
+    )]
+    Size(u32),
 }
 
 /// The virtual queue of every event.
@@ -69,7 +77,16 @@ pub(crate) struct Figures {
     pub(crate) admitted: u64,
 }
 
-/// How Redis is, as `/health` tells.
+/// How the queue is, as `/health` tells.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueHealth {
+    /// Whether people can join.
+    pub(crate) available: bool,
+    /// How Redis is, if the queue is there.
+    pub(crate) redis: Option<RedisHealth>,
+}
+
+/// How Redis is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RedisHealth {
     pub(crate) connected: bool,
@@ -82,10 +99,14 @@ pub(crate) struct RedisHealth {
 pub(crate) enum QueueError {
     #[error("the queue is full")]
     Full,
+    #[error("the user is in {} lines already", memory::LINES_OF_ONE)]
+    TooManyLines,
     #[error("the circuit breaker of Redis is open")]
     Rejected,
     #[error("Redis did not answer within {0:?}")]
     TimedOut(Duration),
+    #[error("Redis is a node of a cluster, which is not supported: REDIS_URL must name one that stands by itself")]
+    Cluster,
     #[error(transparent)]
     Redis(#[from] ::redis::RedisError),
 }
@@ -94,6 +115,8 @@ pub(crate) enum QueueError {
 #[derive(Clone, Copy, Debug)]
 struct Rules {
     max_size: u32,
+    /// People over all lines, where they are in memory.
+    room: usize,
     admitted: u32,
     turn: Duration,
     patience: Duration,
@@ -111,9 +134,13 @@ impl QueueConfig {
     /// Checks what can be checked without connecting.
     ///
     /// # Errors
-    /// When the URL is none of a Redis.
+    /// When the URL is none of a Redis, or there is none and a line could be too long for the memory.
     pub fn check(&self) -> Result<(), QueueConfigError> {
-        self.redis_url.as_ref().map_or(Ok(()), |url| redis::client(url).map(drop))
+        match &self.redis_url {
+            Some(url) => redis::client(url).map(drop),
+            None if self.max_size > MEMORY_ROOM => Err(QueueConfigError::Size(self.max_size)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -132,6 +159,7 @@ impl Queue {
         };
         let rules = Rules {
             max_size: config.max_size,
+            room: settings.queue_room,
             admitted: settings.queue_admitted,
             turn: settings.queue_turn,
             patience: settings.queue_patience,
@@ -169,21 +197,14 @@ impl Queue {
         self.rules.max_size
     }
 
-    /// How Redis is, if the queue is there.
-    pub(crate) async fn redis_health(&self) -> Option<RedisHealth> {
+    pub(crate) async fn health(&self) -> QueueHealth {
         match &self.lines {
-            Lines::Memory(_) => None,
-            Lines::Redis(lines) => Some(lines.health().await),
+            Lines::Memory(lines) => QueueHealth { available: lines.has_room(&self.rules), redis: None },
+            Lines::Redis(lines) => {
+                let (available, redis) = lines.health().await;
+                QueueHealth { available, redis: Some(redis) }
+            }
         }
-    }
-}
-
-// === impl RedisHealth ===
-
-impl RedisHealth {
-    /// Whether the queue would try to answer, and could.
-    pub(crate) fn is_available(self) -> bool {
-        self.connected && self.breaker != BreakerState::Open
     }
 }
 
@@ -192,9 +213,9 @@ impl RedisHealth {
 impl Failure for QueueError {
     fn class(&self) -> FailureClass {
         match self {
-            Self::Full => FailureClass::Refusal,
+            Self::Full | Self::TooManyLines => FailureClass::Refusal,
             Self::Redis(error) if redis::is_transient(error) => FailureClass::Transient,
-            Self::Rejected | Self::TimedOut(_) | Self::Redis(_) => FailureClass::Fault,
+            Self::Rejected | Self::TimedOut(_) | Self::Cluster | Self::Redis(_) => FailureClass::Fault,
         }
     }
 

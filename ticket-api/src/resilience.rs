@@ -6,7 +6,7 @@
 pub use self::breaker::BreakerConfig;
 pub(crate) use self::breaker::{BreakerState, CircuitBreaker};
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use futura_metrics::{
     Counter, Metrics, RegisterError,
@@ -16,6 +16,8 @@ use futura_metrics::{
     },
     storage::{Family, Gauge},
 };
+
+use self::breaker::Permit;
 
 mod breaker;
 
@@ -44,7 +46,7 @@ pub(crate) enum FailureClass {
 }
 
 /// An error that a [`Guard`] can judge.
-pub(crate) trait Failure {
+pub(crate) trait Failure: Error + 'static {
     fn class(&self) -> FailureClass;
 
     /// The error of a call that an open breaker refused.
@@ -136,9 +138,17 @@ impl Guard {
     {
         let permit = self.breaker.admit().ok_or_else(E::rejected)?;
         let result = self.retry(attempt).await;
-        match &result {
-            Err(error) if matches!(error.class(), FailureClass::Fault | FailureClass::Transient) => permit.failed(),
-            _ => permit.succeeded(),
+        judge(permit, &result);
+        result
+    }
+
+    /// Makes a call whatever the breaker says, without retries. Where the breaker waits for its trial it is that; otherwise
+    /// the breaker does not hear of it.
+    pub(crate) async fn probe<T, E: Failure>(&self, call: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        let trial = self.breaker.admit_trial();
+        let result = call.await;
+        if let Some(permit) = trial {
+            judge(permit, &result);
         }
         result
     }
@@ -178,6 +188,13 @@ impl Guard {
     }
 }
 
+fn judge<T, E: Failure>(permit: Permit<'_>, result: &Result<T, E>) {
+    match result {
+        Err(error) if matches!(error.class(), FailureClass::Fault | FailureClass::Transient) => permit.failed(error),
+        _ => permit.succeeded(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{cell::Cell, time::Duration};
@@ -190,9 +207,11 @@ mod tests {
 
     use super::{BreakerConfig, BreakerState, Failure, FailureClass, Guard, ResilienceMetrics, RetryConfig};
 
-    #[derive(Debug, PartialEq)]
+    #[derive(Debug, PartialEq, thiserror::Error)]
     enum Fake {
+        #[error("it is a {0:?}")]
         Class(FailureClass),
+        #[error("the breaker is open")]
         Rejected,
     }
 
@@ -290,5 +309,30 @@ mod tests {
             "the next trial goes through"
         );
         assert_eq!(fail(&guard, FailureClass::Fault).await, Fake::Rejected, "and its failure opens the breaker again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_is_the_trial_once_that_is_due_and_otherwise_leaves_the_breaker_alone() {
+        let metrics = Metrics::new();
+        let guard = guard(&metrics);
+        let probe =
+            async |result: Result<(), FailureClass>| guard.probe(async { result.map_err(Fake::Class) }).await.is_ok();
+        for _ in 0..3 {
+            assert!(!probe(Err(FailureClass::Fault)).await);
+        }
+        assert_eq!((guard.state(), guard.failures()), (BreakerState::Closed, 0));
+        for _ in 0..3 {
+            fail(&guard, FailureClass::Fault).await;
+        }
+        assert!(probe(Ok(())).await);
+        assert_eq!(guard.state(), BreakerState::Open, "it is too early");
+        tokio::time::advance(Duration::from_secs(120)).await;
+        assert!(!probe(Err(FailureClass::Transient)).await);
+        assert_eq!(guard.state(), BreakerState::Open);
+        tokio::time::advance(Duration::from_secs(120)).await;
+        assert!(probe(Ok(())).await);
+        assert_eq!(guard.state(), BreakerState::Closed);
+        assert_eq!(sample(&metrics, "circuit_breaker_rejections_total", [("breaker", "payment")]), 0.0);
+        assert_eq!(sample(&metrics, "retry_attempts_total", [("operation", "payment")]), 0.0);
     }
 }

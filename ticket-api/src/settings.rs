@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     domain::Currency,
+    queue::MEMORY_ROOM,
     resilience::{BreakerConfig, RetryConfig},
 };
 
@@ -36,6 +37,8 @@ pub struct Settings {
     pub queue_turn: Duration,
     /// How long the place of one who waits is kept from the last time that they asked for it.
     pub queue_patience: Duration,
+    /// How many people may be in all queues together where these are in memory.
+    pub queue_room: usize,
     /// Messages that the event bus holds.
     pub bus_capacity: usize,
     /// How long those that a broker has not got may take to reach it when the service stops.
@@ -60,6 +63,7 @@ impl Default for Settings {
             queue_admitted: 100,
             queue_turn: Duration::from_secs(10 * 60),
             queue_patience: Duration::from_secs(2 * 60),
+            queue_room: MEMORY_ROOM as usize,
             bus_capacity: 1024,
             bus_flush_limit: Duration::from_secs(5),
         }

@@ -102,7 +102,8 @@ impl TelemetryConfig {
         let mut endpoints = 0;
         for variable in ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
             if let Some(endpoint) = get(variable) {
-                check(variable, &endpoint, is_web(&endpoint).ok_or("expected a URL such as `http://localhost:4318`"))?;
+                let shown = if endpoint.contains('@') { HIDDEN } else { &endpoint };
+                check(variable, shown, is_web(&endpoint).ok_or("expected a URL such as `http://localhost:4318`"))?;
                 endpoints += 1;
             }
         }

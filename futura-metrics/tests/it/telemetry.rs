@@ -104,6 +104,7 @@ fn a_wrong_variable_is_named_with_its_value_and_what_is_expected() {
         wrong("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost"),
         wrong("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4317"),
         wrong("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "ftp://collector/v1/traces"),
+        wrong("OTEL_EXPORTER_OTLP_ENDPOINT", "https//user:pass@collector"),
         wrong("OTEL_EXPORTER_OTLP_PROTOCOL", "smoke"),
         wrong("SENTRY_DSN", "https://secret"),
         wrong("SENTRY_SAMPLE_RATE", "2"),
@@ -113,6 +114,7 @@ fn a_wrong_variable_is_named_with_its_value_and_what_is_expected() {
     OTEL_EXPORTER_OTLP_ENDPOINT=`localhost`: expected a URL such as `http://localhost:4318`
     OTEL_EXPORTER_OTLP_ENDPOINT=`localhost:4317`: expected a URL such as `http://localhost:4318`
     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=`ftp://collector/v1/traces`: expected a URL such as `http://localhost:4318`
+    OTEL_EXPORTER_OTLP_ENDPOINT=`***`: expected a URL such as `http://localhost:4318`
     OTEL_EXPORTER_OTLP_PROTOCOL=`smoke`: expected `grpc` or `http/protobuf`
     SENTRY_DSN=`***`: expected `https://KEY@HOST/PROJECT`, such as `https://0123456789abcdef@sentry.example.org/42`
     SENTRY_SAMPLE_RATE=`2`: expected a number from 0.0 to 1.0

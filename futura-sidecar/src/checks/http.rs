@@ -87,7 +87,7 @@ impl HttpCheck {
             if allowed { attempt.follow() } else { attempt.stop() }
         });
         // A proxy would be checked instead of the target.
-        let client = network.client().no_proxy().redirect(policy).build()?;
+        let client = network.client().redirect(policy).build()?;
         Ok(Self { config, client })
     }
 
@@ -166,7 +166,7 @@ impl fmt::Display for Statuses<'_> {
 
 /// The URL is not repeated in messages: it may hold a secret.
 fn url(value: &Value) -> Result<Url, String> {
-    let url = Url::parse(&form::text(value)?).map_err(|error| {
+    let url = Url::parse(&form::secret(value)?).map_err(|error| {
         let why = match error {
             ParseError::RelativeUrlWithoutBase => "it begins with neither `http://` nor `https://`".to_owned(),
             error => error.to_string(),
@@ -192,13 +192,13 @@ fn method(value: &Value) -> Result<Method, String> {
 
 fn headers(value: &Value) -> Result<HeaderMap, String> {
     let Value::Mapping(mapping) = value else {
-        return Err(format!("{} is no headers: write `{{ accept: text/html }}`", form::shown(value)));
+        return Err("no headers: write `{ accept: text/html }`".to_owned());
     };
     let mut headers = HeaderMap::new();
     for (name, value) in mapping {
         let name = form::text(name)?;
         let key = HeaderName::try_from(&name).map_err(|_| format!("`{name}` is not a header's name"))?;
-        let value = form::text(value).map_err(|message| format!("header `{name}`: {message}"))?;
+        let value = form::secret(value).map_err(|message| format!("header `{name}`: {message}"))?;
         let mut value = HeaderValue::try_from(value)
             .map_err(|_| format!("the value of `{name}` has characters that no header may have"))?;
         value.set_sensitive(true);

@@ -55,10 +55,11 @@ impl Network {
         Self { speaks_tls: true, resolver, tls: Arc::new(config.with_root_certificates(roots).with_no_client_auth()) }
     }
 
-    /// A client that keeps no connection.
+    /// A client that keeps no connection, and goes to nobody but whom it is sent to: not to a proxy of the environment.
     pub(crate) fn client(&self) -> reqwest::ClientBuilder {
         reqwest::Client::builder()
             .http1_only()
+            .no_proxy()
             .pool_max_idle_per_host(0)
             .referer(false)
             .retry(reqwest::retry::never())

@@ -23,6 +23,14 @@ pub(crate) fn text(value: &Value) -> Result<String, String> {
     }
 }
 
+/// A text that may hold a secret, which no message shows.
+pub(crate) fn secret(value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        _ => Err("no text: write it in quotes".to_owned()),
+    }
+}
+
 /// `true` or `false`, be it from a variable.
 pub(crate) fn flag(value: &Value) -> Result<bool, String> {
     let read = value.as_bool().or_else(|| value.as_str()?.parse().ok());

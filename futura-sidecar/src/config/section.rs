@@ -47,8 +47,12 @@ impl Findings {
         self.found.is_empty()
     }
 
-    /// The first `limit` findings in the order of the text that they were found in, and how many more there are.
-    pub(super) fn problems(mut self, text: &str, limit: usize) -> Vec<Problem> {
+    /// The first `limit` findings in the order of the document, and how many more there are.
+    pub(super) fn problems(mut self, text: &str, root: &Value, limit: usize) -> Vec<Problem> {
+        // By the tree, which costs one walk, as a place costs one through the whole text.
+        let order = yaml::order(root, &self.paths);
+        let rank = |path: &[Segment]| (0..=path.len()).rev().find_map(|end| order.get(&path[..end]).copied());
+        self.found.sort_by_cached_key(|(path, _)| rank(path));
         let more = self.found.len().saturating_sub(limit);
         self.found.truncate(limit);
         let problem = |(path, message): (Vec<Segment>, String)| Problem {
@@ -57,7 +61,6 @@ impl Findings {
             message,
         };
         let mut problems: Vec<_> = self.found.into_iter().map(problem).collect();
-        problems.sort_by_key(|problem| problem.place);
         if more > 0 {
             problems.push(Problem { place: None, key: String::new(), message: format!("and {more} more problems") });
         }

@@ -149,8 +149,8 @@ fn keys_of_a_check_are_checked() {
     `a b` is not a header's name
     the value of `a` has characters that no header may have
     header `A` stands twice
-    header `a`: `1` is no text: write it in quotes, as `"1"`
-    `a` is no headers: write `{ accept: text/html }`
+    header `a`: no text: write it in quotes
+    no headers: write `{ accept: text/html }`
     `11` is no number from 0 to 10
     `-1` is no number from 0 to 10
     `5` has no unit: write `5s`, or another of ms, s, m, h and d
@@ -260,10 +260,29 @@ errors: { upstream: \"https://${SECRET}@sentry.example.org/1\" }";
     for (text, found) in [
         ("errors: { upstream: \"${SECRET}\" }", "not a DSN"),
         ("checks: [{ name: a, kind: http, url: \"${SECRET}\" }]", "not a URL"),
+        ("checks: [{ name: a, kind: http, url: \"http://h\", headers: \"${SECRET}\" }]", "no headers"),
     ] {
         let problems = problems(text);
         assert!(problems.contains(found) && !problems.contains("hunter2"), "{problems}");
     }
+    for text in [
+        "errors: { upstream: 998877 }",
+        "checks: [{ name: a, kind: http, url: 998877 }]",
+        "checks: [{ name: a, kind: http, url: \"http://h\", headers: { x-api-key: 998877 } }]",
+        "checks: [{ name: a, kind: http, url: \"http://h\", headers: 998877 }]",
+    ] {
+        assert!(!problems(text).contains("998877"), "{}", problems(text));
+    }
+}
+
+#[test]
+fn of_too_many_problems_the_first_are_told_in_the_order_of_the_file() {
+    let mut text = (0..60).map(|number| format!("unknown{number}: 1\n")).collect::<String>();
+    text.push_str("listen: nope\nerrors: { spool_max_envelopes: 0 }\n");
+    let problems = problems(&text);
+    let lines: Vec<_> = problems.lines().collect();
+    assert!(lines[0].starts_with("1:1: unknown0: ") && lines[49].starts_with("50:1: unknown49: "), "{problems}");
+    assert_eq!(lines[50..], ["and 12 more problems"]);
 }
 
 #[test]

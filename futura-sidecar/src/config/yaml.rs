@@ -2,7 +2,11 @@
 //!
 //! The parser limits how often aliases are followed, not how much text they bring, so the tree is built under a budget.
 
-use std::{cell::Cell, fmt};
+use std::{
+    cell::Cell,
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
 use serde_yaml::{Location, Mapping, Value};
@@ -74,6 +78,32 @@ pub(super) fn place_of(text: &str, path: &Path) -> Option<Place> {
         located.err().and_then(|error| error.location()).map(Place::from)
     };
     (0..=path.len()).rev().find_map(|end| place(&path[..end]))
+}
+
+/// The order of places in the document: of those that are wanted, and of all that they may be below.
+pub(super) fn order(root: &Value, wanted: &HashSet<Vec<Segment>>) -> HashMap<Vec<Segment>, usize> {
+    let wanted = wanted.iter().flat_map(|path| (0..=path.len()).map(|end| &path[..end])).collect();
+    let mut order = HashMap::new();
+    number(root, &[], &wanted, &mut order);
+    order
+}
+
+/// Numbers a place and those below it. The document is nested no deeper than the parser follows.
+fn number(node: &Value, path: &Path, wanted: &HashSet<&Path>, order: &mut HashMap<Vec<Segment>, usize>) {
+    if !wanted.contains(path) {
+        return;
+    }
+    let below = |segment: Segment| [path, &[segment]].concat();
+    order.insert(path.to_vec(), order.len());
+    match node {
+        Value::Mapping(mapping) => mapping.iter().for_each(|(key, value)| {
+            number(value, &below(Segment::from(key.as_str().unwrap_or_default())), wanted, order);
+        }),
+        Value::Sequence(values) => values.iter().enumerate().for_each(|(index, value)| {
+            number(value, &below(Segment::Index(index)), wanted, order);
+        }),
+        _ => {}
+    }
 }
 
 /// A place as people write it, such as `checks[0].url`.

@@ -42,6 +42,10 @@ struct Process {
 
 impl Process {
     fn start(folder: &Path, upstream: &str) -> Self {
+        Self::start_with(folder, upstream, &[])
+    }
+
+    fn start_with(folder: &Path, upstream: &str, variables: &[(&str, &str)]) -> Self {
         let config = format!(
             "listen: 127.0.0.1:0\nerrors: {{ listen: \"127.0.0.1:0\", upstream: \"{upstream}\", spool: \"{}\" }}",
             folder.join("spool").display()
@@ -51,6 +55,7 @@ impl Process {
         let mut child = sidecar()
             .args(["run", "--drain-delay-secs", "0", "--config"])
             .arg(&file)
+            .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary");
@@ -270,4 +275,17 @@ async fn what_was_acknowledged_survives_kill_9() {
     assert_eq!(sentry.taken(), expected);
     let envelopes = || fs::read_dir(folder.path().join("spool")).expect("a folder").count();
     wait_until("an empty spool", || envelopes() == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_of_the_environment_gets_no_errors() {
+    let (sentry, proxy) = (Sentry::new([]), Sentry::new([]));
+    let address = sentry.listen("127.0.0.1:0".parse().expect("an address")).await;
+    let url = format!("http://{}", proxy.listen("127.0.0.1:0".parse().expect("an address")).await);
+    let folder = tempdir().expect("a folder");
+    let variables = [("http_proxy", &*url), ("HTTP_PROXY", &url), ("ALL_PROXY", &url)];
+    let process = Process::start_with(folder.path(), &format!("http://public@{address}/42"), &variables);
+    assert!(process.send(1).contains(" 200 "));
+    sentry.wait_for(1).await;
+    assert!(proxy.seen().is_empty());
 }

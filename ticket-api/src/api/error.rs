@@ -119,15 +119,13 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Refused(refusal) => refusal.into(),
-            // The breaker's own change of state was logged.
-            StoreError::Rejected => Self::unavailable(),
+            // The breaker tells of failures, of the first and of those that open it: here it would be one record a caller.
+            StoreError::Rejected
+            | StoreError::TimedOut
+            | StoreError::Sql(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)) => Self::unavailable(),
             StoreError::Conflict => {
                 let message = "too many others changed the same thing, try again";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "contention", message).retry_after_secs(1)
-            }
-            StoreError::TimedOut | StoreError::Sql(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)) => {
-                tracing::error!(error = &error as &dyn Error, "database does not answer");
-                Self::unavailable()
             }
             StoreError::Sql(_) | StoreError::Corrupt(_) => {
                 tracing::error!(error = &error as &dyn Error, "request failed in the store");
@@ -144,10 +142,12 @@ impl From<QueueError> for ApiError {
                 let message = "the queue is full: try again when some have left it";
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", message).retry_after_secs(30)
             }
-            // The breaker's own change of state was logged.
-            QueueError::Rejected => Self::unavailable(),
-            QueueError::TimedOut(_) | QueueError::Redis(_) => {
-                tracing::error!(error = &error as &dyn Error, "the queue's Redis does not answer");
+            QueueError::TooManyLines => {
+                let message = format!("{error}: leave one of them first");
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_queues", message)
+            }
+            // As for the store.
+            QueueError::Rejected | QueueError::TimedOut(_) | QueueError::Cluster | QueueError::Redis(_) => {
                 Self::unavailable()
             }
         }

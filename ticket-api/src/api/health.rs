@@ -15,7 +15,10 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::App;
-use crate::{queue::RedisHealth, resilience::BreakerState};
+use crate::{
+    queue::{QueueHealth, RedisHealth},
+    resilience::BreakerState,
+};
 
 /// The database must answer within this, waiting for a free connection included.
 const DATABASE_LIMIT: Duration = Duration::from_secs(2);
@@ -35,7 +38,7 @@ struct Health {
 #[serde(rename_all = "lowercase")]
 enum HealthStatus {
     Ok,
-    /// Requests are answered, some of them with an error: a breaker is not closed, Redis does not answer, or the event bus is full.
+    /// Requests are answered, some of them with an error: a breaker is not closed, nobody can join a queue, or the event bus is full.
     Degraded,
     /// The database does not answer.
     Error,
@@ -147,9 +150,10 @@ async fn health(State(app): State<App>) -> Response {
     let store = app.box_office.store();
     // Before the question, which takes a connection itself.
     let connections = store.connections();
-    let (connected, redis) = tokio::join!(store.answers_within(DATABASE_LIMIT), app.queue.redis_health());
+    let (connected, queue) = tokio::join!(store.answers_within(DATABASE_LIMIT), app.queue.health());
+    let QueueHealth { available, redis } = queue;
     let event_bus = EventBus { available: app.box_office.bus().has_room() };
-    let queue = Queue { status: "enabled", available: redis.is_none_or(RedisHealth::is_available) };
+    let queue = Queue { status: "enabled", available };
     let mut breakers = app.box_office.breakers().into_iter().chain(redis.map(|redis| redis.breaker));
     let closed = breakers.all(|state| state == BreakerState::Closed);
     let (code, status) = match (connected, closed && queue.available && event_bus.available) {

@@ -107,7 +107,9 @@ async fn get_queue(State(app): State<App>, Id(event_id): Id) -> Result<Json<Even
 ///
 /// Ask as often as you like, at least every two minutes: whoever waits and does not ask loses the place. The first 100, when
 /// they ask, are `admitted` for ten minutes, and then leave the line. The line orders people and tells them: a reservation
-/// is not refused to those who are not admitted, so it is for the shop to hold them back.
+/// is not refused to those who are not admitted, so it is for the shop to hold them back. A service that runs open, without
+/// tokens, takes anybody's word for who they are: one caller can fill a line. Where the queue is in the process's memory,
+/// a user may be in ten lines at the same time.
 #[utoipa::path(
     post, path = "/api/queue/{eventId}/join", tag = "queue", params(("eventId" = Uuid, Path, description = "The event's id")),
     request_body = JoinQueue,
@@ -118,7 +120,7 @@ async fn get_queue(State(app): State<App>, Id(event_id): Id) -> Result<Json<Even
         (status = 401, description = "There is no valid token", body = ErrorBody),
         (status = 403, description = "The token is another user's", body = ErrorBody),
         (status = 404, description = "There is no such event", body = ErrorBody),
-        (status = 429, description = "The line is full", body = ErrorBody),
+        (status = 429, description = "The line is full, or all are, or the user is in too many", body = ErrorBody),
         (status = 503, description = "The queue does not answer", body = ErrorBody),
         (status = "4XX", description = "The request is refused", body = ErrorBody),
     )
@@ -146,6 +148,8 @@ async fn join_queue(
 }
 
 /// Leaves the line for an event
+///
+/// A service that runs open, without tokens, takes anybody's word for who they are: anyone can take anyone out.
 #[utoipa::path(
     post, path = "/api/queue/{eventId}/leave", tag = "queue", params(("eventId" = Uuid, Path, description = "The event's id")),
     request_body = LeaveQueue,

@@ -1,13 +1,13 @@
 //! What the box office does by itself: it frees seats, finishes orders that were left half done, and keeps figures true.
 
-use std::{collections::BTreeSet, fmt, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, ops::ControlFlow, sync::Arc, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use super::BoxOffice;
 use crate::{
-    bus::Message,
+    bus::{Message, Published},
     domain::{Brief, OrderStatus, Outcome},
     payments::GatewayError,
     store::{Page, Place, StoreError},
@@ -39,22 +39,21 @@ impl BoxOffice {
     }
 
     /// Takes a batch of messages from the bus: brings sales figures up to date, each event's once.
-    pub(crate) async fn consume(self: Arc<Self>, messages: Vec<Message>) {
-        let mut sold = BTreeSet::new();
-        for message in messages {
-            match message {
-                Message::TicketsIssued { order_id, event_id } => {
-                    tracing::info!(order = %Brief(order_id), "tickets are ready");
-                    sold.insert(event_id);
-                }
-                Message::PaymentRefused { order_id } => tracing::info!(order = %Brief(order_id), "payment was refused"),
-                Message::OrderCreated { order_id } => tracing::debug!(order = %Brief(order_id), "order was created"),
-                Message::PaymentApproved { order_id } => {
-                    tracing::debug!(order = %Brief(order_id), "payment was approved");
-                }
+    ///
+    /// Every replica hears of every sale and the figures are in the database that they share, so each leaves alone what
+    /// another, or an earlier batch, has brought up to date since. Where clocks differ that may be wrong until the upkeep.
+    pub(crate) async fn consume(self: Arc<Self>, messages: Vec<Published>) {
+        let mut sold = BTreeMap::new();
+        for Published { message, time } in messages {
+            tracing::debug!(order = %Brief(message.order_id()), "message about an order was heard");
+            if let Message::TicketsIssued { event_id, .. } = message {
+                let last = sold.entry(event_id).or_insert(time);
+                *last = time.max(*last);
             }
         }
-        self.refresh_sales(sold).await;
+        for (event_id, time) in sold {
+            self.refresh_sales(event_id, Some(time)).await;
+        }
     }
 
     /// Sets the gauge of valid tickets to what the database says, when that is due.
@@ -129,18 +128,18 @@ impl BoxOffice {
         while let Some(after) = place {
             let page = go_on(self.store.stale_sales(since, &after).await, "looking for figures that are behind")?;
             let Page { ids, next } = page.unwrap_or_default();
-            self.refresh_sales(ids).await;
+            for event_id in ids {
+                self.refresh_sales(event_id, None).await;
+            }
             place = next;
         }
         ControlFlow::Continue(())
     }
 
-    async fn refresh_sales(&self, events: impl IntoIterator<Item = Uuid>) {
-        for event_id in events {
-            if let Err(error) = self.store.refresh_sales(event_id).await {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(%event_id, error, "sales figures are behind");
-            }
+    async fn refresh_sales(&self, event_id: Uuid, sold: Option<Timestamp>) {
+        if let Err(error) = self.store.refresh_sales(event_id, sold).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(%event_id, error, "sales figures are behind");
         }
     }
 }

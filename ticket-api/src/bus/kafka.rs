@@ -1,19 +1,19 @@
 //! The event bus over a broker that speaks Kafka's protocol: Redpanda, Kafka.
 //!
-//! Every replica hears all that is published from its start on, its own messages too: there are no consumer groups, as
-//! each replica has figures of its own to keep, and a message that comes twice changes nothing. One session with the
+//! Every replica hears all that is published from its start on, its own messages too: there are no consumer groups, so that
+//! none has to be trusted to have done something, and a message that comes twice changes nothing. One session with the
 //! broker does everything. Whatever fails in it ends it, and the next one takes up where it was.
 
-use std::{collections::BTreeMap, convert::Infallible, error::Error, mem, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, error::Error, future::pending, io, mem, time::Duration};
 
 use futura_metrics::Counter;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::{StreamExt, future::try_join_all, stream::FuturesUnordered};
 use rskafka::{
     BackoffConfig, ConnectionError,
     chrono::{DateTime, Utc},
     client::{
         Client, ClientBuilder,
-        error::{Error as ClientError, ProtocolError},
+        error::{Error as ClientError, ProtocolError, RequestError},
         partition::{Compression, OffsetAt, PartitionClient, UnknownTopicHandling},
     },
     record::{Record, RecordAndOffset},
@@ -25,7 +25,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{Dispatch, Level, dispatcher, instrument::WithSubscriber};
 
-use super::{Brokers, Message, Published, take, wire};
+use super::{BATCH, Brokers, Published, take, wire};
 
 /// Where the messages are; the bus makes it where it is missing and the broker lets it.
 const TOPIC: &str = "ticketing.events";
@@ -61,7 +61,7 @@ const FETCH_BYTES: i32 = 1 << 20;
 const FETCH_WAIT_MS: i32 = 500;
 /// The pause after an empty answer, for brokers that do not wait.
 const EMPTY_PAUSE: Duration = Duration::from_millis(50);
-/// Fetches that may fail at one place before it is skipped.
+/// Answers that may be of no use at one place before it is skipped.
 const MAX_FETCH_FAILURES: u32 = 3;
 
 /// The bus's end at the broker.
@@ -84,7 +84,7 @@ pub(super) struct Kafka {
 struct Position {
     /// The record to hear next; the end of the partition where there is none.
     next: Option<i64>,
-    /// Fetches that failed there.
+    /// Answers that were of no use there.
     failures: u32,
 }
 
@@ -135,7 +135,7 @@ impl Kafka {
     }
 
     /// Publishes what is in the queue and hands on what is `heard`, until `closed` and the queue is empty.
-    pub(super) async fn run(mut self, closed: &CancellationToken, heard: Sender<Vec<Message>>) {
+    pub(super) async fn run(mut self, closed: &CancellationToken, heard: Sender<Vec<Published>>) {
         let flush_limit = self.flush_limit;
         let overdue = async {
             closed.cancelled().await;
@@ -145,11 +145,10 @@ impl Kafka {
             () = self.talk(closed, &heard) => {}
             () = overdue => {}
         }
-        self.give_up();
     }
 
     /// One session after the other, until the queue is closed and empty.
-    async fn talk(&mut self, closed: &CancellationToken, heard: &Sender<Vec<Message>>) {
+    async fn talk(&mut self, closed: &CancellationToken, heard: &Sender<Vec<Published>>) {
         let mut failures = 0;
         loop {
             if closed.is_cancelled() {
@@ -170,10 +169,23 @@ impl Kafka {
     }
 
     /// Ends when something fails, or with success once the queue is closed and empty.
-    async fn session(&mut self, closed: &CancellationToken, heard: &Sender<Vec<Message>>) -> Result<(), SessionError> {
-        let session = Session::open(&self.brokers).await?;
-        // Before anything is published, so that this replica hears its own first message.
-        session.find_positions(&mut self.positions).await?;
+    async fn session(
+        &mut self,
+        closed: &CancellationToken,
+        heard: &Sender<Vec<Published>>,
+    ) -> Result<(), SessionError> {
+        let nothing_left = self.unacknowledged.is_empty();
+        let no_use = async {
+            closed.cancelled().await;
+            if !nothing_left || !self.receiver.is_empty() {
+                pending::<()>().await;
+            }
+        };
+        let ready = Session::prove(&self.brokers, &mut self.positions, &mut self.unacknowledged, &self.published);
+        let session = tokio::select! {
+            session = ready => session?,
+            () = no_use => return Ok(()),
+        };
         self.back(&session);
         let hear = session.consumers.iter().zip(self.positions.values_mut());
         let hear = try_join_all(hear.map(|(consumer, position)| position.hear(consumer, heard)));
@@ -217,9 +229,11 @@ impl Kafka {
     fn left(&self) -> usize {
         self.unacknowledged.len() + self.receiver.len()
     }
+}
 
-    /// Counts what the broker will not get any more.
-    fn give_up(&mut self) {
+impl Drop for Kafka {
+    /// Counts what the broker will not get any more, also where the service ends before this could.
+    fn drop(&mut self) {
         self.receiver.close();
         let messages = self.left();
         if messages > 0 {
@@ -232,6 +246,23 @@ impl Kafka {
 // === impl Session ===
 
 impl Session {
+    /// A session in which everything works: that the broker tells of the topic says nothing of reading and writing it.
+    async fn prove(
+        brokers: &Brokers,
+        positions: &mut BTreeMap<i32, Position>,
+        unacknowledged: &mut Vec<Published>,
+        published: &Counter,
+    ) -> Result<Self, SessionError> {
+        let session = Self::open(brokers).await?;
+        // Before anything is published, so that this replica hears its own first message.
+        session.find_positions(positions).await?;
+        let fetches = session.consumers.iter().zip(positions.values_mut());
+        let fetch = try_join_all(fetches.map(async |(consumer, position)| position.fetch(consumer).await.map(drop)));
+        let (published, fetched) = tokio::join!(session.publish(unacknowledged, published), fetch);
+        published.and(fetched)?;
+        Ok(session)
+    }
+
     async fn open(brokers: &Brokers) -> Result<Self, SessionError> {
         let client = ClientBuilder::new(brokers.addresses().to_vec())
             .client_id(env!("CARGO_PKG_NAME"))
@@ -273,16 +304,24 @@ impl Session {
         // Always the same partition for an order, so that its messages keep their order.
         let index =
             |published: &Published| (published.message.order_id().as_u128() % self.producers.len() as u128) as usize;
-        let results = join_all(self.producers.iter().enumerate().map(async |(number, producer)| {
-            let records: Vec<_> = batch.iter().filter(|published| index(published) == number).map(record).collect();
-            let count = records.len() as u64;
-            call("publishing", producer.produce(records, Compression::NoCompression)).await?;
-            published.add(count);
-            Ok(())
-        }));
-        let results: Vec<Result<(), SessionError>> = results.await;
-        batch.retain(|published| results[index(published)].is_err());
-        results.into_iter().collect()
+        let producing = self.producers.iter().enumerate().map(|(number, producer)| {
+            let records = batch.iter().filter(|published| index(published) == number).map(record).collect();
+            async move { (number, call("publishing", producer.produce(records, Compression::NoCompression)).await) }
+        });
+        let mut producing: FuturesUnordered<_> = producing.collect();
+        let mut result = Ok(());
+        while let Some((number, produced)) = producing.next().await {
+            match produced {
+                // At once: where the session ends before the others are done, these must not be published again.
+                Ok(_) => {
+                    let before = batch.len();
+                    batch.retain(|published| index(published) != number);
+                    published.add((before - batch.len()) as u64);
+                }
+                Err(error) => result = Err(error),
+            }
+        }
+        result
     }
 
     /// Ends when the topic's partitions are others than at the session's start.
@@ -305,29 +344,34 @@ impl Position {
     async fn hear(
         &mut self,
         consumer: &PartitionClient,
-        heard: &Sender<Vec<Message>>,
+        heard: &Sender<Vec<Published>>,
     ) -> Result<Infallible, SessionError> {
         loop {
-            // A session finds its positions before it listens.
-            let next = self.next.unwrap_or_default();
-            let fetch = consumer.fetch_records(next, 1..FETCH_BYTES, FETCH_WAIT_MS);
-            let (records, end) = match call("fetching", fetch).await {
-                Ok(fetched) => fetched,
-                Err(error) => {
-                    self.failed(consumer, &error);
-                    return Err(error);
+            let (records, end) = self.fetch(consumer).await?;
+            for records in records.chunks(BATCH) {
+                let messages: Vec<_> = records.iter().filter_map(|record| message(consumer, record)).collect();
+                if !messages.is_empty() {
+                    heard.send(messages).await.map_err(|_| SessionError::Unheard)?;
                 }
-            };
-            let messages: Vec<_> = records.iter().filter_map(|record| message(consumer, record)).collect();
-            if !messages.is_empty() {
-                heard.send(messages).await.map_err(|_| SessionError::Unheard)?;
+                *self = Self { next: records.last().map(|last| last.offset + 1), failures: 0 };
             }
-            match records.last() {
-                Some(last) => *self = Self { next: Some(last.offset + 1), failures: 0 },
-                None => {
-                    self.found_nothing(consumer, end.max(next));
-                    sleep(EMPTY_PAUSE).await;
-                }
+            if records.is_empty() {
+                self.found_nothing(consumer, end);
+                sleep(EMPTY_PAUSE).await;
+            }
+        }
+    }
+
+    /// Asks for the records from here on, and the partition's end.
+    async fn fetch(&mut self, consumer: &PartitionClient) -> Result<(Vec<RecordAndOffset>, i64), SessionError> {
+        // A session finds its positions before it listens.
+        let next = self.next.unwrap_or_default();
+        let fetched = call("fetching", consumer.fetch_records(next, 1..FETCH_BYTES, FETCH_WAIT_MS)).await;
+        match fetched {
+            Ok((records, end)) => Ok((records, end.max(next))),
+            Err(error) => {
+                self.failed(consumer, &error);
+                Err(error)
             }
         }
     }
@@ -336,28 +380,31 @@ impl Position {
     fn found_nothing(&mut self, consumer: &PartitionClient, end: i64) {
         if self.next == Some(end) {
             self.failures = 0;
-        } else if self.has_failed_too_often(consumer) {
+        } else if self.has_failed_too_often(consumer, None) {
             *self = Self { next: Some(end), failures: 0 };
         }
     }
 
     /// Notes a failure. What cannot be read, as it is too large or compressed, would end every session to come.
     fn failed(&mut self, consumer: &PartitionClient, error: &SessionError) {
-        if error.server_says(ProtocolError::OffsetOutOfRange) || self.has_failed_too_often(consumer) {
+        let is_lost = error.server_says(ProtocolError::OffsetOutOfRange);
+        if is_lost || (error.is_of_the_records() && self.has_failed_too_often(consumer, Some(error))) {
             *self = Self::default();
         }
     }
 
-    fn has_failed_too_often(&mut self, consumer: &PartitionClient) -> bool {
+    fn has_failed_too_often(&mut self, consumer: &PartitionClient, error: Option<&SessionError>) -> bool {
         self.failures += 1;
         let too_often = self.failures >= MAX_FETCH_FAILURES;
         if too_often {
-            let (partition, offset) = (consumer.partition(), self.next);
+            let (partition, offset, error) = (consumer.partition(), self.next, error.map(tracing::field::display));
             tracing::warn!(
                 topic = TOPIC,
                 partition,
                 offset,
-                "records cannot be read and are skipped, to the partition's end"
+                error,
+                "records cannot be read and are skipped, to the partition's end; the topic's compression.type must be \
+                 producer or uncompressed"
             );
         }
         too_often
@@ -371,6 +418,13 @@ impl SessionError {
         let Self::Call { reason, .. } = self else { return false };
         matches!(&**reason, ClientError::ServerError { protocol_error, .. } if *protocol_error == error)
     }
+
+    /// Whether there was an answer and the records in it were the trouble, so that there will be no other next time.
+    fn is_of_the_records(&self) -> bool {
+        let Self::Call { reason, .. } = self else { return false };
+        let unreadable = [ProtocolError::CorruptMessage, ProtocolError::UnsupportedCompressionType];
+        unreadable.into_iter().any(|error| self.server_says(error)) || is_unreadable(&**reason)
+    }
 }
 
 /// Makes a call within its limit. The client has its own words for every attempt, some of them errors to it alone: they are
@@ -381,6 +435,24 @@ async fn call<T>(call: &'static str, work: impl Future<Output = Result<T, Client
     match timeout(CALL_LIMIT, work.with_subscriber(log)).await {
         Ok(result) => result.map_err(|error| SessionError::Call { call, reason: Box::new(error) }),
         Err(_) => Err(SessionError::Late { call }),
+    }
+}
+
+/// Whether an answer came that the client cannot read.
+fn is_unreadable(error: &(dyn Error + 'static)) -> bool {
+    match (error.downcast_ref::<ClientError>(), error.downcast_ref::<RequestError>()) {
+        (Some(ClientError::InvalidResponse(_)), _) => true,
+        // It does not name its source as such.
+        (_, Some(RequestError::Poisoned(source))) => is_unreadable(&**source),
+        (
+            _,
+            Some(RequestError::ReadError(_) | RequestError::ReadVersionedError(_) | RequestError::TooMuchData { .. }),
+        ) => true,
+        // A frame that is too large, and not one that broke off.
+        (_, Some(RequestError::ReadFramedMessageError(error))) => {
+            error.source().and_then(|source| source.downcast_ref::<io::Error>()).is_none()
+        }
+        _ => error.source().is_some_and(is_unreadable),
     }
 }
 
@@ -432,7 +504,7 @@ fn record(published: &Published) -> Record {
 }
 
 /// The message in a record; others may write to the topic too, and what they write is passed over.
-fn message(consumer: &PartitionClient, record: &RecordAndOffset) -> Option<Message> {
+fn message(consumer: &PartitionClient, record: &RecordAndOffset) -> Option<Published> {
     let message = wire::decode(record.record.value.as_deref());
     if let Err(error) = &message {
         let (partition, offset) = (consumer.partition(), record.offset);

@@ -63,20 +63,21 @@ pub(super) fn encode(published: &Published) -> (String, Vec<u8>) {
 }
 
 /// The message of a record's value. Fields that it does not know are those of a later version.
-pub(super) fn decode(value: Option<&[u8]>) -> Result<Message, WireError> {
+pub(super) fn decode(value: Option<&[u8]>) -> Result<Published, WireError> {
     let value = value.ok_or(WireError::Empty)?;
     if value.len() > MAX_VALUE_BYTES {
         return Err(WireError::TooLong);
     }
-    let Value { kind, order_id, event_id, .. } = serde_json::from_slice(value).map_err(|_| WireError::Malformed)?;
-    match (&*kind, event_id) {
-        (ORDER_CREATED, _) => Ok(Message::OrderCreated { order_id }),
-        (PAYMENT_APPROVED, _) => Ok(Message::PaymentApproved { order_id }),
-        (PAYMENT_REFUSED, _) => Ok(Message::PaymentRefused { order_id }),
-        (TICKETS_ISSUED, Some(event_id)) => Ok(Message::TicketsIssued { order_id, event_id }),
-        (TICKETS_ISSUED, None) => Err(WireError::Malformed),
-        _ => Err(WireError::UnknownType),
-    }
+    let Value { kind, order_id, event_id, time } = serde_json::from_slice(value).map_err(|_| WireError::Malformed)?;
+    let message = match (&*kind, event_id) {
+        (ORDER_CREATED, _) => Message::OrderCreated { order_id },
+        (PAYMENT_APPROVED, _) => Message::PaymentApproved { order_id },
+        (PAYMENT_REFUSED, _) => Message::PaymentRefused { order_id },
+        (TICKETS_ISSUED, Some(event_id)) => Message::TicketsIssued { order_id, event_id },
+        (TICKETS_ISSUED, None) => return Err(WireError::Malformed),
+        _ => return Err(WireError::UnknownType),
+    };
+    Ok(Published { message, time })
 }
 
 #[cfg(test)]
@@ -95,10 +96,10 @@ mod tests {
         let order = "01930f5e-0000-4000-8000-000000000001";
         let event = "01930f5e-0000-7000-8000-000000000002";
         let check = |message, expected: &str| {
-            let time = Timestamp::from_millis(1_924_977_600_500);
-            let (key, value) = encode(&Published { message, time });
+            let published = Published { message, time: Timestamp::from_millis(1_924_977_600_500) };
+            let (key, value) = encode(&published);
             assert_eq!((key.as_str(), std::str::from_utf8(&value).unwrap()), (order, expected));
-            assert_eq!(decode(Some(&value)), Ok(message));
+            assert_eq!(decode(Some(&value)), Ok(published));
         };
         let plain = |kind: &str| format!(r#"{{"type":"{kind}","orderId":"{order}","time":"{TIME}"}}"#);
         check(Message::OrderCreated { order_id: ORDER_ID }, &plain("order.created"));
@@ -112,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_record_of_another_shape_is_no_message() {
-        let check = |value: &str| decode(Some(value.as_bytes()));
+        let check = |value: &str| decode(Some(value.as_bytes())).map(|published| published.message);
         let record =
             |kind: &str, rest: &str| format!(r#"{{"type":"{kind}","orderId":"{ORDER_ID}","time":"{TIME}"{rest}}}"#);
         assert_eq!(

@@ -22,7 +22,7 @@ use crate::{
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(1);
 
 /// The line of each event, in three sorted sets: everybody in the order of joining, and by the end of their time those who
-/// wait and those who have their turn. The braces put the three on one node of a cluster.
+/// wait and those who have their turn.
 #[derive(Debug)]
 pub(super) struct RedisQueue {
     client: Client,
@@ -31,6 +31,7 @@ pub(super) struct RedisQueue {
     join: Script,
     leave: Script,
     figures: Script,
+    write: Script,
 }
 
 /// A connection, and how many there were before.
@@ -66,6 +67,14 @@ pub(super) fn is_transient(error: &RedisError) -> bool {
     }
 }
 
+fn is_of_a_cluster(error: &RedisError) -> bool {
+    let ErrorKind::Server(kind) = error.kind() else { return false };
+    matches!(
+        kind,
+        ServerErrorKind::Ask | ServerErrorKind::ClusterDown | ServerErrorKind::CrossSlot | ServerErrorKind::Moved
+    )
+}
+
 // === impl RedisQueue ===
 
 impl RedisQueue {
@@ -79,10 +88,11 @@ impl RedisQueue {
             join: Script::new(include_str!("join.lua")),
             leave: Script::new(include_str!("leave.lua")),
             figures: Script::new(include_str!("figures.lua")),
+            write: Script::new("return redis.call('SET', KEYS[1], '1', 'PX', 1)"),
         };
-        if let Err(error) = queue.ping().await {
+        if let Err(error) = queue.write().await {
             let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, "the queue's Redis does not answer: until it does, nobody can join a queue");
+            tracing::warn!(error, "the queue's Redis cannot be used: until it can, nobody can join a queue");
         }
         Ok(queue)
     }
@@ -110,16 +120,24 @@ impl RedisQueue {
         Ok(Figures { size: waiting + admitted, admitted })
     }
 
-    pub(super) async fn health(&self) -> RedisHealth {
-        let connected = self.ping().await.is_ok();
-        if connected && self.guard.state() != BreakerState::Closed {
-            // Where nobody joins, nobody else would ever try whether the breaker may close.
-            let _ = self.guard.call(|| self.ping()).await;
-        }
-        RedisHealth { connected, breaker: self.guard.state(), failures: self.guard.failures() }
+    /// Whether people can join, and how Redis is.
+    ///
+    /// Joining writes, so a write is what tells: a Redis whose memory or disk is full answers all else. Where nobody joins,
+    /// nobody else would try whether the breaker may close, so the write is its trial too.
+    pub(super) async fn health(&self) -> (bool, RedisHealth) {
+        let writable = self.guard.probe(self.write()).await.is_ok();
+        let connected = writable || self.ping().await.is_ok();
+        let breaker = self.guard.state();
+        let health = RedisHealth { connected, breaker, failures: self.guard.failures() };
+        (writable && breaker != BreakerState::Open, health)
     }
 
-    /// Whether Redis answers, breaker or no breaker.
+    async fn write(&self) -> Result<(), QueueError> {
+        let mut write = self.write.prepare_invoke();
+        write.key("futura:queue:health");
+        self.attempt(async |mut manager| write.invoke_async(&mut manager).await).await
+    }
+
     async fn ping(&self) -> Result<(), QueueError> {
         let ping = redis::cmd("PING");
         self.attempt(async |mut manager| ping.query_async::<String>(&mut manager).await).await.map(drop)
@@ -136,19 +154,17 @@ impl RedisQueue {
     ) -> Result<T, QueueError> {
         let Connection { manager, number } = self.connection().clone();
         let answer = match tokio::time::timeout(ATTEMPT_LIMIT, call(manager)).await {
+            Ok(Err(error)) if is_of_a_cluster(&error) => Err(QueueError::Cluster),
             Ok(answer) => answer.map_err(QueueError::from),
             Err(_) => Err(QueueError::TimedOut(ATTEMPT_LIMIT)),
         };
-        if answer.is_err() {
+        if answer.as_ref().is_err_and(calls_for_reconnecting) {
             self.reconnect(number);
         }
         answer
     }
 
     /// Lets the next call connect anew, unless another has seen to it.
-    ///
-    /// The manager does so where a connection breaks, but neither where one is silent, nor where Redis refused the password
-    /// or has become a replica, which may be over by then.
     fn reconnect(&self, number: u64) {
         let mut connection = self.connection();
         if connection.number == number
@@ -161,6 +177,17 @@ impl RedisQueue {
     fn connection(&self) -> MutexGuard<'_, Connection> {
         // It is replaced as a whole.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether another connection may do better. The manager sees to those that break, but neither to one that is silent, nor
+/// where connecting was refused, nor where Redis has become a replica; only what any connection would be told is as good as
+/// an answer.
+fn calls_for_reconnecting(error: &QueueError) -> bool {
+    match error {
+        QueueError::TimedOut(_) => true,
+        QueueError::Redis(error) => !matches!(error.code(), Some("OOM" | "MISCONF" | "NOREPLICAS")),
+        QueueError::Full | QueueError::TooManyLines | QueueError::Rejected | QueueError::Cluster => false,
     }
 }
 

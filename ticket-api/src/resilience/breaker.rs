@@ -1,6 +1,7 @@
 //! A circuit breaker: closed until failures in a row, then open for a time, then one trial at a time.
 
 use std::{
+    error::Error,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -68,18 +69,24 @@ impl CircuitBreaker {
 
     /// Lets a call through, or counts its rejection.
     pub(crate) fn admit(&self) -> Option<Permit<'_>> {
-        let mut phase = self.phase();
-        match *phase {
-            Phase::Closed { .. } => Some(Permit { breaker: self, trial: false }),
-            Phase::Open { until } if Instant::now() >= until => {
-                self.enter(&mut phase, Phase::HalfOpen);
-                Some(Permit { breaker: self, trial: true })
-            }
-            Phase::Open { .. } | Phase::HalfOpen => {
-                self.rejections.inc();
-                None
-            }
+        if let Phase::Closed { .. } = *self.phase() {
+            return Some(Permit { breaker: self, trial: false });
         }
+        let permit = self.admit_trial();
+        if permit.is_none() {
+            self.rejections.inc();
+        }
+        permit
+    }
+
+    /// Lets the trial through, if it is time for it and nobody is at it.
+    pub(crate) fn admit_trial(&self) -> Option<Permit<'_>> {
+        let mut phase = self.phase();
+        let is_due = matches!(*phase, Phase::Open { until } if Instant::now() >= until);
+        is_due.then(|| {
+            self.enter(&mut phase, Phase::HalfOpen, None);
+            Permit { breaker: self, trial: true }
+        })
     }
 
     pub(crate) fn state(&self) -> BreakerState {
@@ -94,17 +101,27 @@ impl CircuitBreaker {
         }
     }
 
-    fn enter(&self, phase: &mut Phase, next: Phase) {
+    fn enter(&self, phase: &mut Phase, next: Phase, cause: Option<&(dyn Error + 'static)>) {
         let (from, to) = (phase.state(), next.state());
         *phase = next;
         self.state.set(f64::from(to as u8));
         if from != to {
-            tracing::warn!(breaker = self.breaker.as_str(), ?from, ?to, "circuit breaker changed state");
+            tracing::warn!(breaker = self.breaker.as_str(), ?from, ?to, error = cause, "circuit breaker changed state");
         }
     }
 
-    fn open(&self, phase: &mut Phase) {
-        self.enter(phase, Phase::Open { until: Instant::now() + self.config.open });
+    fn open(&self, phase: &mut Phase, cause: &(dyn Error + 'static)) {
+        self.enter(phase, Phase::Open { until: Instant::now() + self.config.open }, Some(cause));
+    }
+
+    /// Tells of the first failure in a row. Those after it, and of calls that were under way when the breaker opened, may be
+    /// as many as there are callers, and the opening names the last one.
+    fn tell(&self, phase: &Phase, error: &(dyn Error + 'static)) {
+        let breaker = self.breaker.as_str();
+        match phase {
+            Phase::Closed { failures: 0 } => tracing::warn!(breaker, error, "a call failed"),
+            _ => tracing::debug!(breaker, error, "a call failed again"),
+        }
     }
 
     fn phase(&self) -> MutexGuard<'_, Phase> {
@@ -120,25 +137,26 @@ impl Permit<'_> {
         let mut phase = self.breaker.phase();
         match &mut *phase {
             Phase::Closed { failures } => *failures = 0,
-            Phase::HalfOpen if self.trial => self.breaker.enter(&mut phase, Phase::Closed { failures: 0 }),
+            Phase::HalfOpen if self.trial => self.breaker.enter(&mut phase, Phase::Closed { failures: 0 }, None),
             // A call from before the breaker opened ends now: the trial decides, not it.
             Phase::Open { .. } | Phase::HalfOpen => {}
         }
         self.trial = false;
     }
 
-    pub(crate) fn failed(mut self) {
+    pub(crate) fn failed(mut self, error: &(dyn Error + 'static)) {
         let breaker = self.breaker;
         breaker.failures.inc();
         let mut phase = breaker.phase();
+        breaker.tell(&phase, error);
         match &mut *phase {
             Phase::Closed { failures } => {
                 *failures += 1;
                 if *failures >= breaker.config.failures {
-                    breaker.open(&mut phase);
+                    breaker.open(&mut phase, error);
                 }
             }
-            Phase::HalfOpen if self.trial => breaker.open(&mut phase),
+            Phase::HalfOpen if self.trial => breaker.open(&mut phase, error),
             Phase::Open { .. } | Phase::HalfOpen => {}
         }
         self.trial = false;
@@ -149,7 +167,7 @@ impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if self.trial {
             let mut phase = self.breaker.phase();
-            self.breaker.enter(&mut phase, Phase::Open { until: Instant::now() });
+            self.breaker.enter(&mut phase, Phase::Open { until: Instant::now() }, None);
         }
     }
 }

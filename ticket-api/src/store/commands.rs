@@ -193,9 +193,15 @@ impl Store {
     }
 
     /// Adds up an event's sales anew, so that a lost or repeated message does no harm; one of an event that is not in this
-    /// database, as a shared broker may bring, does none either.
-    pub(crate) async fn refresh_sales(&self, event_id: Uuid) -> Result<(), StoreError> {
+    /// database, as a shared broker may bring, does none either. With `sold` it does so unless it was done after that.
+    pub(crate) async fn refresh_sales(&self, event_id: Uuid, sold: Option<Timestamp>) -> Result<(), StoreError> {
         let refresh = || async {
+            let newer = sqlx::query("SELECT event_id FROM event_sales WHERE event_id = $1 AND updated_at_ms > $2");
+            if let Some(sold) = sold
+                && newer.bind(event_id.to_string()).bind(sold.as_millis()).fetch_optional(self.pool()).await?.is_some()
+            {
+                return Ok(());
+            }
             let upsert = sqlx::query(
                 "INSERT INTO event_sales (event_id, orders, tickets, revenue_cents, updated_at_ms) \
                  SELECT $1, COUNT(*), CAST(COALESCE(SUM(quantity), 0) AS BIGINT), CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT), $2 \

@@ -2,10 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    env,
+    env, io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -21,9 +25,12 @@ use rskafka::{
 };
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener as TokioListener, TcpStream},
+};
 
-use crate::harness::{Service, Setup};
+use crate::harness::{Log, Service, Setup, eventually};
 
 const PUBLISHED: &str = "event_bus_messages_published_total";
 const CONSUMED: &str = "event_bus_messages_consumed_total";
@@ -32,19 +39,84 @@ const ERRORS: &str = "event_bus_publish_errors_total";
 /// What a sale says on the bus.
 const SALE: f64 = 3.0;
 
+/// Kafka's number of the call that reads records.
+const FETCH: u16 = 1;
+
 /// A broker with its topics in memory: they are gone when it is killed.
 struct Broker {
     program: PathBuf,
     address: SocketAddr,
+    /// What it says that its address is.
+    advertised: SocketAddr,
     process: Child,
+}
+
+/// A way to a broker that can be closed to fetches: each then breaks its connection.
+struct Door {
+    address: SocketAddr,
+    is_open: AtomicBool,
+    broken: AtomicUsize,
+}
+
+// === impl Door ===
+
+impl Door {
+    /// A broker that says that it is behind the door, so that all its clients go through it.
+    async fn before_a_broker(is_open: bool) -> Option<(Arc<Self>, Broker)> {
+        let listener = TokioListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let broker = Broker::start_behind(Some(address)).await?;
+        let (is_open, broken) = (AtomicBool::new(is_open), AtomicUsize::new(0));
+        let (door, behind) = (Arc::new(Self { address, is_open, broken }), broker.address);
+        let opened = Arc::clone(&door);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let door = Arc::clone(&opened);
+                tokio::spawn(async move { door.pass(client, behind).await });
+            }
+        });
+        Some((door, broker))
+    }
+
+    /// Passes on requests one by one, and answers as they come, until either side has had enough.
+    async fn pass(&self, client: TcpStream, broker: SocketAddr) -> io::Result<()> {
+        let (mut requests, mut answers) = client.into_split();
+        let (mut from_broker, mut to_broker) = TcpStream::connect(broker).await?.into_split();
+        let passing = async {
+            loop {
+                let length = requests.read_u32().await?;
+                let mut request = vec![0; length as usize];
+                requests.read_exact(&mut request).await?;
+                if u16::from_be_bytes([request[0], request[1]]) == FETCH && !self.is_open.load(Relaxed) {
+                    self.broken.fetch_add(1, Relaxed);
+                    return Ok(());
+                }
+                to_broker.write_u32(length).await?;
+                to_broker.write_all(&request).await?;
+            }
+        };
+        tokio::select! {
+            result = passing => result,
+            result = tokio::io::copy(&mut from_broker, &mut answers) => result.map(drop),
+        }
+    }
+
+    async fn has_broken(&self, fetches: usize) {
+        let before = self.broken.load(Relaxed);
+        eventually("fetches were broken off", async || self.broken.load(Relaxed) >= before + fetches).await;
+    }
 }
 
 // === impl Broker ===
 
 impl Broker {
     /// A running broker, if there is a program.
-    #[expect(clippy::print_stderr, reason = "a test that was skipped should say so")]
     async fn start() -> Option<Self> {
+        Self::start_behind(None).await
+    }
+
+    #[expect(clippy::print_stderr, reason = "a test that was skipped should say so")]
+    async fn start_behind(advertised: Option<SocketAddr>) -> Option<Self> {
         let Some(program) = env::var_os("TEST_TANSU") else {
             eprintln!("SKIPPED: set TEST_TANSU to the Kafka broker tansu, as `cargo xtask test` does");
             return None;
@@ -52,16 +124,17 @@ impl Broker {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let program = PathBuf::from(program);
-        let process = Self::spawn(&program, address);
-        let broker = Self { program, address, process };
+        let advertised = advertised.unwrap_or(address);
+        let process = Self::spawn(&program, address, advertised);
+        let broker = Self { program, address, advertised, process };
         broker.listens().await;
         Some(broker)
     }
 
-    fn spawn(program: &PathBuf, address: SocketAddr) -> Child {
-        let url = format!("tcp://{address}");
+    fn spawn(program: &PathBuf, address: SocketAddr, advertised: SocketAddr) -> Child {
+        let (url, advertised) = (format!("tcp://{address}"), format!("tcp://{advertised}"));
         let mut command = Command::new(program);
-        command.args(["broker", "--listener-url", &url, "--advertised-listener-url", &url]);
+        command.args(["broker", "--listener-url", &url, "--advertised-listener-url", &advertised]);
         command.args(["--storage-engine", "memory://tansu/"]).env_clear();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
@@ -88,7 +161,7 @@ impl Broker {
     }
 
     async fn start_again(&mut self) {
-        self.process = Self::spawn(&self.program, self.address);
+        self.process = Self::spawn(&self.program, self.address, self.advertised);
         self.listens().await;
     }
 
@@ -276,4 +349,44 @@ async fn a_broker_that_is_never_there_keeps_neither_sales_nor_the_stop_waiting()
     sell(&service, &service.event(10).await).await;
     assert_eq!(service.stop().await, Drained::InTime);
     assert_eq!((sample(&metrics, PUBLISHED, []), sample(&metrics, ERRORS, [])), (0.0, SALE));
+}
+
+#[tokio::test]
+async fn a_broker_that_cannot_be_read_is_not_called_connected_and_costs_no_record() {
+    let (log, _listening) = Log::listen();
+    let Some((door, broker)) = Door::before_a_broker(true).await else { return };
+    let service = Setup::default().with("redpanda-brokers", &door.address.to_string()).start().await;
+    let event_id = service.event(10).await;
+    sell(&service, &event_id).await;
+    service.eventually_value(CONSUMED, SALE).await;
+
+    let connected = || log.records().iter().filter(|record| record.contains("is connected to its broker")).count();
+    assert_eq!(connected(), 1);
+    door.is_open.store(false, Relaxed);
+    // So often in one of the three partitions that what is in it would be skipped if it could not be read.
+    door.has_broken(7).await;
+    assert_eq!(connected(), 1, "{:#?}", log.records());
+    for partition in broker.partitions().await {
+        for _ in 0..10 {
+            write(&partition, Some(record("order.created"))).await;
+        }
+    }
+    door.is_open.store(true, Relaxed);
+    // Where a topic ends the broker does not tell exactly, so that some may be heard again.
+    service.eventually_series(CONSUMED, |consumed| consumed >= SALE + 30.0).await;
+    assert_eq!(connected(), 2);
+    assert!(!log.records().iter().any(|record| record.contains("skipped")), "{:#?}", log.records());
+}
+
+#[tokio::test]
+async fn a_stop_with_nothing_left_does_not_wait_for_a_broker_that_is_silent() {
+    let Some(broker) = Broker::start().await else { return };
+    broker.freeze();
+    // A call to the broker may take ten seconds.
+    let mut setup = broker.setup().with("shutdown-timeout", "5");
+    setup.settings.bus_flush_limit = Duration::from_secs(3600);
+    let service = setup.start().await;
+    service.event(10).await;
+    // A stop that waited would be cut off by the end of the grace.
+    assert_eq!(service.stop().await, Drained::InTime);
 }

@@ -1,8 +1,9 @@
 //! A running service and what tests ask of it.
 
 use std::{
+    fmt::{self, Write},
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -13,6 +14,12 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use ticket_api::{Config, PaymentGateway, RetryConfig, SandboxGateway, Server, Settings};
 use tokio::{sync::oneshot, task::JoinHandle};
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    dispatcher::DefaultGuard,
+    field::{Field, Visit},
+    span,
+};
 
 /// How long anything may take before a test calls it hung.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,6 +48,11 @@ pub(crate) struct Setup {
     pub(crate) gateway: Arc<dyn PaymentGateway>,
     pub(crate) arguments: Vec<String>,
 }
+
+/// The log of a test, without what is for debugging: one line a record. It hears what happens on its thread, which is all there is to a test
+/// whose runtime has one.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
 // === impl Setup ===
 
@@ -233,6 +245,47 @@ impl Answer {
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
+}
+
+// === impl Log ===
+
+impl Log {
+    /// Hears until the guard is dropped.
+    pub(crate) fn listen() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        (log.clone(), tracing::subscriber::set_default(log))
+    }
+
+    pub(crate) fn records(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::INFO && metadata.target().starts_with("ticket_api")
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        struct Line(String);
+        impl Visit for Line {
+            fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+                write!(self.0, " {field}={value:?}").unwrap();
+            }
+        }
+        let mut line = Line(event.metadata().level().to_string());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
 }
 
 /// Asks until it is so.

@@ -15,12 +15,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use ticket_api::{BreakerConfig, Settings};
 
-use crate::harness::{Answer, Service, Setup, eventually};
+use crate::harness::{Answer, Log, Service, Setup, eventually};
 
 /// A Redis of one test.
 struct Redis {
     folder: TempDir,
     port: u16,
+    options: &'static [&'static str],
     process: Child,
 }
 
@@ -29,20 +30,24 @@ struct Redis {
 impl Redis {
     /// Starts one; where it is not installed there is nothing to test.
     async fn start() -> Option<Self> {
+        Self::start_with(&[]).await
+    }
+
+    async fn start_with(options: &'static [&'static str]) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         // It is free now; whoever takes it meanwhile fails this test and no other.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Self::spawn(&folder, port)?;
-        let redis = Self { folder, port, process };
+        let process = Self::spawn(&folder, port, options)?;
+        let redis = Self { folder, port, options, process };
         redis.answers().await;
         Some(redis)
     }
 
     #[expect(clippy::print_stderr, reason = "says why a test tests nothing")]
-    fn spawn(folder: &TempDir, port: u16) -> Option<Child> {
+    fn spawn(folder: &TempDir, port: u16, options: &[&str]) -> Option<Child> {
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--requirepass", "hush", "--dir"]);
-        command.arg(folder.path()).args(["--port", &port.to_string()]).stdout(Stdio::null());
+        command.arg(folder.path()).args(["--port", &port.to_string()]).args(options).stdout(Stdio::null());
         match command.spawn() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 eprintln!("SKIPPED: redis-server is not installed");
@@ -52,6 +57,12 @@ impl Redis {
         }
     }
 
+    /// Makes it deaf and dumb, with its connections open.
+    fn freeze(&self) {
+        let stopped = Command::new("kill").args(["-STOP", &self.process.id().to_string()]).status().unwrap();
+        assert!(stopped.success());
+    }
+
     /// Ends it as a crash does.
     fn kill(&mut self) {
         self.process.kill().unwrap();
@@ -59,7 +70,7 @@ impl Redis {
     }
 
     async fn restart(&mut self) {
-        self.process = Self::spawn(&self.folder, self.port).unwrap();
+        self.process = Self::spawn(&self.folder, self.port, self.options).unwrap();
         self.answers().await;
     }
 
@@ -295,4 +306,99 @@ async fn a_redis_that_is_not_there_at_the_start_is_used_once_it_is() {
     redis.kill();
     redis.restart().await;
     eventually("people can join", async || join(&service, &event_id, "ada").await.status == StatusCode::CREATED).await;
+}
+
+#[tokio::test]
+async fn when_no_queue_has_room_health_says_so_and_the_log_does_once() {
+    let (log, _listening) = Log::listen();
+    let mut setup = setup();
+    setup.settings.queue_room = 3;
+    let service = setup.start().await;
+    let (event_id, other) = (&service.event(5).await, &service.event(5).await);
+    for (event_id, user) in [(event_id, "ada"), (event_id, "bob"), (other, "ada")] {
+        assert_eq!(service.get("/health").await.json()["services"]["queue"]["available"], true);
+        join(&service, event_id, user).await.expect(StatusCode::CREATED);
+    }
+    for user in ["cyd", "dan"] {
+        let refused = join(&service, other, user).await;
+        assert_eq!(refused.expect(StatusCode::TOO_MANY_REQUESTS)["error"]["code"], "queue_full");
+    }
+    let health = service.get("/health").await.expect(StatusCode::OK);
+    assert_eq!((&health["status"], &health["services"]["queue"]["available"]), (&json!("degraded"), &json!(false)));
+    let told = log.records().iter().filter(|record| record.contains("the queues are full")).count();
+    assert_eq!(told, 1, "{:#?}", log.records());
+    leave(&service, event_id, "ada").await;
+    join(&service, other, "cyd").await.expect(StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn nobody_is_in_more_than_ten_lines_in_memory() {
+    let service = Service::start().await;
+    for _ in 0..10 {
+        join(&service, &service.event(5).await, "eve").await.expect(StatusCode::CREATED);
+    }
+    let event_id = service.event(5).await;
+    insta::assert_snapshot!(join(&service, &event_id, "eve").await.line(), @r#"429 {"error":{"code":"too_many_queues","message":"the user is in 10 lines already: leave one of them first"}}"#);
+    join(&service, &event_id, "ada").await.expect(StatusCode::CREATED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_takes_no_writes_is_no_queue_until_it_does() {
+    let Some(redis) = Redis::start().await else { return };
+    let mut setup = setup().with("redis-url", &redis.url());
+    let breaker = BreakerConfig { failures: 3, open: Duration::from_millis(100) };
+    setup.settings = Settings { redis_breaker: breaker, ..setup.settings };
+    let service = setup.start().await;
+    let event_id = service.event(5).await;
+    join(&service, &event_id, "ada").await.expect(StatusCode::CREATED);
+
+    redis.ask::<String>(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
+    let health = service.get("/health").await.expect(StatusCode::OK);
+    assert_eq!(health["services"]["queue"]["available"], false, "before anybody has tried to join");
+    for _ in 0..3 {
+        assert_eq!(join(&service, &event_id, "bob").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    let (rejections, failures) =
+        ("circuit_breaker_rejections_total{breaker=\"redis\"}", "circuit_breaker_failures_total{breaker=\"redis\"}");
+    // Long enough for some trials, which fail as joining would.
+    while service.value(failures).await < 6.0 {
+        let health = service.get("/health").await.expect(StatusCode::OK);
+        let queue = (&health["services"]["redis"]["status"], &health["services"]["queue"]["available"]);
+        assert_eq!(queue, (&json!("connected"), &json!(false)));
+        assert_eq!(health["services"]["redis"]["circuitBreaker"]["state"], "OPEN");
+    }
+    assert_eq!(service.value(rejections).await, 0.0, "nobody was rejected by being told how Redis is");
+
+    redis.ask::<String>(&["CONFIG", "SET", "maxmemory", "0"]).await.unwrap();
+    service.eventually("/health", |health| health["status"] == "ok").await;
+    join(&service, &event_id, "bob").await.expect(StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_is_told_of_once_and_not_by_every_caller() {
+    let (log, _listening) = Log::listen();
+    let Some(redis) = Redis::start().await else { return };
+    let service = setup().with("redis-url", &redis.url()).start().await;
+    let event_id = service.event(5).await;
+    join(&service, &event_id, "ada").await.expect(StatusCode::CREATED);
+    redis.freeze();
+    for answer in crowd(&[&service], &event_id, 0..300).await {
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    let records = log.records();
+    let told: Vec<_> = records.iter().filter(|record| record.contains("breaker=\"redis\"")).collect();
+    assert_eq!(told.len(), 2, "the first failure, and those that open the breaker: {records:#?}");
+    assert!(told[1].contains("from=Closed to=Open"), "{told:#?}");
+}
+
+#[tokio::test]
+async fn a_node_of_a_cluster_is_called_that() {
+    let (log, _listening) = Log::listen();
+    let Some(redis) = Redis::start_with(&["--cluster-enabled", "yes"]).await else { return };
+    let _service = setup().with("redis-url", &redis.url()).start().await;
+    let records = log.records();
+    assert!(
+        records.iter().any(|record| record.contains("Redis is a node of a cluster, which is not supported")),
+        "{records:#?}"
+    );
 }

@@ -242,3 +242,32 @@ async fn every_change_is_a_fact_in_the_event_store() {
     let facts: Vec<String> = facts.into_iter().map(|(kind, version)| format!("{kind} {version}")).collect();
     insta::assert_snapshot!(facts.join(", "), @"eventCreated 1, seatsReserved 1, orderCreated 1, paymentDeclined 2, orderCreated 1, paymentApproved 2, ticketsIssued 3");
 }
+
+#[tokio::test]
+async fn figures_that_are_newer_than_a_sale_are_not_added_up_again_for_it() {
+    let (_folder, url) = file_database();
+    let mut setup = Setup::default().with("database-url", &url);
+    // Only messages bring figures up to date then.
+    setup.settings.upkeep_interval = Duration::from_secs(3600);
+    let service = setup.start().await;
+    let event_id = service.event(5).await;
+    let path = format!("/api/events/{event_id}");
+    let consumed = "event_bus_messages_consumed_total";
+    let sell = async || {
+        service.order(&service.reservation(&event_id, 1).await, "tok_visa").await.expect(StatusCode::CREATED);
+    };
+    sell().await;
+    service.eventually(&path, |event| event["sales"]["tickets"] == 1).await;
+    let set = async |updated_at_ms: i64| {
+        let update = sqlx::query("UPDATE event_sales SET tickets = 77, updated_at_ms = $1").bind(updated_at_ms);
+        update.execute(&mut connect(&url).await).await.unwrap();
+    };
+    // As another replica does that heard of the sale as well.
+    set(i64::MAX).await;
+    sell().await;
+    service.eventually_value(consumed, 6.0).await;
+    assert_eq!(service.get(&path).await.json()["sales"]["tickets"], 77);
+    set(0).await;
+    sell().await;
+    service.eventually(&path, |event| event["sales"]["tickets"] == 3).await;
+}

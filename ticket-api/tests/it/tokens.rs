@@ -49,9 +49,20 @@ async fn what_a_token_may_lack_or_have_wrong_is_refused_and_told_without_help_fo
     insta::assert_snapshot!(read(&signed(&with("exp", json!(now - 60)))).await, @r#"401 {"error":{"code":"token_expired","message":"the token has expired: get a new one","field":"authorization"}} [Bearer error="invalid_token", error_description="the token has expired"]"#);
     insta::assert_snapshot!(read(&signed(&with("nbf", json!(now + 600)))).await, @r#"401 {"error":{"code":"token_invalid","message":"the token is not valid yet","field":"authorization"}} [Bearer error="invalid_token", error_description="the token is not valid"]"#);
     insta::assert_snapshot!(read(&signed(&with("aud", json!("shop")))).await, @r#"401 {"error":{"code":"token_invalid","message":"the token is made for others: its claim `aud` does not name `ticket-api`","field":"authorization"}} [Bearer error="invalid_token", error_description="the token is not valid"]"#);
-    insta::assert_snapshot!(read(&signed(&json!({"exp": now + 60}))).await, @r#"401 {"error":{"code":"token_invalid","message":"the token lacks the claim `sub`","field":"authorization"}} [Bearer error="invalid_token", error_description="the token is not valid"]"#);
-    insta::assert_snapshot!(read(&signed(&json!({"sub": "ada"}))).await, @r#"401 {"error":{"code":"token_invalid","message":"the token lacks the claim `exp`","field":"authorization"}} [Bearer error="invalid_token", error_description="the token is not valid"]"#);
-    assert_eq!(read(&signed(&with("exp", json!("soon")))).await, read(&signed(&json!({"sub": "ada"}))).await);
+    insta::assert_snapshot!(read(&signed(&json!({"exp": now + 60}))).await, @r#"401 {"error":{"code":"token_invalid","message":"the token lacks a usable claim `sub`","field":"authorization"}} [Bearer error="invalid_token", error_description="the token is not valid"]"#);
+    insta::assert_snapshot!(read(&signed(&json!({"sub": "ada"}))).await, @r#"401 {"error":{"code":"token_invalid","message":"the token lacks a usable claim `exp`","field":"authorization"}} [Bearer error="invalid_token", error_description="the token is not valid"]"#);
+    for exp in [json!("soon"), json!((now + 60).to_string()), json!(-1), json!(null)] {
+        assert_eq!(
+            read(&signed(&with("exp", exp.clone()))).await,
+            read(&signed(&json!({"sub": "ada"}))).await,
+            "{exp}"
+        );
+    }
+    for aud in [json!(5), json!({"a": 1}), json!(["other", 5]), json!([]), json!(["shop", ["ticket-api"]]), json!(true)]
+    {
+        let token = signed(&with("aud", aud.clone()));
+        assert_eq!(read(&token).await, read(&signed(&with("aud", json!("shop")))).await, "{aud}");
+    }
     insta::assert_snapshot!(read(&signed(&with("sub", json!("a\nb")))).await, @r#"401 {"error":{"code":"token_invalid","message":"the token's claim `sub` must have 1 to 128 characters, none of them a control character","field":"authorization"}} [Bearer error="invalid_token", error_description="the token is not valid"]"#);
     insta::assert_snapshot!(read(&sign(r#"{"alg":"HS256","crit":["b64"]}"#, &good, SECRET)).await, @r#"401 {"error":{"code":"token_invalid","message":"the token has a critical extension, of which none is known here","field":"authorization"}} [Bearer error="invalid_token", error_description="the token is not valid"]"#);
 
@@ -72,6 +83,7 @@ async fn what_a_token_may_lack_or_have_wrong_is_refused_and_told_without_help_fo
         (unsigned(r#"{"alg":"none"}"#), "no algorithm"),
         (unsigned(HS256), "no signature"),
         (forged, "another's signature"),
+        (signed(&with("nbf", json!("later"))), "a time that is no number"),
         (signed(&with("sub", json!(7))), "a subject that is no text"),
         ("a.b.c".to_owned(), "no base64"),
         ("hello".to_owned(), "no token"),
