@@ -3,7 +3,7 @@
 pub use self::{
     counter::Counter,
     exemplar::SpanRef,
-    family::{FAMILY_LIMIT, FOLDED, Family, OPEN_LABEL_LIMIT},
+    family::{FAMILY_LIMIT, FOLDED, Family, OPEN_LABEL_LIMIT, OPEN_VALUE_LIMIT},
     gauge::{Gauge, GaugeGuard},
     histogram::Histogram,
 };

@@ -25,6 +25,9 @@ pub const FOLDED: &str = "_other";
 /// How many values an open label of one family takes from [`Family::with`] before newcomers fold.
 pub const OPEN_LABEL_LIMIT: usize = 1_000;
 
+/// The longest value, in bytes, that an open label takes from [`Family::with`] before it folds.
+pub const OPEN_VALUE_LIMIT: usize = 1_024;
+
 /// How many series [`Family::with`] makes of one family before every open label of a newcomer folds.
 pub const FAMILY_LIMIT: usize = 10_000;
 
@@ -76,9 +79,9 @@ impl<M: Metric, L: LabelSet> Family<M, L> {
 
     /// The series with these label values, born at zero when it is new.
     ///
-    /// An open label takes [`OPEN_LABEL_LIMIT`] values this way; one more becomes [`FOLDED`] in that label alone, so that
-    /// whoever chooses the values cannot exhaust memory, nor hide what else the series tells. Several open labels together
-    /// make [`FAMILY_LIMIT`] series.
+    /// An open label takes [`OPEN_LABEL_LIMIT`] values this way, each of up to [`OPEN_VALUE_LIMIT`] bytes; another becomes
+    /// [`FOLDED`] in that label alone, so that whoever chooses the values cannot exhaust memory, nor hide what else the series
+    /// tells. Several open labels together make [`FAMILY_LIMIT`] series.
     ///
     /// A clone of it is a handle to keep.
     pub fn with(&self, values: L::Values<'_>) -> &M {
@@ -200,7 +203,8 @@ impl<M: Metric> FamilyInner<M> {
         for (place, (label, text)) in self.open.iter().zip(texts).enumerate() {
             let Some(folded) = &label.folded else { continue };
             let taken = label.taken.lock();
-            if !full && (taken.len() < OPEN_LABEL_LIMIT || taken.contains(*text)) {
+            let fits = text.len() <= OPEN_VALUE_LIMIT && !full;
+            if fits && (taken.len() < OPEN_LABEL_LIMIT || taken.contains(*text)) {
                 continue;
             }
             if folded.get() == 0 {
@@ -209,7 +213,8 @@ impl<M: Metric> FamilyInner<M> {
                     metric,
                     label,
                     limit = OPEN_LABEL_LIMIT,
-                    "a label has too many values; newcomers become `{FOLDED}`"
+                    longest = OPEN_VALUE_LIMIT,
+                    "a label has too many values, or one too long; such newcomers become `{FOLDED}`"
                 );
             }
             folded.inc();

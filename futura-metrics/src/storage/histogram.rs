@@ -17,6 +17,9 @@ use super::{
 };
 use crate::spec::Descriptor;
 
+/// What a larger observation counts as, so that one alone does not make the sum go round: 36 years in nanoseconds.
+const LARGEST_STEPS: u64 = 1 << 60;
+
 /// A handle to one histogram; clones observe into the same series.
 ///
 /// The sum may differ from the buckets by the observations that are being made at the time of a scrape.
@@ -37,11 +40,13 @@ struct Inner {
 // === impl Histogram ===
 
 impl Histogram {
-    /// Observes a value in the base unit. Negative values and NaN are no observations and are left out.
+    /// Observes a value in the base unit, to the nearest step: a nanosecond in a histogram of seconds, one in any other.
+    ///
+    /// Negative values, NaN and infinity are no observations and are left out.
     pub fn observe(&self, value: f64) {
-        if value >= 0.0 {
-            // A float to integer cast saturates, which is what a value past the last bound needs.
-            self.inner.observe((value * self.inner.bounds.steps_per_unit as f64) as u64, None);
+        if value >= 0.0 && value.is_finite() {
+            let steps = (value * self.inner.bounds.steps_per_unit as f64).round();
+            self.inner.observe((steps as u64).min(LARGEST_STEPS), None);
         }
     }
 

@@ -10,11 +10,12 @@ use futura_metrics::{
     Metrics,
     exposition::{Format, Selection},
     label,
-    spec::{CounterSpec, GaugeSpec, Unit},
+    spec::{CounterSpec, GaugeSpec, HistogramSpec, Unit},
     specs::{
         business::ORDERS_CREATED_TOTAL, http::HTTP_REQUEST_DURATION_SECONDS, resilience::CIRCUIT_BREAKER_FAILURES_TOTAL,
     },
-    storage::{FAMILY_LIMIT, OPEN_LABEL_LIMIT},
+    storage::{FAMILY_LIMIT, OPEN_LABEL_LIMIT, OPEN_VALUE_LIMIT},
+    testing::sample,
 };
 use insta::assert_snapshot;
 use prometheus_client::{
@@ -147,6 +148,32 @@ fn newcomers_beyond_the_limit_fold_in_their_label_alone_and_declared_values_neve
     ] {
         assert!(text.contains(&format!("\n{line}\n")), "{line}");
     }
+}
+
+#[test]
+fn a_value_that_is_too_long_folds() {
+    let metrics = Metrics::new();
+    let calls = metrics.counters(CALLS_TOTAL).unwrap();
+    let longest = "x".repeat(OPEN_VALUE_LIMIT);
+    calls.with((&longest, Size::Small)).inc();
+    calls.with((&format!("{longest}x"), Size::Small)).inc();
+    assert_eq!(sample(&metrics, "calls_total", [("guest", longest.as_str()), ("size", "small")]), 1.0);
+    assert_eq!(sample(&metrics, "calls_total", [("guest", "_other"), ("size", "small")]), 1.0);
+}
+
+#[test]
+fn what_no_histogram_can_hold_leaves_its_sum_right() {
+    let metrics = Metrics::new();
+    let spec: HistogramSpec = HistogramSpec::new("weight_bytes", Unit::Bytes, &[1.0, 10.0]).help("Weights.");
+    let weight = metrics.histogram(spec).unwrap();
+    for value in [2.7, f64::INFINITY, f64::NAN, -1.0, f64::NEG_INFINITY] {
+        weight.observe(value);
+    }
+    assert_eq!(sample(&metrics, "weight_bytes_sum", []), 3.0);
+    assert_eq!(sample(&metrics, "weight_bytes_count", []), 1.0);
+    weight.observe(f64::MAX);
+    assert_eq!(sample(&metrics, "weight_bytes_sum", []), (1_u64 << 60) as f64 + 3.0);
+    assert_eq!(sample(&metrics, "weight_bytes_bucket", [("le", "10.0")]), 1.0);
 }
 
 #[test]

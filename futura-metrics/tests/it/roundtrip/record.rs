@@ -332,7 +332,7 @@ impl Recorded {
                 // What is no observation gives birth to the series all the same.
                 let observations = self.observations.entry(series).or_default();
                 if seconds >= 0.0 {
-                    observations.push((seconds * 1e9) as u64);
+                    observations.push((seconds * 1e9).round() as u64);
                 }
             }
             Operation::WaitIn { guest, microseconds, span } => {
