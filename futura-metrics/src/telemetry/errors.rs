@@ -4,13 +4,14 @@ use std::{
     backtrace::{Backtrace, BacktraceStatus},
     panic::{self, PanicHookInfo},
     sync::{Arc, Once},
+    thread,
 };
 
 use opentelemetry::trace::TraceContextExt;
 use sentry::{
     Client, ClientOptions, Hub,
     integrations::{
-        backtrace::{AttachStacktraceIntegration, ProcessStacktraceIntegration},
+        backtrace::{AttachStacktraceIntegration, ProcessStacktraceIntegration, current_stacktrace},
         contexts::ContextIntegration,
         debug_images::DebugImagesIntegration,
         panic::{PanicIntegration, message_from_panic_info},
@@ -55,7 +56,15 @@ pub(super) fn connect(config: &TelemetryConfig, metrics: &Metrics) -> Result<Opt
     options.dsn = Some(dsn.clone());
     let client = Arc::new(Client::from(sentry::apply_defaults(options)));
     Hub::main().bind_client(Some(Arc::clone(&client)));
+    read_symbols();
     Ok(Some(client))
+}
+
+/// Resolves one stack trace ahead of need: the first in a process reads the program's debug information, for which a panic
+/// would hold up its thread, and all requests that wait for it, most of a second.
+fn read_symbols() {
+    // Without a thread the first panic takes longer, and nothing else is lost.
+    let _ = thread::Builder::new().name("read-symbols".to_owned()).spawn(|| drop(current_stacktrace()));
 }
 
 pub(super) fn layer<S>() -> impl Layer<S>
