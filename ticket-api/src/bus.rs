@@ -5,7 +5,13 @@
 
 pub(crate) use self::brokers::Brokers;
 
-use std::mem;
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use futura_metrics::{
     Counter, Metrics, RegisterError,
@@ -45,6 +51,8 @@ pub(crate) struct Bus {
     /// Absent where a broker has to acknowledge a message before it counts.
     published: Option<Counter>,
     errors: Counter,
+    /// Whether the broker is known to be out of reach; never without one.
+    cut_off: Arc<AtomicBool>,
 }
 
 /// The consuming end.
@@ -77,14 +85,16 @@ pub(crate) fn bus(
     let published = metrics.counter(EVENT_BUS_MESSAGES_PUBLISHED_TOTAL)?;
     let errors = metrics.counter(EVENT_BUS_PUBLISH_ERRORS_TOTAL)?;
     let consumed = metrics.counter(EVENT_BUS_MESSAGES_CONSUMED_TOTAL)?;
+    let cut_off = Arc::new(AtomicBool::new(false));
     let (published, source) = match brokers {
         None => (Some(published), Source::Process(receiver)),
         Some(brokers) => {
-            let kafka = Kafka::new(brokers.clone(), receiver, settings.bus_flush_limit, published, errors.clone());
+            let counters = (published, errors.clone());
+            let kafka = Kafka::new(brokers.clone(), receiver, settings.bus_flush_limit, counters, Arc::clone(&cut_off));
             (None, Source::Broker(kafka))
         }
     };
-    Ok((Bus { sender, published, errors }, Subscription { source, consumed }))
+    Ok((Bus { sender, published, errors, cut_off }, Subscription { source, consumed }))
 }
 
 // === impl Message ===
@@ -119,9 +129,9 @@ impl Bus {
         }
     }
 
-    /// Whether a message would be taken now.
-    pub(crate) fn has_room(&self) -> bool {
-        self.sender.capacity() > 0 && !self.sender.is_closed()
+    /// Whether a message that is published now gets to whoever consumes it, as far as is known.
+    pub(crate) fn is_available(&self) -> bool {
+        self.sender.capacity() > 0 && !self.sender.is_closed() && !self.cut_off.load(Relaxed)
     }
 }
 
@@ -193,7 +203,7 @@ mod tests {
         for _ in 0..3 {
             bus.publish(Message::OrderCreated { order_id: Uuid::nil() });
         }
-        assert!(!bus.has_room());
+        assert!(!bus.is_available());
         let closed = CancellationToken::new();
         closed.cancel();
         let consumed = Cell::new(0);

@@ -114,7 +114,7 @@ struct Queue {
 /// The event bus.
 #[derive(Serialize, ToSchema)]
 struct EventBus {
-    /// Whether it takes messages.
+    /// Whether messages get on: not while the broker is out of reach, or the bus is full.
     available: bool,
 }
 
@@ -152,7 +152,7 @@ async fn health(State(app): State<App>) -> Response {
     let connections = store.connections();
     let (connected, queue) = tokio::join!(store.answers_within(DATABASE_LIMIT), app.queue.health());
     let QueueHealth { available, redis } = queue;
-    let event_bus = EventBus { available: app.box_office.bus().has_room() };
+    let event_bus = EventBus { available: app.box_office.bus().is_available() };
     let queue = Queue { status: "enabled", available };
     let mut breakers = app.box_office.breakers().into_iter().chain(redis.map(|redis| redis.breaker));
     let closed = breakers.all(|state| state == BreakerState::Closed);

@@ -4,7 +4,18 @@
 //! none has to be trusted to have done something, and a message that comes twice changes nothing. One session with the
 //! broker does everything. Whatever fails in it ends it, and the next one takes up where it was.
 
-use std::{collections::BTreeMap, convert::Infallible, error::Error, future::pending, io, mem, time::Duration};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    error::Error,
+    future::pending,
+    io, mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use futura_metrics::Counter;
 use futures_util::{StreamExt, future::try_join_all, stream::FuturesUnordered};
@@ -73,6 +84,8 @@ pub(super) struct Kafka {
     unacknowledged: Vec<Published>,
     positions: BTreeMap<i32, Position>,
     link: Link,
+    /// Tells the publishing end when the link is down.
+    cut_off: Arc<AtomicBool>,
     /// How long the queue may take to empty when the service stops.
     flush_limit: Duration,
     published: Counter,
@@ -127,11 +140,11 @@ impl Kafka {
         brokers: Brokers,
         receiver: Receiver<Published>,
         flush_limit: Duration,
-        published: Counter,
-        errors: Counter,
+        (published, errors): (Counter, Counter),
+        cut_off: Arc<AtomicBool>,
     ) -> Self {
-        let (unacknowledged, positions) = (Vec::new(), BTreeMap::new());
-        Self { brokers, receiver, unacknowledged, positions, link: Link::New, flush_limit, published, errors }
+        let (unacknowledged, positions, link) = (Vec::new(), BTreeMap::new(), Link::New);
+        Self { brokers, receiver, unacknowledged, positions, link, cut_off, flush_limit, published, errors }
     }
 
     /// Publishes what is in the queue and hands on what is `heard`, until `closed` and the queue is empty.
@@ -205,6 +218,7 @@ impl Kafka {
     fn back(&mut self, session: &Session) {
         if mem::replace(&mut self.link, Link::Up) != Link::Up {
             let partitions = session.partitions.len();
+            self.cut_off.store(false, Relaxed);
             tracing::info!(brokers = %self.brokers, topic = TOPIC, partitions, "event bus is connected to its broker");
         }
     }
@@ -217,6 +231,7 @@ impl Kafka {
             tracing::debug!(%brokers, %error, failures, "session with the event broker failed");
             return;
         }
+        self.cut_off.store(true, Relaxed);
         match mem::replace(&mut self.link, Link::Down) {
             Link::Up => tracing::warn!(%brokers, %error, "event broker is lost; messages wait in the queue"),
             Link::New | Link::Down => {

@@ -244,6 +244,7 @@ async fn a_broker_that_dies_under_load_costs_messages_and_no_sales() {
 
     broker.start_again().await;
     service.eventually_series(PUBLISHED, |published| published > SALE).await;
+    service.eventually("/health", |health| health["services"]["eventBus"]["available"] == true).await;
     sell(&service, &event_id).await;
     sales += 1.0;
     let lost = service.value(ERRORS).await;
