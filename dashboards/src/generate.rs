@@ -26,7 +26,8 @@ pub struct GenerateArgs {
     /// generate, so repeat those that the files were written with
     #[arg(long)]
     pub check: bool,
-    /// Kubernetes namespace that the rules and panels watch, in every query
+    /// Kubernetes namespace whose pods and containers are watched. The service's own metrics are queried without it, as only
+    /// some scrape configurations give them that label: keep one Prometheus for each environment
     #[arg(long, value_name = "NAME", default_value = Site::NAMESPACE, value_parser = parse_namespace)]
     pub namespace: String,
     /// Where the runbooks are published: each alert links to `URL/ALERT`

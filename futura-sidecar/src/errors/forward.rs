@@ -25,6 +25,7 @@ use tokio::{
     task::spawn_blocking,
     time::{Instant, sleep_until, timeout},
 };
+use tracing::field;
 
 use super::{
     Upstream,
@@ -160,11 +161,12 @@ impl Forwarder {
     /// Leaves an envelope for later; what is wrong is logged when it changes, not each time.
     fn wait(&self, message: &str, pause: Option<Duration>) {
         self.metrics.retries.inc();
+        let pause = pause.map(field::debug);
         match self.failure.set(Some(message.to_owned())) {
             true => {
-                tracing::warn!(detail = %message, ?pause, "an envelope could not be forwarded and waits in the spool");
+                tracing::warn!(detail = %message, pause, "an envelope could not be forwarded and waits in the spool");
             }
-            false => tracing::debug!(detail = %message, ?pause, "an envelope still waits in the spool"),
+            false => tracing::debug!(detail = %message, pause, "an envelope still waits in the spool"),
         }
     }
 
