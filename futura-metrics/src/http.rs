@@ -5,7 +5,8 @@
 //! - outermost, around the whole router, with the routes declared: nothing is allocated per request.
 //!
 //! A request counts once, when its response body ends, whatever ends it: the body finished (with the status of the head),
-//! it failed (`500`), the client went away (`499`), the handler panicked (`500`, which the layer also answers).
+//! it failed (`500`), the client went away (`499`), the handler panicked (`500`, which the layer also answers; the panic of a
+//! service that is no router, before it gave a future, passes on).
 
 use std::{
     fmt,
@@ -36,6 +37,7 @@ mod response;
 mod routes;
 #[cfg(feature = "telemetry")]
 mod traced;
+mod tree;
 
 /// Measures every request. Clones measure into the same series.
 ///
@@ -238,10 +240,13 @@ where
         #[cfg(feature = "telemetry")]
         {
             let trace = self.scope.as_ref().map(|scope| scope.open(&mut request, in_flight.route()));
-            ResponseFuture::traced(in_flight, trace, || self.inner.call(request))
+            let entered = trace.as_ref().map(traced::RequestTrace::enter);
+            let inner = self.inner.call(request);
+            drop(entered);
+            ResponseFuture::new(in_flight, trace, inner)
         }
         #[cfg(not(feature = "telemetry"))]
-        ResponseFuture::new(in_flight, || self.inner.call(request))
+        ResponseFuture::new(in_flight, (), self.inner.call(request))
     }
 }
 

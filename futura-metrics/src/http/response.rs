@@ -21,9 +21,8 @@ use crate::storage::SpanRef;
 pin_project! {
     /// Waits for the head of a response.
     pub struct ResponseFuture<F> {
-        // None when the service panicked before it gave a future.
         #[pin]
-        inner: Option<InnerFuture<F>>,
+        inner: InnerFuture<F>,
         request: Option<InFlight>,
         trace: Trace,
     }
@@ -50,16 +49,7 @@ type InnerFuture<F> = F;
 // === impl ResponseFuture ===
 
 impl<F> ResponseFuture<F> {
-    #[cfg(not(feature = "telemetry"))]
-    pub(super) fn new(request: InFlight, call: impl FnOnce() -> F) -> Self {
-        Self { inner: catch_unwind(AssertUnwindSafe(call)).ok(), request: Some(request), trace: () }
-    }
-
-    #[cfg(feature = "telemetry")]
-    pub(super) fn traced(request: InFlight, trace: Trace, call: impl FnOnce() -> InnerFuture<F>) -> Self {
-        let entered = trace.as_ref().map(RequestTrace::enter);
-        let inner = catch_unwind(AssertUnwindSafe(call)).ok();
-        drop(entered);
+    pub(super) fn new(request: InFlight, trace: Trace, inner: InnerFuture<F>) -> Self {
         Self { inner, request: Some(request), trace }
     }
 }
@@ -75,13 +65,9 @@ where
         let future = self.project();
         #[cfg(feature = "telemetry")]
         let entered = future.trace.as_ref().map(RequestTrace::enter);
-        let polled = match future.inner.as_pin_mut() {
-            // After a panic the future is not polled again, so nothing sees a broken invariant of it.
-            Some(inner) => {
-                catch_unwind(AssertUnwindSafe(|| inner.poll(context))).unwrap_or_else(|_| Poll::Ready(Ok(panicked())))
-            }
-            None => Poll::Ready(Ok(panicked())),
-        };
+        // After a panic the future is not polled again, so nothing sees a broken invariant of it.
+        let polled = catch_unwind(AssertUnwindSafe(|| future.inner.poll(context)));
+        let polled = polled.unwrap_or_else(|_| Poll::Ready(Ok(panicked())));
         let result = ready!(polled);
         #[cfg_attr(not(feature = "telemetry"), expect(unused_mut, reason = "only telemetry adds to it"))]
         let mut request = future.request.take().expect("a future is not polled after it is ready");

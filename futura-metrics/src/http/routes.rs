@@ -6,7 +6,7 @@ use axum::extract::MatchedPath;
 use hashbrown::DefaultHashBuilder;
 use http::Request;
 
-use super::{HttpLayerError, HttpMetrics, clock::Clock};
+use super::{HttpLayerError, HttpMetrics, clock::Clock, tree::Tree};
 use crate::{
     Counter, Gauge, Histogram,
     specs::http::{Method, UNMATCHED},
@@ -35,7 +35,14 @@ enum Known {
     /// By axum, which has matched already: routes are learned as they are used, and there are as many as the router has.
     Matched { routes: Box<Index<Route>>, hasher: DefaultHashBuilder },
     /// By our own match against the declared templates.
-    Declared { routes: Vec<Route>, index: matchit::Router<usize> },
+    Declared { routes: Vec<Route>, finder: Finder },
+}
+
+/// Finds the number of a path's route.
+enum Finder {
+    Tree(Tree),
+    /// Where a template is more than a tree of segments can tell.
+    Axums(matchit::Router<usize>),
 }
 
 /// One route template and its series.
@@ -64,15 +71,17 @@ impl Routes {
         series: HttpMetrics,
     ) -> Result<Self, HttpLayerError> {
         let mut routes: Vec<Route> = Vec::new();
-        let mut index = matchit::Router::new();
+        // Axum's router knows which templates are in order and go together.
+        let (mut axums, mut tree, mut tree_suffices) = (matchit::Router::new(), Tree::default(), true);
         for (method, path) in declared {
             let known = routes.iter().position(|route| route.path == path);
             let number = match known {
                 Some(number) => number,
                 None => {
-                    index
+                    axums
                         .insert(path, routes.len())
                         .map_err(|source| HttpLayerError::Route { path: path.to_owned(), source })?;
+                    tree_suffices &= tree.insert(path, routes.len());
                     routes.push(Route::new(path));
                     routes.len() - 1
                 }
@@ -80,7 +89,8 @@ impl Routes {
             routes[number].slot(method, &series);
             series.requests.declare((method, path, 200));
         }
-        Ok(Self::new(series, Known::Declared { routes, index }))
+        let finder = if tree_suffices { Finder::Tree(tree) } else { Finder::Axums(axums) };
+        Ok(Self::new(series, Known::Declared { routes, finder }))
     }
 
     fn new(series: HttpMetrics, known: Known) -> Self {
@@ -89,8 +99,8 @@ impl Routes {
 
     pub(super) fn find<B>(&self, request: &Request<B>) -> &Route {
         match &self.known {
-            Known::Declared { routes, index } => {
-                index.at(request.uri().path()).map_or(&self.unmatched, |found| &routes[*found.value])
+            Known::Declared { routes, finder } => {
+                finder.find(request.uri().path()).map_or(&self.unmatched, |number| &routes[number])
             }
             Known::Matched { routes, hasher } => {
                 let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
@@ -127,6 +137,17 @@ impl Routes {
         match &self.known {
             Known::Declared { routes, .. } => routes.iter().for_each(Route::collect),
             Known::Matched { routes, .. } => routes.iter().for_each(Route::collect),
+        }
+    }
+}
+
+// === impl Finder ===
+
+impl Finder {
+    fn find(&self, path: &str) -> Option<usize> {
+        match self {
+            Self::Tree(tree) => tree.find(path),
+            Self::Axums(router) => router.at(path).ok().map(|found| *found.value),
         }
     }
 }

@@ -3,6 +3,7 @@ use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -286,6 +287,26 @@ async fn an_upgrade_counts_at_its_head_and_the_connection_lives_on() {
     assert_nothing_in_flight(&metrics);
 }
 
+#[tokio::test]
+async fn a_layer_of_a_router_that_panics_when_it_is_called_is_answered_for() {
+    for outermost in [false, true] {
+        let metrics = Metrics::new();
+        let panics = tower::util::MapRequestLayer::new(|_: Request| -> Request { panic!("a bug in a layer") });
+        let router = Router::new().route("/events/{id}", get(|| async { "" })).layer(panics);
+        let mut app = if outermost {
+            let layer = HttpLayer::with_routes(&metrics, ROUTES).unwrap();
+            tower::util::BoxCloneSyncService::new(layer.layer(router).map_response(|response| response.map(Body::new)))
+        } else {
+            tower::util::BoxCloneSyncService::new(router.layer(HttpLayer::new(&metrics).unwrap()))
+        };
+        let response = app.ready().await.unwrap().call(request("GET", "/events/7")).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        drop(response);
+        assert_eq!(counted(&metrics), [r#"{method="GET",path="/events/{id}",status="500"} 1"#]);
+        assert_nothing_in_flight(&metrics);
+    }
+}
+
 /// How a request may end.
 #[derive(Clone, Copy, Debug)]
 enum Ending {
@@ -356,6 +377,11 @@ impl Ending {
     /// Plays the client, and what becomes of the task that serves it.
     async fn play(self, layer: &HttpLayer) {
         let mut service = layer.layer(tower::service_fn(move |_: Request| self.call()));
+        if let Self::PanickedInCall = self {
+            let mut call = || service.call(request(self.method(), "/events/7"));
+            assert!(catch_unwind(AssertUnwindSafe(|| drop(call()))).is_err(), "it passes on");
+            return;
+        }
         let mut answer = Box::pin(service.ready().await.unwrap().call(request(self.method(), "/events/7")));
         if let Self::GoneBeforeHead = self {
             assert!(futures_util::poll!(&mut answer).is_pending());
