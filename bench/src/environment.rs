@@ -5,7 +5,20 @@ use std::{env, fs, thread};
 use time::{OffsetDateTime, macros::format_description};
 
 /// Crates whose versions are told.
-const PEERS: [&str; 5] = ["axum", "axum-prometheus", "metrics-exporter-prometheus", "prometheus-client", "tower-http"];
+const PEERS: [&str; 12] = [
+    "axum",
+    "axum-otel-metrics",
+    "axum-prometheus",
+    "measured",
+    "metrics",
+    "metrics-exporter-prometheus",
+    "opentelemetry_sdk",
+    "prometheus",
+    "prometheus-client",
+    "sentry",
+    "sentry-tower",
+    "tower-http",
+];
 
 /// The lines at the top of a report.
 pub(crate) fn describe() -> Vec<(&'static str, String)> {

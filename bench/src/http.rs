@@ -1,6 +1,11 @@
 //! What a layer adds to a request: a router with one route and a path parameter, bare and behind each layer.
 
-use std::{convert::Infallible, fmt::Debug, hint::black_box, sync::LazyLock};
+use std::{
+    convert::Infallible,
+    fmt::Debug,
+    hint::black_box,
+    sync::{LazyLock, OnceLock},
+};
 
 use anyhow::Result;
 use axum::{
@@ -11,35 +16,50 @@ use axum::{
     response::Response,
     routing::get,
 };
+use axum_otel_metrics::{HttpMetricsLayer, HttpMetricsLayerBuilder};
 use axum_prometheus::{PrometheusMetricLayer, metrics_exporter_prometheus::PrometheusHandle};
 use futura_metrics::{
     Metrics,
     http::HttpLayer,
-    specs::http::Method,
-    telemetry::{self, TelemetryConfig},
+    specs::http::{DURATION_BOUNDS, Method},
+    telemetry::{self, Telemetry, TelemetryConfig},
 };
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
+use sentry_tower::{NewSentryLayer, SentryHttpLayer};
 use tokio::runtime::Builder;
 use tower::{Layer, Service, ServiceExt};
-use tower_http::trace::{DefaultMakeSpan, TraceLayer};
+use tower_http::{
+    classify::{ServerErrorsAsFailures, SharedClassifier},
+    trace::{DefaultMakeSpan, TraceLayer},
+};
 
 use crate::{
     allocations::Allocations,
     harness::{Case, Measurement, Plan, measure, named},
+    libraries::opentelemetry,
     table::{Table, number},
+    targets::Target,
+    work::ROUTE,
 };
 
 mod peers;
 
 pub(crate) const GROUP: &str = "http";
 pub(crate) const TRACED_GROUP: &str = "traced";
+pub(crate) const SENTRY_GROUP: &str = "sentry";
 
 const BARE: &str = "bare router";
+const NOOP: &str = "no-op layer, in Router::layer";
+const IN_ROUTER: &str = "futura, in Router::layer";
+const OUTERMOST: &str = "futura, outermost";
 const AXUM_PROMETHEUS: &str = "axum-prometheus";
 const TRACE_LAYER: &str = "TraceLayer and axum-prometheus";
+const SENTRY_TOWER: &str = "TraceLayer, axum-prometheus and sentry-tower";
 
-const ROUTE: &str = "/events/{id}";
+/// Nothing listens there; no request of the bench is an error, so nothing is sent.
+const DSN: &str = "http://bench@127.0.0.1:9/1";
+
 const TARGET: &str = "/events/42";
 
 /// axum-prometheus records into the one recorder of the process.
@@ -50,42 +70,85 @@ static RECORDER: LazyLock<PrometheusHandle> = LazyLock::new(|| {
     PrometheusMetricLayer::pair().1
 });
 
+/// What a process has one of; dropping it would end the spans.
+static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
+
 /// Metrics alone.
 pub(crate) fn cases() -> Result<Vec<Case>> {
     Ok(vec![
         case(BARE, served(router())),
-        case("no-op layer, in Router::layer", served(router().layer(peers::NoopLayer))),
+        case(NOOP, served(router().layer(peers::NoopLayer))),
         case("no-op from_fn, in Router::layer", served(peers::passed(router()))),
-        case("futura, in Router::layer", served(router().layer(HttpLayer::new(&Metrics::new())?))),
-        case("futura, outermost", outermost(&Metrics::new())?.layer(served(router()))),
+        case(IN_ROUTER, served(router().layer(HttpLayer::new(&Metrics::new())?))),
+        case(OUTERMOST, outermost(&Metrics::new())?.layer(served(router()))),
         case("futura, outermost by wrap", wrapped(&outermost(&Metrics::new())?)),
-        case("prometheus-client, from_fn by hand", served(peers::measured_by_hand(router()))),
+        case("prometheus, from_fn by hand", served(peers::with_prometheus(router())?)),
+        case("prometheus-client, from_fn by hand", served(peers::with_client(router()))),
+        drained(case("metrics, from_fn as axum's example", served(peers::with_metrics(router())))),
+        case("axum-otel-metrics", served(router().layer(axum_otel_metrics()))),
         drained(case(AXUM_PROMETHEUS, served(router().layer(axum_prometheus())))),
     ])
 }
 
 /// Metrics and a request span, with a subscriber that writes records of `info` and above.
-///
-/// The subscriber is the process's, so this group runs last.
 pub(crate) fn traced_cases() -> Result<Vec<Case>> {
-    let json = |name: &str| (name == "LOG_FORMAT").then(|| "json".to_owned());
-    let metrics = Metrics::new();
-    let telemetry = telemetry::init(&TelemetryConfig::from_lookup("bench", "0.0.0", json)?, &metrics)?;
-    let spans = TraceLayer::new_for_http().make_span_with(DefaultMakeSpan::new().level(tracing::Level::INFO));
+    let (telemetry, metrics) = telemetry(None)?;
     Ok(vec![
         case(BARE, served(router())),
-        case("futura, in Router::layer", served(router().layer(HttpLayer::new(&metrics)?.traced(&telemetry)))),
-        case("futura, outermost", outermost(&Metrics::new())?.traced(&telemetry).layer(served(router()))),
-        drained(case(TRACE_LAYER, served(router().layer(axum_prometheus()).layer(spans)))),
+        case(IN_ROUTER, served(router().layer(HttpLayer::new(&metrics)?.traced(telemetry)))),
+        case(OUTERMOST, outermost(&Metrics::new())?.traced(telemetry).layer(served(router()))),
+        drained(case(TRACE_LAYER, served(router().layer(axum_prometheus()).layer(trace_layer())))),
     ])
 }
 
-pub(crate) fn report(allocations: &Allocations, plan: Plan) -> Result<Table> {
-    Ok(table(GROUP, &measure(&cases()?, plan), AXUM_PROMETHEUS, allocations))
+/// The same with a Sentry scope for each request. The subscriber, which also makes each span one of OpenTelemetry's, and
+/// Sentry's client are the same for all.
+pub(crate) fn sentry_cases() -> Result<Vec<Case>> {
+    let (telemetry, metrics) = telemetry(Some(DSN))?;
+    let without = router().layer(axum_prometheus()).layer(trace_layer());
+    // As the documentation of sentry-tower has it: the layer added last is the outermost.
+    let with = without.clone().layer(SentryHttpLayer::new()).layer(NewSentryLayer::<Request>::new_from_top());
+    Ok(vec![
+        case(BARE, served(router())),
+        case(IN_ROUTER, served(router().layer(HttpLayer::new(&metrics)?.traced(telemetry)))),
+        case(OUTERMOST, outermost(&Metrics::new())?.traced(telemetry).layer(served(router()))),
+        drained(case(TRACE_LAYER, served(without))),
+        drained(case(SENTRY_TOWER, served(with))),
+    ])
+}
+
+pub(crate) fn report(allocations: &Allocations, plan: Plan) -> Result<(Table, Vec<Target>)> {
+    let measurements = measure(&cases()?, plan);
+    let over = |case: &str| over_bare(&measurements, case);
+    let allocated = allocations.of(GROUP, OUTERMOST) - allocations.of(GROUP, BARE);
+    let (own, in_router, peer) = (over(OUTERMOST), over(IN_ROUTER), over(AXUM_PROMETHEUS));
+    let targets = vec![
+        Target::at_most("HTTP layer, outermost: over the bare router", 110.0, " ns", own),
+        Target::at_most("the same: allocations", 0.0, "", allocated),
+        Target::at_most("the same: of axum-prometheus", 0.1, "×", own / peer),
+        Target::at_most("HTTP layer, in Router::layer: of a no-op layer there", 1.5, "×", in_router / over(NOOP)),
+        Target::at_most("the same: of axum-prometheus", 0.2, "×", in_router / peer),
+    ];
+    Ok((table(GROUP, &measurements, AXUM_PROMETHEUS, allocations), targets))
 }
 
 pub(crate) fn report_traced(allocations: &Allocations, plan: Plan) -> Result<Table> {
     Ok(table(TRACED_GROUP, &measure(&traced_cases()?, plan), TRACE_LAYER, allocations))
+}
+
+pub(crate) fn report_sentry(allocations: &Allocations, plan: Plan) -> Result<(Table, Vec<Target>)> {
+    let measurements = measure(&sentry_cases()?, plan);
+    let of_peer = |case: &str| over_bare(&measurements, case) / over_bare(&measurements, SENTRY_TOWER);
+    let peers = "of TraceLayer, axum-prometheus and sentry-tower";
+    let targets = [("outermost", OUTERMOST), ("in Router::layer", IN_ROUTER)].map(|(place, case)| {
+        Target::at_most(&format!("metrics, span and Sentry scope, {place}: {peers}"), 0.5, "×", of_peer(case))
+    });
+    Ok((table(SENTRY_GROUP, &measurements, SENTRY_TOWER, allocations), targets.into()))
+}
+
+/// What a case takes longer than the bare router.
+fn over_bare(measurements: &[Measurement], case: &str) -> f64 {
+    named(measurements, case).alone.over(&named(measurements, BARE).alone).median()
 }
 
 fn table(group: &str, measurements: &[Measurement], peer: &str, allocations: &Allocations) -> Table {
@@ -101,9 +164,9 @@ fn table(group: &str, measurements: &[Measurement], peer: &str, allocations: &Al
         "2 threads: over bare",
     ]);
     let bare = named(measurements, BARE);
-    let peer = named(measurements, peer).alone.over(&bare.alone).median();
+    let peer = over_bare(measurements, peer);
     for case in measurements {
-        let over = case.alone.over(&bare.alone).median();
+        let over = over_bare(measurements, case.name);
         table.row(
             case.name,
             [
@@ -139,6 +202,28 @@ fn wrapped(
 ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + use<> {
     let connection = layer.wrap(router()).oneshot(()).now_or_never();
     connection.expect("it waits for nothing").unwrap_or_else(|never: Infallible| match never {})
+}
+
+/// Sets up what a process sets up once, and so one group of a process can.
+fn telemetry(sentry_dsn: Option<&str>) -> Result<(&'static Telemetry, Metrics)> {
+    let lookup = |name: &str| match name {
+        "LOG_FORMAT" => Some("json".to_owned()),
+        "SENTRY_DSN" => sentry_dsn.map(str::to_owned),
+        _ => None,
+    };
+    let metrics = Metrics::new();
+    let telemetry = telemetry::init(&TelemetryConfig::from_lookup("bench", "0.0.0", lookup)?, &metrics)?;
+    Ok((TELEMETRY.get_or_init(|| telemetry), metrics))
+}
+
+/// A span of the level that is written.
+fn trace_layer() -> TraceLayer<SharedClassifier<ServerErrorsAsFailures>> {
+    TraceLayer::new_for_http().make_span_with(DefaultMakeSpan::new().level(tracing::Level::INFO))
+}
+
+fn axum_otel_metrics() -> HttpMetricsLayer {
+    let builder = HttpMetricsLayerBuilder::new().with_provider(opentelemetry::PROVIDER.clone());
+    builder.with_duration_buckets(DURATION_BOUNDS.to_vec()).build()
 }
 
 fn axum_prometheus() -> PrometheusMetricLayer<'static> {

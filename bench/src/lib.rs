@@ -1,23 +1,29 @@
 //! Measures Futura beside its peers: `cargo xtask bench`.
 //!
-//! - `report`: what the program prints, group by group.
+//! - `report`: what the program prints, group by group, each measured in a process of its own.
+//! - `targets`: what is promised, beside what was measured.
 //! - `harness`: all cases of a group take turns, round by round.
 //! - `allocations`: counted by a second program, as a counting allocator would slow down what is timed.
 //! - `siblings`: the other programs that are run, built first.
-//! - `http`, `storage`, `encode`, `programs`: the groups.
+//! - `http`, `storage`, `encode`, `memory`, `programs`: the groups.
+//! - `libraries`: how each library does the `work` that they are all given.
 
 mod allocations;
 mod encode;
 mod environment;
 mod harness;
 mod http;
+mod libraries;
+mod memory;
 mod programs;
 mod report;
 mod siblings;
 mod storage;
 mod table;
+mod targets;
+mod work;
 
 pub use self::{
-    allocations::count as count_allocations,
+    allocations::{Heap, count as count_allocations},
     report::{Options, run},
 };

@@ -1,21 +1,26 @@
-//! The whole report: the environment, then a table for each group.
+//! The whole report: the environment, a table for each group, and what was promised.
+//!
+//! Each group is measured in a process of its own, as some libraries are set up once in a process.
 
 use std::{
-    io::{Write, stdout},
+    env,
+    io::{BufRead, BufReader, Write, stdout},
+    process::{Command, Stdio},
     time::Instant,
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 
 use crate::{
-    allocations::Allocations,
+    allocations::{Allocations, MEMORY},
     encode, environment,
     harness::Plan,
-    http, programs,
+    http, memory, programs,
     siblings::{ALLOCATIONS, GENERATOR, SIDECAR, Sibling, Siblings},
     storage,
     table::Table,
+    targets::{self, Target},
 };
 
 /// Measures Futura beside its peers and prints tables, which are Markdown.
@@ -33,6 +38,9 @@ pub struct Options {
     /// Runs this group alone; may be given more than once.
     #[arg(long, value_name = "GROUP")]
     only: Vec<Group>,
+    /// Measures in this process, and adds lines that the program reads which started it.
+    #[arg(long, hide = true)]
+    in_process: bool,
 }
 
 /// One part of the report.
@@ -42,19 +50,24 @@ enum Group {
     Http,
     /// Increments and observations.
     Storage,
+    /// Observations that name their span.
+    Exemplar,
     /// Writing a scrape.
     Encode,
+    /// What an idle series costs.
+    Memory,
     /// What metrics and a request span add to a request.
     Traced,
+    /// The same with a Sentry scope for each request.
+    Sentry,
     /// The generator's time and the sidecar's memory.
     Programs,
 }
 
-/// Makes the report and prints it meanwhile.
+/// Measures groups and prints their tables.
 struct Report<'a> {
     options: &'a Options,
     siblings: Siblings,
-    allocations: Allocations,
 }
 
 /// Measures and prints what the options ask for.
@@ -62,6 +75,12 @@ struct Report<'a> {
 /// # Errors
 /// When a case cannot be set up, or the report cannot be written.
 pub fn run(options: &Options) -> Result<()> {
+    let groups: Vec<_> = Group::value_variants().iter().copied().filter(|group| options.includes(*group)).collect();
+    let needed = groups.iter().flat_map(|group| group.needs().iter().copied());
+    if options.in_process {
+        let report = Report { options, siblings: Siblings::prepare(needed, false) };
+        return groups.iter().try_for_each(|group| report.run(*group));
+    }
     for (key, value) in environment::describe() {
         line(&format!("{key:<8} {value}"))?;
     }
@@ -71,15 +90,16 @@ pub fn run(options: &Options) -> Result<()> {
     if cfg!(debug_assertions) {
         line("\nThis is a build without optimizations: the times mean nothing.")?;
     }
-    let groups: Vec<_> = Group::value_variants().iter().copied().filter(|group| options.includes(*group)).collect();
-    let needed = groups.iter().flat_map(|group| group.needs().iter().copied());
-    let siblings = Siblings::prepare(needed, !options.quick);
+    // What cannot be built, the group says that needs it.
+    drop(Siblings::prepare(needed, !options.quick));
     let start = Instant::now();
-    let mut report = Report { options, siblings, allocations: Allocations::default() };
-    if groups.iter().any(|group| group.needs().contains(&ALLOCATIONS)) {
-        report.count_allocations()?;
+    let mut targets = Vec::new();
+    for group in groups {
+        targets.extend(group.measure(options.quick)?);
     }
-    groups.iter().try_for_each(|group| report.run(*group))?;
+    if !targets.is_empty() {
+        table("Targets", &targets::table(&targets))?;
+    }
     line(&format!("\nMeasured in {} s.", start.elapsed().as_secs()))
 }
 
@@ -88,9 +108,29 @@ pub fn run(options: &Options) -> Result<()> {
 impl Group {
     fn needs(self) -> &'static [Sibling] {
         match self {
-            Self::Http | Self::Storage | Self::Encode | Self::Traced => &[ALLOCATIONS],
             Self::Programs => &[GENERATOR, SIDECAR],
+            _ => &[ALLOCATIONS],
         }
+    }
+
+    /// Measures the group in a process of its own, prints its tables and returns its targets.
+    fn measure(self, quick: bool) -> Result<Vec<Target>> {
+        let name = self.to_possible_value().expect("no group is hidden");
+        let mut command = Command::new(env::current_exe().context("cannot find this program's own path")?);
+        command.args(["--in-process", "--only", name.get_name()]).args(quick.then_some("--quick"));
+        let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start this program again")?;
+        let output = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut targets = Vec::new();
+        for text in output.lines() {
+            let text = text.context("cannot read what it measured")?;
+            match Target::parse(&text) {
+                Some(target) => targets.push(target?),
+                None => line(&text)?,
+            }
+        }
+        let status = child.wait().context("cannot wait for it")?;
+        ensure!(status.success(), "group `{}` failed ({status})", name.get_name());
+        Ok(targets)
     }
 }
 
@@ -112,35 +152,39 @@ impl Options {
 // === impl Report ===
 
 impl Report<'_> {
-    fn count_allocations(&mut self) -> Result<()> {
-        match self.siblings.path(ALLOCATIONS).and_then(Allocations::load) {
-            Ok(allocations) => self.allocations = allocations,
-            Err(error) => line(&format!("\nallocations: left out: {error:#}"))?,
-        }
-        Ok(())
-    }
-
     fn run(&self, group: Group) -> Result<()> {
-        let (options, allocations) = (self.options, &self.allocations);
+        let options = self.options;
         match group {
-            Group::Http => table(
-                "HTTP layers, one route with a path parameter",
-                &http::report(allocations, options.plan(41, 10_000))?,
-            ),
+            Group::Http => {
+                let report = http::report(&self.allocations(&[http::GROUP])?, options.plan(41, 10_000))?;
+                section("HTTP layers, one route with a path parameter", report)
+            }
             Group::Storage => {
+                let allocations = self.allocations(&[storage::COUNTER_GROUP, storage::HISTOGRAM_GROUP])?;
                 let plan = options.plan(41, 100_000);
-                table("A counter with 3 labels, incremented", &storage::report_counters(allocations, plan)?)?;
-                let histograms = storage::report_histograms(allocations, plan)?;
-                table("A histogram with 2 labels and 11 bounds, observed", &histograms)
+                section("A counter with 3 labels, incremented", storage::report_counters(&allocations, plan)?)?;
+                let histograms = storage::report_histograms(&allocations, plan)?;
+                section("A histogram with 2 labels and 11 bounds, observed", histograms)
+            }
+            Group::Exemplar => {
+                let allocations = self.allocations(&[storage::EXEMPLAR_GROUP])?;
+                let report = storage::report_exemplars(&allocations, options.plan(41, 100_000))?;
+                section("A histogram with exemplars, by its handle", report)
             }
             Group::Encode => {
                 let plan = Plan { contended: false, ..options.plan(41, 2) };
-                table("A scrape of 10,000 counters and 1,000 histograms", &encode::report(allocations, plan)?)
+                let report = encode::report(&self.allocations(&[encode::GROUP])?, plan)?;
+                section("A scrape of 10,000 counters and 1,000 histograms", report)
             }
-            Group::Traced => table(
-                "HTTP layers with a request span, subscriber at info",
-                &http::report_traced(allocations, options.plan(21, 5_000))?,
-            ),
+            Group::Memory => table("Memory of an idle series", &memory::report(&self.allocations(&[MEMORY])?)),
+            Group::Traced => {
+                let report = http::report_traced(&self.allocations(&[http::TRACED_GROUP])?, options.plan(21, 5_000))?;
+                table("HTTP layers with a request span, subscriber at info", &report)
+            }
+            Group::Sentry => {
+                let report = http::report_sentry(&self.allocations(&[http::SENTRY_GROUP])?, options.plan(21, 5_000))?;
+                section("HTTP layers with a request span and a Sentry scope", report)
+            }
             Group::Programs => {
                 let (programs, left_out) = programs::report(&self.siblings);
                 table("Programs", &programs)?;
@@ -148,6 +192,21 @@ impl Report<'_> {
             }
         }
     }
+
+    /// What the program counts that has the counting allocator; nothing, said in a line, where it cannot.
+    fn allocations(&self, groups: &[&str]) -> Result<Allocations> {
+        let counted = self.siblings.path(ALLOCATIONS).and_then(|program| Allocations::load(program, groups));
+        counted.or_else(|error| {
+            line(&format!("\nallocations: left out: {error:#}"))?;
+            Ok(Allocations::default())
+        })
+    }
+}
+
+/// Prints a table, and the targets for the program that started this one.
+fn section(title: &str, (rows, targets): (Table, Vec<Target>)) -> Result<()> {
+    table(title, &rows)?;
+    targets.iter().try_for_each(|target| line(&target.to_line()))
 }
 
 fn table(title: &str, table: &Table) -> Result<()> {

@@ -1,156 +1,115 @@
 //! One increment and one observation: by a handle that was resolved before, and by label values at each call.
 
-use std::{
-    hint::black_box,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use anyhow::Result;
-use futura_metrics::{
-    Metrics,
-    specs::http::{DURATION_BOUNDS, HTTP_REQUEST_DURATION_SECONDS, HTTP_REQUESTS_TOTAL, Method},
-};
-use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
-    metrics::{
-        counter::Counter as ClientCounter, family::Family as ClientFamily, histogram::Histogram as ClientHistogram,
-    },
-};
 
 use crate::{
     allocations::Allocations,
     harness::{Case, Measurement, Plan, measure, named},
+    libraries::{client, facade, measured, opentelemetry, own, tikv},
     table::{Table, number},
+    targets::Target,
+    work::with_durations,
 };
 
 pub(crate) const COUNTER_GROUP: &str = "counter";
 pub(crate) const HISTOGRAM_GROUP: &str = "histogram";
-
-const ROUTE: &str = "/events/{id}";
-const STATUS: u16 = 200;
+pub(crate) const EXEMPLAR_GROUP: &str = "exemplar";
 
 const ONE_ADD: &str = "floor: one relaxed add";
 const TWO_ADDS: &str = "floor: two relaxed adds";
-const CLIENT_HANDLE: &str = "prometheus-client, handle";
-const CLIENT_TYPED: &str = "prometheus-client, typed labels";
-const CLIENT_TEXT: &str = "prometheus-client, owned text";
-
-/// How many durations the histograms are fed with in turn; a power of two.
-const DURATIONS: usize = 4096;
-
-/// Labels as a user of prometheus-client types them who cares for speed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TypedLabels {
-    method: TypedMethod,
-    path: Arc<str>,
-    status: u16,
-}
-
-/// The same for two labels.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TypedRouteLabels {
-    method: TypedMethod,
-    path: Arc<str>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-enum TypedMethod {
-    #[expect(clippy::upper_case_acronyms, reason = "the derive writes the variant's name")]
-    GET,
-}
-
-/// Labels as they stand in the documentation of prometheus-client.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TextLabels {
-    method: String,
-    path: String,
-    status: u16,
-}
-
-/// The same for two labels.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TextRouteLabels {
-    method: String,
-    path: String,
-}
 
 /// A counter with three labels.
 pub(crate) fn counter_cases() -> Result<Vec<Case>> {
-    let own = Metrics::new().counters(HTTP_REQUESTS_TOTAL)?;
-    let handle = own.with((Method::Get, ROUTE, STATUS)).clone();
     let floor = AtomicU64::new(0);
-    let typed = ClientFamily::<TypedLabels, ClientCounter>::default();
-    let text = ClientFamily::<TextLabels, ClientCounter>::default();
-    let path: Arc<str> = ROUTE.into();
-    let client_handle =
-        typed.get_or_create_owned(&TypedLabels { method: TypedMethod::GET, path: Arc::clone(&path), status: STATUS });
-    Ok(vec![
-        Case::new(ONE_ADD, move |_| {
-            floor.fetch_add(1, Relaxed);
-        }),
-        Case::new("futura, handle", move |_| handle.inc()).beside(CLIENT_HANDLE),
-        Case::new("futura, label values", move |_| own.with(black_box((Method::Get, ROUTE, STATUS))).inc())
-            .beside(CLIENT_TYPED),
-        Case::new(CLIENT_HANDLE, move |_| {
-            client_handle.inc();
-        }),
-        Case::new(CLIENT_TYPED, move |_| {
-            let (method, status) = black_box((TypedMethod::GET, STATUS));
-            typed.get_or_create(&TypedLabels { method, path: Arc::clone(&path), status }).inc();
-        }),
-        Case::new(CLIENT_TEXT, move |_| {
-            let (method, path, status) = black_box(("GET", ROUTE, STATUS));
-            text.get_or_create(&TextLabels { method: method.to_owned(), path: path.to_owned(), status }).inc();
-        })
-        .beside(CLIENT_TYPED),
-    ])
+    let add = Case::new(ONE_ADD, move |_| {
+        floor.fetch_add(1, Relaxed);
+    });
+    let mut cases = vec![add];
+    cases.extend(own::counter_cases()?);
+    cases.extend(client::counter_cases());
+    cases.extend(tikv::counter_cases()?);
+    cases.extend(measured::counter_cases());
+    cases.extend(opentelemetry::counter_cases());
+    cases.extend(facade::counter_cases());
+    Ok(cases)
 }
 
 /// A histogram with two labels and eleven bounds.
 pub(crate) fn histogram_cases() -> Result<Vec<Case>> {
-    let own = Metrics::new().histograms(HTTP_REQUEST_DURATION_SECONDS)?;
-    let handle = own.with((Method::Get, ROUTE)).clone();
     let floor = [AtomicU64::new(0), AtomicU64::new(0)];
-    let typed = ClientFamily::<TypedRouteLabels, ClientHistogram>::new_with_constructor(client_histogram);
-    let text = ClientFamily::<TextRouteLabels, ClientHistogram>::new_with_constructor(client_histogram);
-    let path: Arc<str> = ROUTE.into();
-    let client_handle =
-        typed.get_or_create_owned(&TypedRouteLabels { method: TypedMethod::GET, path: Arc::clone(&path) });
-    Ok(vec![
-        with_durations(TWO_ADDS, move |duration| {
-            floor[0].fetch_add(1, Relaxed);
-            floor[1].fetch_add(u64::from(duration.subsec_nanos()), Relaxed);
-        }),
-        with_durations("futura, handle", move |duration| handle.observe_duration(duration)).beside(CLIENT_HANDLE),
-        with_durations("futura, label values", move |duration| {
-            own.with(black_box((Method::Get, ROUTE))).observe_duration(duration);
-        })
-        .beside(CLIENT_TYPED),
-        with_durations(CLIENT_HANDLE, move |duration| client_handle.observe(duration.as_secs_f64())),
-        with_durations(CLIENT_TYPED, move |duration| {
-            let method = black_box(TypedMethod::GET);
-            let labels = TypedRouteLabels { method, path: Arc::clone(&path) };
-            typed.get_or_create(&labels).observe(duration.as_secs_f64());
-        }),
-        with_durations(CLIENT_TEXT, move |duration| {
-            let (method, path) = black_box(("GET", ROUTE));
-            let labels = TextRouteLabels { method: method.to_owned(), path: path.to_owned() };
-            text.get_or_create(&labels).observe(duration.as_secs_f64());
-        })
-        .beside(CLIENT_TYPED),
-    ])
+    let add = with_durations(TWO_ADDS, move |duration| {
+        floor[0].fetch_add(1, Relaxed);
+        floor[1].fetch_add(u64::from(duration.subsec_nanos()), Relaxed);
+    });
+    let mut cases = vec![add];
+    cases.extend(own::histogram_cases()?);
+    cases.extend(client::histogram_cases());
+    cases.extend(tikv::histogram_cases()?);
+    cases.extend(measured::histogram_cases());
+    cases.extend(opentelemetry::histogram_cases());
+    cases.extend(facade::histogram_cases());
+    Ok(cases)
 }
 
-pub(crate) fn report_counters(allocations: &Allocations, plan: Plan) -> Result<Table> {
-    Ok(table(COUNTER_GROUP, &measure(&counter_cases()?, plan), ONE_ADD, allocations))
+/// A histogram by its handle, told the span of each observation or none.
+pub(crate) fn exemplar_cases() -> Result<Vec<Case>> {
+    let mut cases = own::exemplar_cases()?;
+    cases.extend(client::exemplar_cases());
+    Ok(cases)
 }
 
-pub(crate) fn report_histograms(allocations: &Allocations, plan: Plan) -> Result<Table> {
-    Ok(table(HISTOGRAM_GROUP, &measure(&histogram_cases()?, plan), TWO_ADDS, allocations))
+pub(crate) fn report_counters(allocations: &Allocations, plan: Plan) -> Result<(Table, Vec<Target>)> {
+    let measurements = measure(&counter_cases()?, plan);
+    let own = named(&measurements, own::LABELS);
+    let floor = named(&measurements, ONE_ADD).alone.median();
+    let targets = vec![
+        Target::at_most("counter through 3 labels: of one shared add", 2.0, "×", own.alone.median() / floor),
+        contended("counter through 3 labels", own),
+    ];
+    Ok((table(COUNTER_GROUP, &measurements, ONE_ADD, allocations), targets))
+}
+
+pub(crate) fn report_histograms(allocations: &Allocations, plan: Plan) -> Result<(Table, Vec<Target>)> {
+    let measurements = measure(&histogram_cases()?, plan);
+    let own = named(&measurements, own::LABELS);
+    let floor = named(&measurements, TWO_ADDS).alone.median();
+    let targets = vec![
+        Target::at_most("histogram through 2 labels: of its two adds", 1.3, "×", own.alone.median() / floor),
+        contended("histogram through 2 labels", own),
+    ];
+    Ok((table(HISTOGRAM_GROUP, &measurements, TWO_ADDS, allocations), targets))
+}
+
+pub(crate) fn report_exemplars(allocations: &Allocations, plan: Plan) -> Result<(Table, Vec<Target>)> {
+    let measurements = measure(&exemplar_cases()?, plan);
+    let more = |sampled: &str, without: &str| {
+        named(&measurements, sampled).alone.over(&named(&measurements, without).alone).median()
+    };
+    let mut table = Table::new(&["case", "ns", "min", "more than without", "allocations", "2 threads: ns", "min"]);
+    for case in &measurements {
+        let more = match case.name {
+            own::SAMPLED => more(own::SAMPLED, own::NO_SPAN),
+            client::SAMPLED => more(client::SAMPLED, client::NO_SPAN),
+            _ => f64::NAN,
+        };
+        let (alone, contended) = (&case.alone, &case.contended);
+        let allocations = allocations.of(EXEMPLAR_GROUP, case.name);
+        let numbers = [alone.median(), alone.min(), more, allocations, contended.median(), contended.min()];
+        table.row(case.name, numbers.map(number));
+    }
+    let allocated = allocations.of(EXEMPLAR_GROUP, own::SAMPLED);
+    let targets = vec![
+        Target::at_most("exemplar on a histogram: more", 5.0, " ns", more(own::SAMPLED, own::NO_SPAN)),
+        Target::at_most("exemplar on a histogram: allocations", 0.0, "", allocated),
+    ];
+    Ok((table, targets))
+}
+
+fn contended(work: &str, own: &Measurement) -> Target {
+    let ratio = own.contended.median() / own.alone.median();
+    Target::at_most(&format!("{work}, 2 threads on one series: of one thread"), 1.5, "×", ratio)
 }
 
 fn table(group: &str, measurements: &[Measurement], floor: &str, allocations: &Allocations) -> Table {
@@ -184,17 +143,4 @@ fn table(group: &str, measurements: &[Measurement], floor: &str, allocations: &A
         );
     }
     table
-}
-
-/// A case that is given another duration each time, so that the branch predictor cannot learn the bucket.
-fn with_durations(name: &'static str, operation: impl Fn(Duration) + Send + Sync + 'static) -> Case {
-    // The same in every case: from 0.1 ms to 20 s, as many in each decade.
-    let mut random = fastrand::Rng::with_seed(1);
-    let durations: Vec<_> =
-        (0..DURATIONS).map(|_| Duration::from_secs_f64(1e-4 * 2e5_f64.powf(random.f64()))).collect();
-    Case::new(name, move |number| operation(durations[number as usize % DURATIONS]))
-}
-
-fn client_histogram() -> ClientHistogram {
-    ClientHistogram::new(DURATION_BOUNDS.iter().copied())
 }

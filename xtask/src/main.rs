@@ -25,12 +25,22 @@ mod wait;
 const USAGE: u8 = 64;
 
 const BENCH_HELP: &str = "\
-It builds with optimizations first, which takes minutes.
+It builds with optimizations first, which takes minutes; the peers are built for nothing else.
+
+Groups, each a table or two; at the end of a run a table says which targets were met:
+  http       what a metrics layer adds to a request
+  storage    increments and observations
+  exemplar   observations that name their span
+  encode     writing a scrape
+  memory     what an idle series costs
+  traced     what metrics and a request span add to a request
+  sentry     the same with a Sentry scope for each request
+  programs   the generator's time and the sidecar's memory
 
 Examples:
   cargo xtask bench                  all tables
   cargo xtask bench --quick          the same in seconds, with numbers that are worth less
-  cargo xtask bench --only encode    one group of cases
+  cargo xtask bench --only encode    one group of cases, may be given more than once
   cargo xtask bench -- --help        all options of futura-bench";
 
 const GENERATE_HELP: &str = "\

@@ -1,19 +1,22 @@
-//! `futura-bench-allocations`: the same operations under an allocator that counts, for `futura-bench` to read.
+//! `futura-bench-allocations GROUP`: the same operations under an allocator that counts, for `futura-bench` to read.
 
-use std::{alloc::System, io::stdout};
+use std::{alloc::System, env, io::stdout};
 
-use futura_bench::count_allocations;
+use futura_bench::{Heap, count_allocations};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 fn main() -> anyhow::Result<()> {
-    count_allocations(
-        || {
-            let stats = ALLOCATOR.stats();
-            stats.allocations + stats.reallocations
-        },
-        &mut stdout().lock(),
-    )
+    let group = env::args().nth(1).unwrap_or_default();
+    count_allocations(&group, heap, &mut stdout().lock())
+}
+
+fn heap() -> Heap {
+    let stats = ALLOCATOR.stats();
+    Heap {
+        allocations: stats.allocations + stats.reallocations,
+        live_bytes: stats.bytes_allocated - stats.bytes_deallocated,
+    }
 }

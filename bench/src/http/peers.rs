@@ -1,22 +1,26 @@
-//! The layers to compare with: one that does nothing, and one as users of prometheus-client write it.
+//! The layers to compare with: one that does nothing, and those that users of other libraries write by hand.
 
 use std::{
     task::{Context, Poll},
     time::Instant,
 };
 
+use anyhow::Result;
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
     middleware::{self, Next},
     response::Response,
 };
-use futura_metrics::specs::http::{DURATION_BOUNDS, UNMATCHED};
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
-};
+use metrics::{counter, histogram};
+use prometheus::{HistogramVec, IntCounterVec};
+use prometheus_client::metrics::{counter::Counter, family::Family, histogram::Histogram};
 use tower::{Layer, Service};
+
+use crate::libraries::{
+    client::{self, TextLabels},
+    tikv,
+};
 
 /// Adds nothing: what it costs is what `Router::layer` costs.
 #[derive(Clone, Copy, Debug)]
@@ -26,17 +30,18 @@ pub(super) struct NoopLayer;
 #[derive(Clone, Debug)]
 pub(super) struct NoopService<S>(S);
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
-    method: String,
-    path: String,
-    status: u16,
-}
-
+/// The metrics of a user of prometheus-client, who needs the labels as text of their own.
 #[derive(Clone, Debug)]
 struct ClientMetrics {
-    requests: Family<Labels, Counter>,
-    duration: Family<Labels, Histogram>,
+    requests: Family<TextLabels, Counter>,
+    duration: Family<TextLabels, Histogram>,
+}
+
+/// The metrics of a user of prometheus.
+#[derive(Clone, Debug)]
+struct PrometheusMetrics {
+    requests: IntCounterVec,
+    duration: HistogramVec,
 }
 
 // === impl NoopLayer ===
@@ -69,8 +74,7 @@ impl<S: Service<Request>> Service<Request> for NoopService<S> {
 
 impl ClientMetrics {
     fn new() -> Self {
-        let histogram: fn() -> Histogram = || Histogram::new(DURATION_BOUNDS.iter().copied());
-        Self { requests: Family::default(), duration: Family::new_with_constructor(histogram) }
+        Self { requests: Family::default(), duration: Family::new_with_constructor(client::histogram) }
     }
 }
 
@@ -79,18 +83,55 @@ pub(super) fn passed(router: Router) -> Router {
     router.layer(middleware::from_fn(async |request: Request, next: Next| next.run(request).await))
 }
 
-/// The middleware that a user of prometheus-client writes, who needs the labels as text of their own.
-pub(super) fn measured_by_hand(router: Router) -> Router {
-    router.layer(middleware::from_fn_with_state(ClientMetrics::new(), measure))
+/// The middleware that a user of prometheus-client writes.
+pub(super) fn with_client(router: Router) -> Router {
+    router.layer(middleware::from_fn_with_state(ClientMetrics::new(), measure_by_client))
 }
 
-async fn measure(State(metrics): State<ClientMetrics>, request: Request, next: Next) -> Response {
+/// The middleware that a user of prometheus writes.
+pub(super) fn with_prometheus(router: Router) -> Result<Router> {
+    let metrics = PrometheusMetrics { requests: tikv::counters()?, duration: tikv::histograms()? };
+    Ok(router.layer(middleware::from_fn_with_state(metrics, measure_by_prometheus)))
+}
+
+/// The middleware of axum's own example, by the recorder of the process.
+pub(super) fn with_metrics(router: Router) -> Router {
+    router.layer(middleware::from_fn(measure_by_metrics))
+}
+
+async fn measure_by_client(State(metrics): State<ClientMetrics>, request: Request, next: Next) -> Response {
     let start = Instant::now();
     let method = request.method().to_string();
-    let path = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str).to_owned();
+    let path = matched_path(&request).as_str().to_owned();
     let response = next.run(request).await;
-    let labels = Labels { method, path, status: response.status().as_u16() };
+    let labels = TextLabels { method, path, status: response.status().as_u16() };
     metrics.requests.get_or_create(&labels).inc();
     metrics.duration.get_or_create(&labels).observe(start.elapsed().as_secs_f64());
     response
+}
+
+async fn measure_by_prometheus(State(metrics): State<PrometheusMetrics>, request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let (method, path) = (request.method().clone(), matched_path(&request));
+    let response = next.run(request).await;
+    let (method, path) = (method.as_str(), path.as_str());
+    metrics.requests.with_label_values(&[method, path, response.status().as_str()]).inc();
+    metrics.duration.with_label_values(&[method, path]).observe(start.elapsed().as_secs_f64());
+    response
+}
+
+async fn measure_by_metrics(request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let (method, path) = (request.method().clone(), matched_path(&request).as_str().to_owned());
+    let response = next.run(request).await;
+    let latency = start.elapsed().as_secs_f64();
+    let status = response.status().as_u16().to_string();
+    let labels = [("method", method.to_string()), ("path", path), ("status", status)];
+    counter!("http_requests_total", &labels).increment(1);
+    histogram!("http_requests_duration_seconds", &labels).record(latency);
+    response
+}
+
+fn matched_path(request: &Request) -> MatchedPath {
+    request.extensions().get::<MatchedPath>().cloned().expect("every request of the bench has a route")
 }
