@@ -21,9 +21,11 @@ pub struct Bounds {
     /// Upper bounds, ascending; one more cell lies above the last.
     cells: Box<[u64]>,
     /// The first cell that a value can fall into, by its highest bit and the three below.
-    starts: Box<[u16; STARTS]>,
+    starts: [u16; STARTS],
     /// How many cells lie below each classic bound.
     classic: Box<[u16]>,
+    /// The classic bucket of each cell.
+    buckets: Box<[u16]>,
     native: Option<NativeBounds>,
     pub(super) steps_per_unit: u64,
 }
@@ -57,16 +59,17 @@ impl Bounds {
         cells.sort_unstable();
         cells.dedup();
         let end_of = |bound: &u64| count(cells.partition_point(|cell| cell <= bound));
+        let ends: Box<[u16]> = classic.iter().map(end_of).collect();
+        let bucket_of = |cell: usize| count(ends.partition_point(|end| usize::from(*end) <= cell));
         Self {
-            classic: classic.iter().map(end_of).collect(),
+            buckets: (0..=cells.len()).map(bucket_of).collect(),
+            classic: ends,
             native: native.map(|range| NativeBounds {
                 first: *range.start() + 1,
                 zero_threshold: upper_bound(*range.start()),
                 ends: native_bounds.iter().map(end_of).collect(),
             }),
-            starts: Box::new(std::array::from_fn(|start| {
-                count(cells.partition_point(|cell| *cell < smallest_of(start)))
-            })),
+            starts: std::array::from_fn(|start| count(cells.partition_point(|cell| *cell < smallest_of(start)))),
             cells: cells.into(),
             steps_per_unit,
         }
@@ -93,7 +96,7 @@ impl Bounds {
 
     /// The classic bucket that a cell belongs to.
     pub(super) fn classic_bucket(&self, cell: usize) -> usize {
-        self.classic.partition_point(|end| usize::from(*end) <= cell)
+        usize::from(self.buckets[cell])
     }
 
     /// The counts of the classic buckets, `+Inf` last, none cumulated.

@@ -1,4 +1,4 @@
-//! Exemplars: the span in which a bucket's last observation was made, kept without a lock or an allocation.
+//! Exemplars: the span of a bucket's first observation since the last scrape, kept without a lock or an allocation.
 //!
 //! A slot is a sequence lock: a writer that finds another at work leaves its exemplar out, a reader that sees a write in
 //! between does without. Nobody waits.
@@ -6,7 +6,7 @@
 use rustix::time::{ClockId, clock_gettime};
 
 use super::sync::{
-    AtomicU64,
+    AtomicBool, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
     fence,
 };
@@ -44,6 +44,8 @@ pub(crate) struct Exemplar {
 pub(super) struct Slot {
     /// Zero while empty, odd while being written.
     version: AtomicU64,
+    /// Whether it was written since it was read.
+    unread: AtomicBool,
     words: [AtomicU64; WORDS],
 }
 
@@ -92,7 +94,12 @@ impl Exemplar {
 
 impl Slot {
     pub(super) fn new() -> Self {
-        Self { version: AtomicU64::new(0), words: [0; WORDS].map(AtomicU64::new) }
+        Self { version: AtomicU64::new(0), unread: AtomicBool::new(false), words: [0; WORDS].map(AtomicU64::new) }
+    }
+
+    /// Whether there is none that is still to be read: then the next is worth its time.
+    pub(super) fn wants(&self) -> bool {
+        !self.unread.load(Relaxed)
     }
 
     /// Keeps `exemplar` instead of the one before, unless another writer is at it.
@@ -107,6 +114,7 @@ impl Slot {
             word.store(value, Relaxed);
         }
         self.version.store(version + 2, Release);
+        self.unread.store(true, Relaxed);
     }
 
     /// The exemplar, if there is one and nobody is writing.
@@ -117,7 +125,11 @@ impl Slot {
         }
         let words = std::array::from_fn(|index| self.words[index].load(Relaxed));
         fence(Acquire);
-        (self.version.load(Relaxed) == version).then(|| Exemplar::from_words(words))
+        let whole = self.version.load(Relaxed) == version;
+        if whole {
+            self.unread.store(false, Relaxed);
+        }
+        whole.then(|| Exemplar::from_words(words))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    hash::{BuildHasher, Hash, Hasher},
+    hash::{BuildHasher, Hasher},
     marker::PhantomData,
     sync::{
         Arc,
@@ -30,6 +30,9 @@ pub const OPEN_VALUE_LIMIT: usize = 1_024;
 
 /// How many series [`Family::with`] makes of one family before every open label of a newcomer folds.
 pub const FAMILY_LIMIT: usize = 10_000;
+
+/// 2^64 by the golden ratio, which spreads numbers that follow one another.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// All series of one metric with labels.
 ///
@@ -227,10 +230,10 @@ impl<M: Metric> FamilyInner<M> {
     #[inline]
     fn hash(&self, numbered: &[bool], numbers: u64, texts: &[&str]) -> u64 {
         let mut hasher = self.hasher.build_hasher();
-        numbers.hash(&mut hasher);
-        // A str hashes with an end mark, so ("ab", "c") and ("a", "bc") differ.
-        texts.iter().zip(numbered).filter(|(_, numbered)| !**numbered).for_each(|(text, _)| text.hash(&mut hasher));
-        hasher.finish()
+        let open = texts.iter().zip(numbered).filter(|(_, numbered)| !**numbered);
+        open.for_each(|(text, _)| hasher.write(text.as_bytes()));
+        // The high half of a product is where all bits of both have met; texts are hashed with a key that nobody knows.
+        hasher.finish() ^ numbers.wrapping_mul(SPREAD).rotate_left(32)
     }
 
     pub(crate) fn layout(&self) -> &Layout {

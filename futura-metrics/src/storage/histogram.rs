@@ -55,7 +55,8 @@ impl Histogram {
         self.observe_duration_in(duration, None);
     }
 
-    /// Observes a time that passed in `span`, which becomes the exemplar of its bucket.
+    /// Observes a time that passed in `span`, which becomes the exemplar of its bucket if it is the bucket's first since the
+    /// last scrape.
     pub fn observe_duration_in(&self, duration: Duration, span: Option<SpanRef>) {
         self.observe_nanoseconds(nanoseconds(duration), span);
     }
@@ -87,7 +88,10 @@ impl Inner {
         if let Some(span) = span {
             let slots =
                 self.exemplars.get_or_init(|| (0..self.bounds.classic_buckets()).map(|_| Slot::new()).collect());
-            slots[self.bounds.classic_bucket(cell)].write(Exemplar::now(span, steps));
+            let slot = &slots[self.bounds.classic_bucket(cell)];
+            if slot.wants() {
+                slot.write(Exemplar::now(span, steps));
+            }
         }
     }
 }

@@ -399,7 +399,8 @@ impl Recorded {
         let bound = declared.bounds.iter().find(|bound| steps as f64 / declared.steps_per_unit as f64 <= **bound);
         if let Some(exemplar) = exemplar {
             let le = bound_text(bound.copied().unwrap_or(f64::INFINITY));
-            self.exemplars.insert((family, labels.clone(), le), (exemplar, steps));
+            // The first since a scrape stays.
+            self.exemplars.entry((family, labels.clone(), le)).or_insert((exemplar, steps));
         }
         self.observations.entry((family, labels)).or_default().push(steps);
     }
