@@ -2,8 +2,10 @@
 
 use std::{
     fmt,
+    fs::Metadata,
     future::Future,
-    path::PathBuf,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -46,6 +48,14 @@ pub enum ReloadError {
     /// A check cannot be made ready.
     #[error("the HTTP client cannot be built")]
     Client(#[from] reqwest::Error),
+}
+
+/// What tells a file from the one that had its name before: the file system's number for it, its length and its last change.
+#[derive(PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    length: u64,
+    modified: SystemTime,
 }
 
 struct Inner {
@@ -101,16 +111,16 @@ impl Reloader {
         let mut stop = pin!(stop);
         let mut ticks = interval(WATCH_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // A file that is being replaced, or was wrong once, is looked at again when it changes.
-        let mut seen = fs::read(file).await.ok();
+        let mut seen = Stamp::of(file).await;
         loop {
             select! {
                 () = &mut stop => return,
                 _ = ticks.tick() => {}
             }
-            let now = fs::read(file).await.ok();
+            // A file that is being replaced is looked at again, and one that was wrong when it changes.
+            let now = Stamp::of(file).await;
             if now.is_some() && now != seen {
-                // It was told.
+                // The log tells how it went.
                 let _ = self.reload().await;
                 seen = now;
             }
@@ -139,6 +149,16 @@ impl Reloader {
 impl fmt::Debug for Reloader {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Reloader").field("file", &self.inner.file).finish_non_exhaustive()
+    }
+}
+
+// === impl Stamp ===
+
+impl Stamp {
+    /// None of what is no regular file: a pipe can be read only once.
+    async fn of(file: &Path) -> Option<Self> {
+        let metadata = fs::metadata(file).await.ok().filter(Metadata::is_file)?;
+        Some(Self { inode: metadata.ino(), length: metadata.len(), modified: metadata.modified().ok()? })
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     env, io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
@@ -30,7 +30,7 @@ use tokio::{
     net::{TcpListener as TokioListener, TcpStream},
 };
 
-use crate::harness::{Log, Service, Setup, eventually};
+use crate::harness::{Log, Peer, Service, Setup, eventually};
 
 const PUBLISHED: &str = "event_bus_messages_published_total";
 const CONSUMED: &str = "event_bus_messages_consumed_total";
@@ -48,7 +48,7 @@ struct Broker {
     address: SocketAddr,
     /// What it says that its address is.
     advertised: SocketAddr,
-    process: Child,
+    process: Peer,
 }
 
 /// A way to a broker that can be closed to fetches: each then breaks its connection.
@@ -131,12 +131,13 @@ impl Broker {
         Some(broker)
     }
 
-    fn spawn(program: &PathBuf, address: SocketAddr, advertised: SocketAddr) -> Child {
+    fn spawn(program: &PathBuf, address: SocketAddr, advertised: SocketAddr) -> Peer {
         let (url, advertised) = (format!("tcp://{address}"), format!("tcp://{advertised}"));
         let mut command = Command::new(program);
         command.args(["broker", "--listener-url", &url, "--advertised-listener-url", &advertised]);
         command.args(["--storage-engine", "memory://tansu/"]).env_clear();
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Peer::start(&mut command).unwrap()
     }
 
     async fn listens(&self) {
@@ -147,17 +148,6 @@ impl Broker {
             }
         };
         tokio::time::timeout(Duration::from_secs(30), listening).await.expect("the broker listens");
-    }
-
-    /// Makes it deaf and dumb, with its connections open.
-    fn freeze(&self) {
-        let stopped = Command::new("kill").args(["-STOP", &self.process.id().to_string()]).status().unwrap();
-        assert!(stopped.success());
-    }
-
-    fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
     }
 
     async fn start_again(&mut self) {
@@ -179,12 +169,6 @@ impl Broker {
             partitions.push(client.partition_client(&topic.name, number, UnknownTopicHandling::Error).await.unwrap());
         }
         partitions
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 
@@ -231,9 +215,9 @@ async fn a_broker_that_dies_under_load_costs_messages_and_no_sales() {
     service.eventually_value(CONSUMED, SALE).await;
 
     // What is on its way to the broker when that dies goes to the next one.
-    broker.freeze();
+    broker.process.freeze();
     sell(&service, &event_id).await;
-    broker.kill();
+    broker.process.kill();
     let mut sales = 2.0;
     while service.value(ERRORS).await == 0.0 {
         sell(&service, &event_id).await;
@@ -332,7 +316,7 @@ async fn a_stop_waits_for_the_broker_to_take_what_is_left() {
     sell(&service, &event_id).await;
     service.eventually_value(PUBLISHED, SALE).await;
 
-    broker.kill();
+    broker.process.kill();
     sell(&service, &event_id).await;
     service.begin_stop();
     broker.start_again().await;
@@ -382,7 +366,7 @@ async fn a_broker_that_cannot_be_read_is_not_called_connected_and_costs_no_recor
 #[tokio::test]
 async fn a_stop_with_nothing_left_does_not_wait_for_a_broker_that_is_silent() {
     let Some(broker) = Broker::start().await else { return };
-    broker.freeze();
+    broker.process.freeze();
     // A call to the broker may take ten seconds.
     let mut setup = broker.setup().with("shutdown-timeout", "5");
     setup.settings.bus_flush_limit = Duration::from_secs(3600);

@@ -2,7 +2,9 @@
 
 use std::{
     fmt::{self, Write},
+    io,
     net::SocketAddr,
+    process::{Child, Command},
     sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -323,4 +325,32 @@ pub(crate) fn base64_url(bytes: &[u8]) -> String {
         (0..=chunk.len()).map(move |digit| char::from(DIGITS[bits >> (18 - 6 * digit) & 63]))
     });
     digits.collect()
+}
+
+/// Another program that a test needs; it ends with the test.
+pub(crate) struct Peer(Child);
+
+impl Peer {
+    pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
+        command.spawn().map(Self)
+    }
+
+    /// Makes it deaf and dumb, with its connections open.
+    pub(crate) fn freeze(&self) {
+        let stopped = Command::new("kill").args(["-STOP", &self.0.id().to_string()]).status().unwrap();
+        assert!(stopped.success());
+    }
+
+    /// Ends it as a crash does.
+    pub(crate) fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // One that was killed already is just waited for again.
+        self.kill();
+    }
 }

@@ -5,7 +5,7 @@ use std::{
     io,
     net::TcpListener,
     ops::Range,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -15,14 +15,14 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use ticket_api::{BreakerConfig, Settings};
 
-use crate::harness::{Answer, Log, Service, Setup, eventually};
+use crate::harness::{Answer, Log, Peer, Service, Setup, eventually};
 
 /// A Redis of one test.
 struct Redis {
     folder: TempDir,
     port: u16,
     options: &'static [&'static str],
-    process: Child,
+    process: Peer,
 }
 
 // === impl Redis ===
@@ -44,29 +44,17 @@ impl Redis {
     }
 
     #[expect(clippy::print_stderr, reason = "says why a test tests nothing")]
-    fn spawn(folder: &TempDir, port: u16, options: &[&str]) -> Option<Child> {
+    fn spawn(folder: &TempDir, port: u16, options: &[&str]) -> Option<Peer> {
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--requirepass", "hush", "--dir"]);
         command.arg(folder.path()).args(["--port", &port.to_string()]).args(options).stdout(Stdio::null());
-        match command.spawn() {
+        match Peer::start(&mut command) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 eprintln!("SKIPPED: redis-server is not installed");
                 None
             }
             process => Some(process.unwrap()),
         }
-    }
-
-    /// Makes it deaf and dumb, with its connections open.
-    fn freeze(&self) {
-        let stopped = Command::new("kill").args(["-STOP", &self.process.id().to_string()]).status().unwrap();
-        assert!(stopped.success());
-    }
-
-    /// Ends it as a crash does.
-    fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
     }
 
     async fn restart(&mut self) {
@@ -86,14 +74,6 @@ impl Redis {
     async fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> redis::RedisResult<T> {
         let mut connection = redis::Client::open(self.url())?.get_multiplexed_async_connection().await?;
         redis::Cmd::new().arg(words).query_async(&mut connection).await
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        // It may have been killed by the test.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -262,7 +242,7 @@ async fn without_its_redis_the_queue_says_so_and_recovers_while_the_rest_goes_on
     let connected = json!({"status": "connected", "circuitBreaker": {"state": "CLOSED", "failureCount": 0}});
     assert_eq!(health["services"]["redis"], connected);
 
-    redis.kill();
+    redis.process.kill();
     for _ in 0..4 {
         let refused = join(&service, &event_id, "bob").await;
         assert_eq!(refused.expect(StatusCode::SERVICE_UNAVAILABLE)["error"]["code"], "unavailable");
@@ -288,7 +268,7 @@ async fn without_its_redis_the_queue_says_so_and_recovers_while_the_rest_goes_on
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_not_there_at_the_start_is_used_once_it_is() {
     let Some(mut redis) = Redis::start().await else { return };
-    redis.kill();
+    redis.process.kill();
     let mut setup = setup().with("redis-url", &redis.url());
     let breaker = BreakerConfig { failures: 3, open: Duration::from_millis(200) };
     setup.settings = Settings { redis_breaker: breaker, ..setup.settings };
@@ -303,7 +283,7 @@ async fn a_redis_that_is_not_there_at_the_start_is_used_once_it_is() {
             && service.get("/health").await.json()["services"]["redis"]["status"] == "disconnected"
     })
     .await;
-    redis.kill();
+    redis.process.kill();
     redis.restart().await;
     eventually("people can join", async || join(&service, &event_id, "ada").await.status == StatusCode::CREATED).await;
 }
@@ -381,7 +361,7 @@ async fn a_redis_that_hangs_is_told_of_once_and_not_by_every_caller() {
     let service = setup().with("redis-url", &redis.url()).start().await;
     let event_id = service.event(5).await;
     join(&service, &event_id, "ada").await.expect(StatusCode::CREATED);
-    redis.freeze();
+    redis.process.freeze();
     for answer in crowd(&[&service], &event_id, 0..300).await {
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     }
