@@ -399,8 +399,12 @@ impl Recorded {
         let bound = declared.bounds.iter().find(|bound| steps as f64 / declared.steps_per_unit as f64 <= **bound);
         if let Some(exemplar) = exemplar {
             let le = bound_text(bound.copied().unwrap_or(f64::INFINITY));
-            // The first since a scrape stays.
-            self.exemplars.entry((family, labels.clone(), le)).or_insert((exemplar, steps));
+            let kept = self.exemplars.entry((family, labels.clone(), le));
+            match declared.kind {
+                // Ours keeps a bucket's first since a scrape, the other crate the last.
+                Kind::Histogram => kept.or_insert((exemplar, steps)),
+                _ => kept.insert_entry((exemplar, steps)).into_mut(),
+            };
         }
         self.observations.entry((family, labels)).or_default().push(steps);
     }
