@@ -155,6 +155,6 @@ impl Place {
 impl fmt::Display for Changes {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { added, changed, removed, kept } = self;
-        write!(formatter, "{added} checks added, {changed} changed, {removed} removed, {kept} as before")
+        write!(formatter, "checks: {added} added, {changed} changed, {removed} removed, {kept} as before")
     }
 }

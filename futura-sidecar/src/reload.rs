@@ -92,12 +92,12 @@ impl Reloader {
         match &result {
             Ok(changes) => {
                 self.inner.succeed();
-                tracing::info!("the configuration was read anew: {changes}");
+                tracing::info!("the configuration was read anew; {changes}");
             }
             Err(error) => {
                 self.inner.successful.set(0.0);
                 for line in error.to_string().lines() {
-                    tracing::error!("{line}");
+                    tracing::warn!("{line}");
                 }
                 tracing::error!("the configuration was not taken, the one before stays in force");
             }

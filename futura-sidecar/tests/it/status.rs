@@ -160,7 +160,7 @@ async fn another_configuration_takes_the_place_of_the_one_that_runs() {
         "POST /-/reload HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
     )
     .await;
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("1 checks added, 1 changed, 1 removed"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("checks: 1 added, 1 changed, 1 removed"), "{answer}");
     wait_until("the check that is back", || sidecar.has("check_success{check=\"gone\"")).await;
 }
 
