@@ -67,7 +67,8 @@ pub(crate) async fn build(packages: &[&str], profile: Profile) -> Result<Program
     let mut command = command(["build", "--bins", "--message-format", "json-render-diagnostics"]);
     match profile {
         // All packages together always ask for the same features of their dependencies: nothing is built twice.
-        Profile::Dev => command.arg("--workspace"),
+        // The bench's peers are nobody's but the bench's.
+        Profile::Dev => command.args(["--workspace", "--exclude", "futura-bench"]),
         Profile::Release => command.arg("--release").args(packages.iter().flat_map(|package| ["--package", package])),
     };
     let output = process::output(command, Stdio::inherit(), BUILD_LIMIT).await?;
