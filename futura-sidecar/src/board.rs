@@ -11,15 +11,17 @@ use tokio::select;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    checks::{Check, CheckConfig, ChecksMetrics, Network},
+    checks::{Check, CheckConfig, ChecksMetrics},
     config::Source,
+    network::{Network, TlsError},
     scheduler,
 };
 
 /// The checks that run now, in the order of the configuration.
 pub(crate) struct Board {
     metrics: ChecksMetrics,
-    state: Mutex<State>,
+    network: Network,
+    places: Mutex<Vec<Place>>,
     /// Set when checks begin to run.
     shutdown: OnceLock<Shutdown>,
 }
@@ -37,11 +39,6 @@ pub struct Changes {
     pub kept: usize,
 }
 
-struct State {
-    network: Network,
-    places: Vec<Place>,
-}
-
 /// A check and what it takes to know it again and to stop it.
 #[derive(Clone)]
 struct Place {
@@ -57,29 +54,25 @@ impl Board {
         configs: Vec<CheckConfig>,
         metrics: ChecksMetrics,
         network: Network,
-    ) -> Result<Arc<Self>, reqwest::Error> {
+    ) -> Result<Arc<Self>, TlsError> {
         let places: Result<_, _> = configs.into_iter().map(|config| Place::new(config, &metrics, &network)).collect();
-        let state = Mutex::new(State { network, places: places? });
-        Ok(Arc::new(Self { metrics, state, shutdown: OnceLock::new() }))
+        Ok(Arc::new(Self { metrics, network, places: Mutex::new(places?), shutdown: OnceLock::new() }))
     }
 
     /// Has the checks run until `shutdown` is requested.
     pub(crate) fn start(self: &Arc<Self>, shutdown: &Shutdown) {
-        let state = self.state();
+        let present = self.places();
         if self.shutdown.set(shutdown.clone()).is_ok() {
-            state.places.iter().for_each(|place| self.spawn(place));
+            present.iter().for_each(|place| self.spawn(place));
         }
     }
 
     /// Puts the checks of another configuration in the place of these. A check that is the same goes on with its schedule and
     /// history; where one cannot be made, everything stays as it is.
-    pub(crate) fn replace(self: &Arc<Self>, configs: Vec<CheckConfig>) -> Result<Changes, reqwest::Error> {
-        let mut state = self.state();
-        if !state.network.speaks_tls && configs.iter().any(|config| config.kind.speaks_tls()) {
-            state.network = Network::system(true);
-        }
+    pub(crate) fn replace(self: &Arc<Self>, configs: Vec<CheckConfig>) -> Result<Changes, TlsError> {
+        let mut present = self.places();
         let mut before: HashMap<String, Place> =
-            state.places.iter().map(|place| (place.check.name.clone(), place.clone())).collect();
+            present.iter().map(|place| (place.check.name.clone(), place.clone())).collect();
         let (mut places, mut new, mut changes) = (Vec::new(), Vec::new(), Changes::default());
         for config in configs {
             let same = before.get(&config.name).filter(|place| place.source == config.source).cloned();
@@ -91,22 +84,22 @@ impl Board {
                 }
                 None => {
                     *(if known { &mut changes.changed } else { &mut changes.added }) += 1;
-                    let place = Place::new(config, &self.metrics, &state.network)?;
+                    let place = Place::new(config, &self.metrics, &self.network)?;
                     new.push(place.clone());
                     places.push(place);
                 }
             }
         }
         changes.removed = before.len();
-        let gone = std::mem::replace(&mut state.places, places);
-        let stays = |place: &Place| state.places.iter().any(|other| Arc::ptr_eq(&other.check, &place.check));
+        let gone = std::mem::replace(&mut *present, places);
+        let stays = |place: &Place| present.iter().any(|other| Arc::ptr_eq(&other.check, &place.check));
         gone.iter().filter(|place| !stays(place)).for_each(|place| place.stop.cancel());
         new.iter().for_each(|place| self.spawn(place));
         Ok(changes)
     }
 
     pub(crate) fn checks(&self) -> Vec<Arc<Check>> {
-        self.state().places.iter().map(|place| Arc::clone(&place.check)).collect()
+        self.places().iter().map(|place| Arc::clone(&place.check)).collect()
     }
 
     fn spawn(self: &Arc<Self>, place: &Place) {
@@ -129,22 +122,22 @@ impl Board {
 
     /// Ends the series of a check whose last run has ended, unless another has taken over its name.
     fn forget(&self, check: &Check) {
-        let state = self.state();
+        let present = self.places();
         let same_series = |place: &Place| place.check.name == check.name && place.check.kind() == check.kind();
-        if !state.places.iter().any(same_series) {
+        if !present.iter().any(same_series) {
             check.forget(&self.metrics);
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn places(&self) -> MutexGuard<'_, Vec<Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 // === impl Place ===
 
 impl Place {
-    fn new(config: CheckConfig, metrics: &ChecksMetrics, network: &Network) -> Result<Self, reqwest::Error> {
+    fn new(config: CheckConfig, metrics: &ChecksMetrics, network: &Network) -> Result<Self, TlsError> {
         let (source, stop) = (config.source.clone(), CancellationToken::new());
         Ok(Self { check: Arc::new(Check::new(config, metrics, network)?), source, stop })
     }

@@ -8,25 +8,24 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futura_metrics::specs::checks::{CheckKind, Reason};
+use futura_metrics::specs::checks::{CheckKind, Phase, Reason};
 use serde_yaml::Value;
 use tokio::time::{Instant, timeout};
 
 use crate::{
     config::{Section, Source, form},
     history::History,
+    network::{Failure, Network, TlsError, Trace},
 };
 
-pub(crate) use self::{failure::Failure, metrics::ChecksMetrics, network::Network};
+pub(crate) use self::metrics::ChecksMetrics;
 pub use self::{
     http::HttpConfig,
     tcp::{TcpConfig, TcpTarget},
 };
 
-mod failure;
 mod http;
 mod metrics;
-mod network;
 mod tcp;
 
 /// The shortest interval: below it a check is a load test.
@@ -111,19 +110,15 @@ impl CheckConfig {
 // === impl KindConfig ===
 
 impl KindConfig {
-    /// Whether a connection may be one of TLS, be it after a redirect.
-    pub(crate) fn speaks_tls(&self) -> bool {
-        match self {
-            Self::Http(http) => http.url.scheme() == "https" || http.redirects > 0,
-            Self::Tcp(_) => false,
-        }
-    }
-
     /// Reads the keys of one kind.
     fn read(kind: CheckKind, section: &mut Section<'_, '_>) -> Option<Self> {
         match kind {
             CheckKind::Http => HttpConfig::read(section).map(Box::new).map(Self::Http),
             CheckKind::Tcp => TcpConfig::read(section).map(Self::Tcp),
+            other => {
+                section.report("kind", format!("`{}` is to come", other.as_str()));
+                None
+            }
         }
     }
 }
@@ -143,7 +138,7 @@ fn kind(value: &Value) -> Result<CheckKind, String> {
     let known = |kind: &&CheckKind| value.as_str() == Some(kind.as_str());
     CheckKind::ALL.iter().find(known).copied().ok_or_else(|| {
         let kinds: Vec<_> = CheckKind::ALL.iter().map(|kind| format!("`{}`", kind.as_str())).collect();
-        format!("{} is no kind of check, allowed are {}", form::shown(value), kinds.join(" and "))
+        format!("{} is no kind of check, allowed are {}", form::shown(value), kinds.join(", "))
     })
 }
 
@@ -166,7 +161,7 @@ fn timeout_of_a_run(value: &Value) -> Result<Duration, String> {
 // === impl Check ===
 
 impl Check {
-    pub(crate) fn new(config: CheckConfig, metrics: &ChecksMetrics, network: &Network) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(config: CheckConfig, metrics: &ChecksMetrics, network: &Network) -> Result<Self, TlsError> {
         let target = match config.kind {
             KindConfig::Http(http) => Target::Http(Box::new(http::HttpCheck::new(*http, network)?)),
             KindConfig::Tcp(tcp) => Target::Tcp(tcp::TcpCheck::new(tcp, network)),
@@ -195,14 +190,15 @@ impl Check {
 
     /// Runs once and takes the result down.
     pub(crate) async fn run(&self) {
-        let start = Instant::now();
-        let result = match timeout(self.timeout, self.target.run()).await {
-            Ok(result) => result,
-            Err(_) => Err(Failure::new(Reason::Timeout, format!("no result within {:?}", self.timeout))),
-        };
+        let (start, mut trace) = (Instant::now(), Trace::default());
+        let result = timeout(self.timeout, self.target.run(&mut trace)).await;
         let took = start.elapsed();
-        let failure = result.err();
-        self.metrics.record(took, failure.as_ref().map(|failure| failure.reason));
+        let failure = match result {
+            Ok(result) => result.err(),
+            Err(_) => Some(out_of_time(self.timeout, trace.running())),
+        };
+        trace.end();
+        self.metrics.record(took, failure.as_ref().map(|failure| failure.reason), &trace);
         let name = &self.name;
         let changed = self.history.record(SystemTime::now(), took, failure.as_ref());
         match failure {
@@ -238,12 +234,17 @@ impl Target {
         }
     }
 
-    async fn run(&self) -> Result<(), Failure> {
+    async fn run(&self, trace: &mut Trace) -> Result<(), Failure> {
         match self {
-            Self::Http(check) => check.run().await,
-            Self::Tcp(check) => check.run().await,
+            Self::Http(check) => check.run(trace).await,
+            Self::Tcp(check) => check.run(trace).await,
         }
     }
+}
+
+fn out_of_time(timeout: Duration, phase: Option<Phase>) -> Failure {
+    let during = phase.map(|phase| format!(": the time ran out in the phase `{}`", phase.as_str())).unwrap_or_default();
+    Failure::new(Reason::Timeout, format!("no result within {timeout:?}{during}"))
 }
 
 #[cfg(test)]

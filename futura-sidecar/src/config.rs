@@ -11,11 +11,7 @@ use std::{
 use serde_yaml::{Mapping, Value};
 
 use self::{section::Findings, yaml::Segment};
-use crate::{
-    checks::CheckConfig,
-    errors::{ErrorsConfig, Upstream},
-    listener::Address,
-};
+use crate::{checks::CheckConfig, errors::ErrorsConfig, listener::Address};
 
 pub(crate) use self::section::{Section, Source};
 
@@ -153,12 +149,6 @@ impl Config {
                 .push("`history` is not written yet: results are kept in memory and end with the process".to_owned());
         }
         warnings
-    }
-
-    /// Whether a connection may be one of TLS.
-    pub(crate) fn speaks_tls(&self) -> bool {
-        let upstream = self.errors.as_ref().and_then(|errors| errors.upstream.as_ref());
-        self.checks.iter().any(|check| check.kind.speaks_tls()) || upstream.is_some_and(Upstream::speaks_tls)
     }
 }
 

@@ -26,9 +26,9 @@ use self::{
 };
 use crate::{
     StartError,
-    checks::Network,
     config::{Section, form},
     listener::Address,
+    network::Network,
 };
 
 pub(crate) use self::metrics::ErrorsMetrics;

@@ -8,7 +8,7 @@ use std::{
 
 use futura_metrics::specs::checks::Reason;
 
-use crate::checks::Failure;
+use crate::network::Failure;
 
 /// How many results are kept of each check.
 pub(crate) const LENGTH: usize = 1000;

@@ -4,6 +4,7 @@
 //! [`Sidecar::run`] works until it is asked to stop. Readiness means configured and listening, never that targets are well:
 //! in Kubernetes a sidecar that is not ready takes its pod out of service.
 //!
+//! - `network`: how targets are reached, each phase timed.
 //! - `checks`: what is checked, one file a kind; `scheduler`: when; `history`: what came of it; `board`: which run now.
 //! - [`Reloader`]: another configuration in the place of the one that runs.
 //! - `errors`: Sentry envelopes, kept on disk until the upstream has them.
@@ -23,9 +24,10 @@ use tokio::join;
 
 use self::{
     board::Board,
-    checks::{ChecksMetrics, Network},
+    checks::ChecksMetrics,
     errors::{Errors, ErrorsMetrics},
     listener::Listener,
+    network::Network,
     server::Status,
 };
 
@@ -35,6 +37,7 @@ pub use self::{
     config::{Config, ConfigError, Place, Problem},
     errors::{ErrorsConfig, SpoolError, Upstream},
     listener::{Address, BindError},
+    network::{TlsConfig, TlsError},
     reload::{ReloadError, Reloader},
 };
 
@@ -44,6 +47,7 @@ mod config;
 mod errors;
 mod history;
 mod listener;
+mod network;
 mod reload;
 mod scheduler;
 mod server;
@@ -82,6 +86,9 @@ pub enum StartError {
     /// The spool cannot be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// A file that TLS needs went away after the configuration was read.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The HTTP client cannot be built.
     #[error("the HTTP client cannot be built")]
     Client(#[from] reqwest::Error),
@@ -101,7 +108,7 @@ impl Sidecar {
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }
-        let network = Network::system(config.speaks_tls());
+        let network = Network::system();
         let checks_metrics = ChecksMetrics::register(metrics)?;
         let board = Board::new(config.checks.clone(), checks_metrics, network.clone())?;
         let layer = HttpLayer::new(metrics)?;

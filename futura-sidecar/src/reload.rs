@@ -25,6 +25,7 @@ use tokio::{
 use crate::{
     board::{Board, Changes},
     config::{Config, ConfigError},
+    network::TlsError,
 };
 
 /// How often the file is looked at.
@@ -46,8 +47,8 @@ pub enum ReloadError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A check cannot be made ready.
-    #[error("the HTTP client cannot be built")]
-    Client(#[from] reqwest::Error),
+    #[error(transparent)]
+    Check(#[from] TlsError),
 }
 
 /// What tells a file from the one that had its name before: the file system's number for it, its length and its last change.

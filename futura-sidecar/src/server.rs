@@ -23,11 +23,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use self::view::View;
-use crate::{
-    board::Board,
-    errors::ErrorsStatus,
-    reload::{ReloadError, Reloader},
-};
+use crate::{board::Board, errors::ErrorsStatus, reload::Reloader};
 
 mod page;
 mod view;
@@ -81,9 +77,6 @@ async fn checks(State(status): State<Arc<Status>>) -> Json<View> {
 async fn reload(State(reloader): State<Reloader>) -> (StatusCode, String) {
     match reloader.reload().await {
         Ok(changes) => (StatusCode::OK, format!("{changes}\n")),
-        Err(ReloadError::Client(_)) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "the HTTP client cannot be built\n".to_owned())
-        }
         Err(error) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n")),
     }
 }

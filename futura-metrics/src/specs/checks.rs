@@ -12,7 +12,18 @@ label! {
 
 label! {
     /// What a check speaks.
-    pub enum CheckKind: "kind" { Http => "http", Tcp => "tcp" }
+    pub enum CheckKind: "kind" {
+        Dns => "dns",
+        Grpc => "grpc",
+        Http => "http",
+        Icmp => "icmp",
+        Journey => "journey",
+        Mongodb => "mongodb",
+        Postgres => "postgres",
+        Redis => "redis",
+        Tcp => "tcp",
+        Tls => "tls",
+    }
 }
 
 label! {
@@ -20,18 +31,46 @@ label! {
     pub enum Reason: "reason" {
         /// The name did not resolve.
         Dns => "dns",
+        /// An address that may not be checked.
+        RefusedByPolicy => "refused_by_policy",
         /// No connection: refused, unreachable or reset.
         Connect => "connect",
         /// The TLS handshake or the certificate.
         Tls => "tls",
+        /// A certificate that has expired, or will within the time that the check asks for.
+        Expired => "expired",
         /// The check's time ran out.
         Timeout => "timeout",
-        /// An answer with another status than expected.
-        Status => "status",
-        /// An answer whose body was not as expected.
-        Body => "body",
+        /// Credentials that the target does not take.
+        Auth => "auth",
         /// An answer that does not follow the protocol.
         Protocol => "protocol",
+        /// An answer with another status than expected.
+        Status => "status",
+        /// An answer whose headers were not as expected.
+        Header => "header",
+        /// An answer whose body or value was not as expected.
+        Body => "body",
+        /// A right answer that took longer than the check allows.
+        Latency => "latency",
+    }
+}
+
+label! {
+    /// A part of a run, in the order in which they come.
+    pub enum Phase: "phase" {
+        /// The name is looked up.
+        Resolve => "resolve",
+        /// The connection is opened.
+        Connect => "connect",
+        /// The TLS handshake.
+        Tls => "tls",
+        /// The target is told who asks.
+        Auth => "auth",
+        /// From the request to the first byte of the answer.
+        FirstByte => "first_byte",
+        /// From the first byte of the answer to its last.
+        Transfer => "transfer",
     }
 }
 
@@ -64,4 +103,12 @@ crate::declare! {
     /// When a check's last run ended.
     pub CHECK_LAST_RUN_TIMESTAMP_SECONDS: GaugeSpec<(Check, CheckKind)> =
         GaugeSpec::new("check_last_run_timestamp_seconds", Unit::Timestamp);
+
+    /// Duration of each phase that a check's last run reached.
+    pub CHECK_LAST_PHASE_DURATION_SECONDS: GaugeSpec<(Check, CheckKind, Phase)> =
+        GaugeSpec::new("check_last_phase_duration_seconds", Unit::Seconds);
+
+    /// When the first certificate of the chain that the target showed last expires, verified or not.
+    pub CHECK_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS: GaugeSpec<(Check, CheckKind)> =
+        GaugeSpec::new("check_certificate_expiry_timestamp_seconds", Unit::Timestamp);
 }

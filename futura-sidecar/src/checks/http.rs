@@ -2,15 +2,19 @@
 
 use std::{fmt, ops::RangeInclusive};
 
+use bytes::Bytes;
 use futura_metrics::specs::checks::Reason;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header::LOCATION};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use regex::bytes::{Regex, RegexBuilder};
-use reqwest::{Client, Response, redirect::Policy};
 use serde_yaml::Value;
 use url::{ParseError, Url};
 
-use super::{Failure, Network};
-use crate::config::{Section, form};
+use crate::{
+    config::{Section, form},
+    network::{
+        Dialer, Failure, Guard, HttpClient, HttpRequest, HttpResponse, Network, Tls, TlsConfig, TlsError, Trace,
+    },
+};
 
 /// How much of a body is looked at.
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -46,7 +50,7 @@ pub struct HttpConfig {
 /// A check that can be run.
 pub(super) struct HttpCheck {
     config: HttpConfig,
-    client: Client,
+    client: HttpClient,
 }
 
 /// Writes ranges as they are configured.
@@ -78,17 +82,12 @@ impl HttpConfig {
 // === impl HttpCheck ===
 
 impl HttpCheck {
-    pub(super) fn new(config: HttpConfig, network: &Network) -> Result<Self, reqwest::Error> {
-        let redirects = usize::from(config.redirects);
-        let (origin, bare) = (config.url.origin(), config.headers.is_empty());
-        // The answer that is one redirect too many is judged by its status, as any other.
-        let policy = Policy::custom(move |attempt| {
-            let allowed = attempt.previous().len() <= redirects && (bare || attempt.url().origin() == origin);
-            if allowed { attempt.follow() } else { attempt.stop() }
-        });
-        // A proxy would be checked instead of the target.
-        let client = network.client().redirect(policy).build()?;
-        Ok(Self { config, client })
+    pub(super) fn new(config: HttpConfig, network: &Network) -> Result<Self, TlsError> {
+        // A redirect may lead to TLS.
+        let speaks_tls = config.url.scheme() == "https" || config.redirects > 0;
+        let tls = speaks_tls.then(|| Tls::new(&TlsConfig::default(), network, &[b"http/1.1"])).transpose()?;
+        let dialer = Dialer::new(network.clone(), Guard::default());
+        Ok(Self { config, client: HttpClient { dialer, tls, http2: false } })
     }
 
     /// The URL without its query, which may hold a secret.
@@ -99,19 +98,18 @@ impl HttpCheck {
         url.to_string()
     }
 
-    pub(super) async fn run(&self) -> Result<(), Failure> {
+    pub(super) async fn run(&self, trace: &mut Trace) -> Result<(), Failure> {
         let config = &self.config;
-        let request = self.client.request(config.method.clone(), config.url.clone()).headers(config.headers.clone());
-        let mut response = request.send().await.map_err(|error| self.failure(&error))?;
-        let status = response.status();
+        let (mut response, stayed) = self.follow(trace).await?;
+        let status = response.status;
         if !config.status.iter().any(|range| range.contains(&status.as_u16())) {
-            let why = if self.leaves(&response) { ": the headers do not go to another origin" } else { "" };
+            let why = if stayed { ": the headers do not go to another origin" } else { "" };
             return Err(Failure::new(
                 Reason::Status,
                 format!("status {status}, expected {}{why}", Statuses(&config.status)),
             ));
         }
-        let body = self.body(&mut response).await?;
+        let body = read_body(&mut response, trace).await?;
         for (pattern, what) in
             [(&config.body_contains, "contain the text"), (&config.body_matches, "match the pattern")]
         {
@@ -122,31 +120,46 @@ impl HttpCheck {
         Ok(())
     }
 
-    /// Whether an answer is a redirect that was not followed for the sake of the headers.
-    fn leaves(&self, response: &Response) -> bool {
-        let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
-        let target = location.and_then(|location| response.url().join(location).ok());
-        let leaves = target.is_some_and(|target| target.origin() != self.config.url.origin());
-        leaves && response.status().is_redirection() && self.config.redirects > 0 && !self.config.headers.is_empty()
-    }
-
-    /// Reads the body up to the limit: it is part of the answer, and of the time that the answer takes.
-    async fn body(&self, response: &mut Response) -> Result<Vec<u8>, Failure> {
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(&error))? {
-            let room = BODY_LIMIT - body.len();
-            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            if body.len() == BODY_LIMIT {
-                break;
+    /// The answer after the last redirect, and whether that one was not followed for the sake of the headers.
+    async fn follow(&self, trace: &mut Trace) -> Result<(HttpResponse, bool), Failure> {
+        let config = &self.config;
+        let (mut url, mut method) = (config.url.clone(), config.method.clone());
+        for left in (0..=config.redirects).rev() {
+            let (headers, body) = (config.headers.clone(), Bytes::new());
+            let request = HttpRequest { method: &method, url: &url, headers, body };
+            let response = self.client.send(trace, request).await?;
+            match response.redirect(&url) {
+                Some(next) if left > 0 && (config.headers.is_empty() || next.origin() == config.url.origin()) => {
+                    method = redirected(method, response.status);
+                    url = next;
+                }
+                next => return Ok((response, next.is_some() && left > 0)),
             }
         }
-        Ok(body)
+        unreachable!("the last round returns")
     }
+}
 
-    fn failure(&self, error: &reqwest::Error) -> Failure {
-        let host = error.url().unwrap_or(&self.config.url).host_str().unwrap_or_default().to_owned();
-        Failure::http(error, &host)
+/// The method after a redirect: what was sent is not sent again, unless the target asks for that (RFC 9110, section 15.4).
+fn redirected(method: Method, status: StatusCode) -> Method {
+    match status {
+        StatusCode::SEE_OTHER if method != Method::HEAD => Method::GET,
+        StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND if method == Method::POST => Method::GET,
+        _ => method,
     }
+}
+
+/// Reads the body up to the limit: it is part of the answer, and of the time that the answer takes.
+async fn read_body(response: &mut HttpResponse, trace: &mut Trace) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk(trace).await? {
+        let room = BODY_LIMIT - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if body.len() == BODY_LIMIT {
+            break;
+        }
+    }
+    Ok(body)
 }
 
 // === impl Statuses ===

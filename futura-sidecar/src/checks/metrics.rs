@@ -9,10 +9,14 @@ use std::{
 use futura_metrics::{
     Counter, Family, Gauge, Histogram, Metrics, RegisterError,
     specs::checks::{
-        CHECK_DURATION_SECONDS, CHECK_FAILURES_TOTAL, CHECK_LAST_DURATION_SECONDS, CHECK_LAST_RUN_TIMESTAMP_SECONDS,
-        CHECK_RUNS_SKIPPED_TOTAL, CHECK_RUNS_TOTAL, CHECK_SUCCESS, CHECK_SUCCESSES_TOTAL, Check, CheckKind, Reason,
+        CHECK_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS, CHECK_DURATION_SECONDS, CHECK_FAILURES_TOTAL,
+        CHECK_LAST_DURATION_SECONDS, CHECK_LAST_PHASE_DURATION_SECONDS, CHECK_LAST_RUN_TIMESTAMP_SECONDS,
+        CHECK_RUNS_SKIPPED_TOTAL, CHECK_RUNS_TOTAL, CHECK_SUCCESS, CHECK_SUCCESSES_TOTAL, Check, CheckKind, Phase,
+        Reason,
     },
 };
+
+use crate::network::{Chain, Trace};
 
 type Labels = (Check, CheckKind);
 
@@ -45,6 +49,8 @@ struct LastFamilies {
     success: Family<Gauge, Labels>,
     duration: Family<Gauge, Labels>,
     timestamp: Family<Gauge, Labels>,
+    phases: Family<Gauge, (Check, CheckKind, Phase)>,
+    expiry: Family<Gauge, Labels>,
 }
 
 struct Last {
@@ -67,6 +73,8 @@ impl ChecksMetrics {
                 success: metrics.gauges(CHECK_SUCCESS)?,
                 duration: metrics.gauges(CHECK_LAST_DURATION_SECONDS)?,
                 timestamp: metrics.gauges(CHECK_LAST_RUN_TIMESTAMP_SECONDS)?,
+                phases: metrics.gauges(CHECK_LAST_PHASE_DURATION_SECONDS)?,
+                expiry: metrics.gauges(CHECK_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS)?,
             },
         })
     }
@@ -95,16 +103,17 @@ impl ChecksMetrics {
         }
         Reason::ALL.iter().for_each(|reason| self.failures.remove((name, kind, *reason)));
         self.duration.remove((name, kind));
-        for gauges in [&self.last.success, &self.last.duration, &self.last.timestamp] {
+        for gauges in [&self.last.success, &self.last.duration, &self.last.timestamp, &self.last.expiry] {
             gauges.remove((name, kind));
         }
+        Phase::ALL.iter().for_each(|phase| self.last.phases.remove((name, kind, *phase)));
     }
 }
 
 // === impl CheckMetrics ===
 
 impl CheckMetrics {
-    pub(super) fn record(&self, took: Duration, failure: Option<Reason>) {
+    pub(super) fn record(&self, took: Duration, failure: Option<Reason>, trace: &Trace) {
         self.runs.inc();
         self.duration.observe_duration(took);
         match failure {
@@ -115,6 +124,19 @@ impl CheckMetrics {
         last.success.set(if failure.is_none() { 1.0 } else { 0.0 });
         last.duration.set_duration(took);
         last.timestamp.set_duration(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        self.record_trace(trace);
+    }
+
+    fn record_trace(&self, trace: &Trace) {
+        let (name, kind) = (self.name.as_str(), self.kind);
+        // A phase that this run did not reach would tell of the run before.
+        Phase::ALL.iter().for_each(|phase| self.families.phases.remove((name, kind, *phase)));
+        for (phase, duration) in trace.phases() {
+            self.families.phases.declare((name, kind, phase)).set_duration(duration);
+        }
+        if let Some(expiry) = trace.chain.as_ref().and_then(Chain::expiry) {
+            self.families.expiry.declare((name, kind)).set(expiry as f64);
+        }
     }
 
     pub(super) fn skip(&self, runs: u64) {

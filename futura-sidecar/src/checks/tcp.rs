@@ -1,12 +1,11 @@
 //! `kind: tcp`: the target accepts a connection.
 
-use std::net::Ipv6Addr;
+use std::{fmt, net::Ipv6Addr};
 
-use futura_metrics::specs::checks::Reason;
-use tokio::net::TcpStream;
-
-use super::{Failure, Network};
-use crate::config::{Section, form};
+use crate::{
+    config::{Section, form},
+    network::{Dialer, Failure, Guard, Network, Trace},
+};
 
 /// A check of kind `tcp`.
 #[derive(Clone, Debug)]
@@ -25,7 +24,7 @@ pub struct TcpTarget {
 /// A check that can be run.
 pub(super) struct TcpCheck {
     target: TcpTarget,
-    network: Network,
+    dialer: Dialer,
 }
 
 // === impl TcpConfig ===
@@ -61,30 +60,26 @@ impl TryFrom<String> for TcpTarget {
     }
 }
 
+impl fmt::Display for TcpTarget {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(formatter, "[{host}]:{port}") } else { write!(formatter, "{host}:{port}") }
+    }
+}
+
 // === impl TcpCheck ===
 
 impl TcpCheck {
     pub(super) fn new(config: TcpConfig, network: &Network) -> Self {
-        Self { target: config.target, network: network.clone() }
+        Self { target: config.target, dialer: Dialer::new(network.clone(), Guard::default()) }
     }
 
     pub(super) fn target(&self) -> String {
-        let TcpTarget { host, port } = &self.target;
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+        self.target.to_string()
     }
 
-    pub(super) async fn run(&self) -> Result<(), Failure> {
-        let TcpTarget { host, port } = &self.target;
-        let addresses =
-            self.network.addresses(host, *port).await.map_err(|error| Failure::dns(host, error.as_ref()))?;
-        let mut failure = Failure::new(Reason::Dns, format!("{host}: no address"));
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(_) => return Ok(()),
-                Err(error) => failure = Failure::connect(&error),
-            }
-        }
-        Err(failure)
+    pub(super) async fn run(&self, trace: &mut Trace) -> Result<(), Failure> {
+        self.dialer.connect(trace, &self.target.host, self.target.port).await.map(drop)
     }
 }
 

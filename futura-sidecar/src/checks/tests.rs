@@ -20,8 +20,11 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{Check, ChecksMetrics, Failure, Network};
-use crate::config::Config;
+use super::{Check, ChecksMetrics};
+use crate::{
+    config::Config,
+    network::{Failure, Network},
+};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 

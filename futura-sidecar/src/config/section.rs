@@ -8,7 +8,7 @@ use std::{
 use serde_yaml::{Mapping, Value};
 
 use super::{
-    Problem,
+    Problem, form,
     yaml::{self, Segment},
 };
 
@@ -111,6 +111,29 @@ impl<'findings, 'value> Section<'findings, 'value> {
             None => Err(format!("it is missing: write one such as `{key}: {example}`")),
         };
         self.keep(key, read)
+    }
+
+    /// What the mapping below a key says, read by `read`, and `default` where there is none; none where it is a finding.
+    pub(crate) fn nested<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Section<'_, '_>) -> Option<T>,
+        default: T,
+    ) -> Option<T> {
+        let mapping = match self.value(key) {
+            None => return Some(default),
+            Some(Value::Mapping(mapping)) => mapping,
+            Some(other) => {
+                let message = format!("{} is no section: write keys below it", form::shown(other));
+                return self.keep(key, Err(message));
+            }
+        };
+        let path = [&self.path[..], &[Segment::from(key)]].concat();
+        let mut section = Section::new(self.findings, mapping, path);
+        section.subject.clone_from(&self.subject);
+        let read = read(&mut section);
+        section.finish();
+        read
     }
 
     /// What was read from a key; none, and a finding, where it does not fit.

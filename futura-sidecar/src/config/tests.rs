@@ -101,7 +101,7 @@ extra: 1
         13:5: checks[1].intervall: unknown key, allowed are `name`, `kind`, `interval`, `timeout`, `target`
         14:27: checks[2].target: the environment variable `NOPE` is not set: set it, or write `${NOPE:-default}`
         14:48: checks[2].timeout: check `c`: a timeout of 5s is longer than the interval of 1s, so runs would overlap
-        15:16: checks[3].kind: check `d`: `smtp` is no kind of check, allowed are `http` and `tcp`
+        15:16: checks[3].kind: check `d`: `smtp` is no kind of check, allowed are `dns`, `grpc`, `http`, `icmp`, `journey`, `mongodb`, `postgres`, `redis`, `tcp`, `tls`
         16:5: checks[4].name: check `c`: the name is taken: names tell the series apart, so give each check its own
         18:5: checks[4].url: check `c`: not a URL, it begins with neither `http://` nor `https://`: write one such as `http://127.0.0.1:3000/health`
         19:5: checks[4].body_matches: check `c`: not a regular expression: unclosed group

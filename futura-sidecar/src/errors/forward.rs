@@ -33,7 +33,7 @@ use super::{
     metrics::ErrorsMetrics,
     spool::{self, Entry, Spool},
 };
-use crate::checks::Network;
+use crate::network::Network;
 
 /// How long one delivery may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -206,7 +206,8 @@ impl LastFailure {
 impl Sender {
     fn new(upstream: Upstream, network: &Network) -> Result<Self, reqwest::Error> {
         // A redirect would turn the envelope into a GET; the operator is to correct the DSN.
-        let client = network.client().pool_max_idle_per_host(1).redirect(Policy::none()).build()?;
+        let client =
+            network.client(upstream.speaks_tls()).pool_max_idle_per_host(1).redirect(Policy::none()).build()?;
         let agent = concat!("futura-sidecar/", env!("CARGO_PKG_VERSION"));
         Ok(Self {
             client,

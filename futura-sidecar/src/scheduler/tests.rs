@@ -11,8 +11,9 @@ use tokio::time::{Instant, advance, sleep};
 
 use super::{LONGEST_SPREAD, Schedule, offset, run};
 use crate::{
-    checks::{Check, ChecksMetrics, Network},
+    checks::{Check, ChecksMetrics},
     config::Config,
+    network::Network,
 };
 
 /// Notes when it is asked, and takes longer the more often it is asked: 0, 1, 2, … seconds.

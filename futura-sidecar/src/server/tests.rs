@@ -14,8 +14,9 @@ use tower::ServiceExt;
 use super::{Status, routes};
 use crate::{
     board::Board,
-    checks::{ChecksMetrics, Failure, Network},
+    checks::ChecksMetrics,
     config::Config,
+    network::{Failure, Network},
     reload::Reloader,
 };
 

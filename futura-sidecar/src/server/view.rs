@@ -10,9 +10,10 @@ use serde::{Serialize, Serializer};
 use time::{UtcDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    checks::{Check, Failure},
+    checks::Check,
     errors::{ErrorsStatus, ErrorsSummary},
     history::Sample,
+    network::Failure,
 };
 
 /// How many of the last results are shown.

@@ -7,13 +7,13 @@ use tokio::time::{Duration, Instant, advance};
 
 use super::{Forwarder, LastFailure, Outcome, judge};
 use crate::{
-    checks::Network,
     errors::{
         Upstream,
         limits::Paused,
         metrics::ErrorsMetrics,
         spool::{Entry, Spool, SpoolLimits},
     },
+    network::Network,
 };
 
 /// More than the longest pause.
@@ -32,7 +32,7 @@ async fn forwarder(envelopes: usize) -> (TempDir, Forwarder) {
     }
     let upstream = Upstream("http://public@127.0.0.1:1/42".parse().expect("a DSN"));
     let failure = LastFailure::default();
-    let network = Network::system(false);
+    let network = Network::system();
     (folder, Forwarder::new(spool, upstream, &network, metrics, failure, Paused::default()).expect("a client"))
 }
 

@@ -26,41 +26,38 @@ impl Failure {
     }
 
     /// A connection that did not come about or broke.
-    pub(super) fn connect(error: &io::Error) -> Self {
+    pub(crate) fn connect(error: &io::Error) -> Self {
         Self::new(Reason::Connect, error.to_string())
     }
 
-    pub(super) fn dns(host: &str, error: &(dyn Error + 'static)) -> Self {
+    pub(crate) fn dns(host: &str, error: &(dyn Error + 'static)) -> Self {
         let cause = causes(error).last().map(ToString::to_string).unwrap_or_default();
         Self::new(Reason::Dns, format!("{host}: {cause}"))
     }
 
-    /// Judges what the HTTP client reports by the causes in its chain.
-    pub(super) fn http(error: &reqwest::Error, host: &str) -> Self {
-        let causes: Vec<_> = causes(error).map(unwrapped).collect();
-        let message = causes.last().map(ToString::to_string).unwrap_or_default();
-        let kind = causes.iter().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
-        let reason = match kind {
-            _ if error.is_dns() => return Self::dns(host, error),
-            _ if causes.iter().any(|cause| cause.is::<rustls::Error>()) => Reason::Tls,
-            // The one thing that reads before the request is the handshake.
-            Some(io::ErrorKind::UnexpectedEof) if error.is_connect() => Reason::Tls,
-            _ if error.is_connect() => Reason::Connect,
-            Some(io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe) => {
+    /// A handshake that broke. What breaks before it is over, the connection or the protocol, keeps the target from TLS.
+    pub(crate) fn tls(error: &io::Error) -> Self {
+        Self::new(Reason::Tls, unwrapped(error).to_string())
+    }
+
+    /// A connection that broke in the middle of what was said.
+    pub(crate) fn exchange(error: &io::Error) -> Self {
+        let reason = match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
                 Reason::Connect
             }
             _ => Reason::Protocol,
         };
-        Self::new(reason, message)
+        Self::new(reason, unwrapped(error).to_string())
     }
 }
 
 /// The error that an `io::Error` wraps, however often: its source skips it.
-fn unwrapped<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        // What wraps a plain text says its kind itself.
-        Some(inner) if inner.is::<io::Error>() || inner.is::<rustls::Error>() => unwrapped(inner),
-        _ => error,
+fn unwrapped(error: &io::Error) -> &(dyn Error + 'static) {
+    let Some(inner) = error.get_ref() else { return error };
+    match inner.downcast_ref::<io::Error>() {
+        Some(inner) => unwrapped(inner),
+        None => inner,
     }
 }
 

@@ -1,0 +1,209 @@
+//! One HTTP exchange over a connection of its own, each of its phases timed. Redirects are the business of who asks.
+
+use std::{fmt, io};
+
+use bytes::Bytes;
+use futura_metrics::specs::checks::{Phase, Reason};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version,
+    header::{CONNECTION, HOST, LOCATION, USER_AGENT},
+};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    body::{Frame, Incoming},
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::spawn,
+};
+use tokio_util::task::AbortOnDropHandle;
+use url::{Host, Position, Url};
+
+use super::{Dialer, Failure, Tls, Trace};
+use crate::causes;
+
+/// How large an answer's head may be, in bytes.
+const HEAD_LIMIT: usize = 64 * 1024;
+
+/// How much of an answer is in flight over HTTP/2, in bytes: a target cannot have us hold more than is read.
+const WINDOW: u32 = 64 * 1024;
+
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("futura-sidecar/", env!("CARGO_PKG_VERSION")));
+
+/// Sends requests, each over a connection of its own. Clones share all.
+#[derive(Clone)]
+pub(crate) struct HttpClient {
+    pub(crate) dialer: Dialer,
+    /// What `https` is spoken with.
+    pub(crate) tls: Option<Tls>,
+    /// Whether HTTP/2 is spoken without asking; over TLS it is spoken where it was agreed on.
+    pub(crate) http2: bool,
+}
+
+/// What is asked for.
+pub(crate) struct HttpRequest<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) url: &'a Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// An answer whose body is still to be read. Dropped, it closes the connection.
+pub(crate) struct HttpResponse {
+    pub(crate) status: StatusCode,
+    pub(crate) version: Version,
+    pub(crate) headers: HeaderMap,
+    body: Incoming,
+    _connection: AbortOnDropHandle<()>,
+}
+
+/// A stream of bytes both ways.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
+
+// === impl HttpClient ===
+
+impl HttpClient {
+    /// Sends one request and waits for the head of its answer.
+    pub(crate) async fn send(&self, trace: &mut Trace, request: HttpRequest<'_>) -> Result<HttpResponse, Failure> {
+        let (host, port) = authority(request.url)?;
+        let stream = self.dialer.connect(trace, &host, port).await?;
+        if request.url.scheme() != "https" {
+            return self.exchange(trace, stream, self.http2, request).await;
+        }
+        let tls = self.tls.as_ref().ok_or_else(|| Failure::new(Reason::Tls, "TLS is not spoken here"))?;
+        let stream = tls.handshake(trace, stream, &host).await?;
+        let agreed = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        self.exchange(trace, stream, agreed || self.http2, request).await
+    }
+
+    async fn exchange(
+        &self,
+        trace: &mut Trace,
+        stream: impl Stream,
+        http2: bool,
+        request: HttpRequest<'_>,
+    ) -> Result<HttpResponse, Failure> {
+        trace.begin(Phase::FirstByte);
+        let request = request.build(http2)?;
+        let exchanged = if http2 { send_http2(stream, request).await } else { send_http1(stream, request).await };
+        let (response, connection) = exchanged.map_err(|error| failure(&error))?;
+        trace.begin(Phase::Transfer);
+        let (head, body) = response.into_parts();
+        let (status, version, headers) = (head.status, head.version, head.headers);
+        Ok(HttpResponse { status, version, headers, body, _connection: connection })
+    }
+}
+
+type Exchanged = (http::Response<Incoming>, AbortOnDropHandle<()>);
+
+async fn send_http1(stream: impl Stream, request: Request<Full<Bytes>>) -> hyper::Result<Exchanged> {
+    let (mut sender, connection) =
+        http1::Builder::new().max_buf_size(HEAD_LIMIT).handshake(TokioIo::new(stream)).await?;
+    // How it ends is seen where its answer is read.
+    let connection = AbortOnDropHandle::new(spawn(async move { drop(connection.await) }));
+    Ok((sender.send_request(request).await?, connection))
+}
+
+async fn send_http2(stream: impl Stream, request: Request<Full<Bytes>>) -> hyper::Result<Exchanged> {
+    let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_header_list_size(HEAD_LIMIT as u32)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    let connection = AbortOnDropHandle::new(spawn(async move { drop(connection.await) }));
+    Ok((sender.send_request(request).await?, connection))
+}
+
+// === impl HttpRequest ===
+
+impl HttpRequest<'_> {
+    fn build(mut self, http2: bool) -> Result<Request<Full<Bytes>>, Failure> {
+        let invalid = |_| Failure::new(Reason::Protocol, "the URL cannot be asked for");
+        self.headers.entry(USER_AGENT).or_insert(AGENT);
+        let url = &self.url[..Position::AfterQuery];
+        let uri: Uri = match http2 {
+            // HTTP/2 names the host in the URI.
+            true => url.parse().map_err(invalid)?,
+            false => {
+                let host = self.url[Position::BeforeHost..Position::AfterPort].to_owned();
+                let host = HeaderValue::try_from(host).map_err(|_| Failure::new(Reason::Protocol, "no host"))?;
+                self.headers.entry(HOST).or_insert(host);
+                self.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+                self.url[Position::BeforePath..Position::AfterQuery].parse().map_err(invalid)?
+            }
+        };
+        let mut request = Request::new(Full::new(self.body));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri;
+        *request.version_mut() = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+        *request.headers_mut() = self.headers;
+        Ok(request)
+    }
+}
+
+// === impl HttpResponse ===
+
+impl HttpResponse {
+    /// The next part of the body; none at its end, which ends the transfer.
+    pub(crate) async fn chunk(&mut self, trace: &mut Trace) -> Result<Option<Bytes>, Failure> {
+        loop {
+            match self.frame(trace).await?.map(Frame::into_data) {
+                Some(Ok(data)) => return Ok(Some(data)),
+                Some(Err(_)) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// The next part of the body or its trailers; none at its end, which ends the transfer.
+    pub(crate) async fn frame(&mut self, trace: &mut Trace) -> Result<Option<Frame<Bytes>>, Failure> {
+        match self.body.frame().await {
+            Some(frame) => frame.map(Some).map_err(|error| failure(&error)),
+            None => {
+                trace.end();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Where the answer sends on to.
+    pub(crate) fn redirect(&self, from: &Url) -> Option<Url> {
+        let redirects = matches!(self.status.as_u16(), 301 | 302 | 303 | 307 | 308);
+        let location = self.headers.get(LOCATION).filter(|_| redirects)?;
+        from.join(location.to_str().ok()?).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
+    }
+}
+
+impl fmt::Debug for HttpResponse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("HttpResponse").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+/// The host as it is resolved, and the port.
+fn authority(url: &Url) -> Result<(String, u16), Failure> {
+    let host = url.host().map(|host| match host {
+        Host::Domain(name) => name.to_owned(),
+        Host::Ipv4(address) => address.to_string(),
+        Host::Ipv6(address) => address.to_string(),
+    });
+    host.zip(url.port_or_known_default()).ok_or_else(|| Failure::new(Reason::Protocol, "the URL has no host"))
+}
+
+/// Judges what went wrong after the connection was there by the causes in its chain.
+fn failure(error: &hyper::Error) -> Failure {
+    let io = causes(error).find_map(|cause| cause.downcast_ref::<io::Error>());
+    match io.map(|io| (io.kind(), Failure::tls(io))) {
+        Some((_, failure)) if failure.message.starts_with("received fatal alert") => failure,
+        Some((
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe,
+            failure,
+        )) => Failure::new(Reason::Connect, failure.message),
+        _ => Failure::new(Reason::Protocol, causes(error).last().map(ToString::to_string).unwrap_or_default()),
+    }
+}
