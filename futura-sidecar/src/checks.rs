@@ -20,13 +20,19 @@ use crate::{
 
 pub(crate) use self::metrics::ChecksMetrics;
 pub use self::{
-    http::HttpConfig,
-    tcp::{TcpConfig, TcpTarget},
+    dns::DnsConfig, grpc::GrpcConfig, http::HttpConfig, icmp::IcmpConfig, target::HostPort, tcp::TcpConfig,
+    tls::TlsCheckConfig,
 };
 
+mod dns;
+mod grpc;
 mod http;
+mod icmp;
 mod metrics;
+mod pattern;
+mod target;
 mod tcp;
+mod tls;
 
 /// The shortest interval: below it a check is a load test.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
@@ -56,10 +62,18 @@ pub struct CheckConfig {
 /// What a check does, by its key `kind`.
 #[derive(Clone, Debug)]
 pub enum KindConfig {
+    /// `dns`: asks a server for a name.
+    Dns(Box<DnsConfig>),
+    /// `grpc`: asks a server's health service.
+    Grpc(Box<GrpcConfig>),
     /// `http`: sends a request and judges the answer.
     Http(Box<HttpConfig>),
-    /// `tcp`: opens a connection.
-    Tcp(TcpConfig),
+    /// `icmp`: sends a ping.
+    Icmp(IcmpConfig),
+    /// `tcp`: opens a connection and speaks in lines.
+    Tcp(Box<TcpConfig>),
+    /// `tls`: looks at a certificate.
+    Tls(Box<TlsCheckConfig>),
 }
 
 /// A check that can be run, with all that is known of its runs.
@@ -74,8 +88,12 @@ pub(crate) struct Check {
 
 /// What a check does, made ready.
 enum Target {
+    Dns(Box<dns::DnsCheck>),
+    Grpc(Box<grpc::GrpcCheck>),
     Http(Box<http::HttpCheck>),
-    Tcp(tcp::TcpCheck),
+    Icmp(icmp::IcmpCheck),
+    Tcp(Box<tcp::TcpCheck>),
+    Tls(Box<tls::TlsCheck>),
 }
 
 // === impl CheckConfig ===
@@ -114,7 +132,11 @@ impl KindConfig {
     fn read(kind: CheckKind, section: &mut Section<'_, '_>) -> Option<Self> {
         match kind {
             CheckKind::Http => HttpConfig::read(section).map(Box::new).map(Self::Http),
-            CheckKind::Tcp => TcpConfig::read(section).map(Self::Tcp),
+            CheckKind::Dns => DnsConfig::read(section).map(Box::new).map(Self::Dns),
+            CheckKind::Grpc => GrpcConfig::read(section).map(Box::new).map(Self::Grpc),
+            CheckKind::Icmp => IcmpConfig::read(section).map(Self::Icmp),
+            CheckKind::Tcp => TcpConfig::read(section).map(Box::new).map(Self::Tcp),
+            CheckKind::Tls => TlsCheckConfig::read(section).map(Box::new).map(Self::Tls),
             other => {
                 section.report("kind", format!("`{}` is to come", other.as_str()));
                 None
@@ -164,7 +186,11 @@ impl Check {
     pub(crate) fn new(config: CheckConfig, metrics: &ChecksMetrics, network: &Network) -> Result<Self, TlsError> {
         let target = match config.kind {
             KindConfig::Http(http) => Target::Http(Box::new(http::HttpCheck::new(*http, network)?)),
-            KindConfig::Tcp(tcp) => Target::Tcp(tcp::TcpCheck::new(tcp, network)),
+            KindConfig::Dns(dns) => Target::Dns(Box::new(dns::DnsCheck::new(*dns, network)?)),
+            KindConfig::Grpc(grpc) => Target::Grpc(Box::new(grpc::GrpcCheck::new(*grpc, network)?)),
+            KindConfig::Icmp(icmp) => Target::Icmp(icmp::IcmpCheck::new(icmp, network)),
+            KindConfig::Tcp(tcp) => Target::Tcp(Box::new(tcp::TcpCheck::new(*tcp, network)?)),
+            KindConfig::Tls(tls) => Target::Tls(Box::new(tls::TlsCheck::new(&tls, network)?)),
         };
         Ok(Self {
             metrics: metrics.of(&config.name, target.kind()),
@@ -183,8 +209,12 @@ impl Check {
     /// What is checked, without what could be secret.
     pub(crate) fn target(&self) -> String {
         match &self.target {
+            Target::Dns(check) => check.target(),
+            Target::Grpc(check) => check.target(),
             Target::Http(check) => check.target(),
+            Target::Icmp(check) => check.target(),
             Target::Tcp(check) => check.target(),
+            Target::Tls(check) => check.target(),
         }
     }
 
@@ -229,15 +259,23 @@ impl Check {
 impl Target {
     fn kind(&self) -> CheckKind {
         match self {
+            Self::Dns(_) => CheckKind::Dns,
+            Self::Grpc(_) => CheckKind::Grpc,
             Self::Http(_) => CheckKind::Http,
+            Self::Icmp(_) => CheckKind::Icmp,
             Self::Tcp(_) => CheckKind::Tcp,
+            Self::Tls(_) => CheckKind::Tls,
         }
     }
 
     async fn run(&self, trace: &mut Trace) -> Result<(), Failure> {
         match self {
+            Self::Dns(check) => check.run(trace).await,
+            Self::Grpc(check) => check.run(trace).await,
             Self::Http(check) => check.run(trace).await,
+            Self::Icmp(check) => check.run(trace).await,
             Self::Tcp(check) => check.run(trace).await,
+            Self::Tls(check) => check.run(trace).await,
         }
     }
 }

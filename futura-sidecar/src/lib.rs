@@ -33,7 +33,9 @@ use self::{
 
 pub use self::{
     board::Changes,
-    checks::{CheckConfig, HttpConfig, KindConfig, TcpConfig, TcpTarget},
+    checks::{
+        CheckConfig, DnsConfig, GrpcConfig, HostPort, HttpConfig, IcmpConfig, KindConfig, TcpConfig, TlsCheckConfig,
+    },
     config::{Config, ConfigError, Place, Problem},
     errors::{ErrorsConfig, SpoolError, Upstream},
     listener::{Address, BindError},

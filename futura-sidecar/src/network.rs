@@ -18,6 +18,7 @@ pub use self::tls::{TlsConfig, TlsError};
 pub(crate) use self::{
     chain::Chain,
     dial::Dialer,
+    dialogue::{Turn, converse},
     failure::Failure,
     guard::Guard,
     http::{HttpClient, HttpRequest, HttpResponse},
@@ -27,9 +28,13 @@ pub(crate) use self::{
 
 mod chain;
 mod dial;
+mod dialogue;
+pub(crate) mod dns;
 mod failure;
+pub(crate) mod grpc;
 mod guard;
 mod http;
+pub(crate) mod icmp;
 mod tls;
 mod trace;
 

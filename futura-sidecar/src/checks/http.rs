@@ -5,10 +5,11 @@ use std::{fmt, ops::RangeInclusive};
 use bytes::Bytes;
 use futura_metrics::specs::checks::Reason;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::Regex;
 use serde_yaml::Value;
 use url::{ParseError, Url};
 
+use super::pattern::{literal, pattern};
 use crate::{
     config::{Section, form},
     network::{
@@ -18,9 +19,6 @@ use crate::{
 
 /// How much of a body is looked at.
 const BODY_LIMIT: usize = 1024 * 1024;
-
-/// How large a compiled pattern may be, in bytes.
-const PATTERN_LIMIT: usize = 1024 * 1024;
 
 /// How many redirects may be followed.
 const REDIRECTS_LIMIT: u8 = 10;
@@ -203,7 +201,8 @@ fn method(value: &Value) -> Result<Method, String> {
     found.ok_or_else(|| format!("{} is no method, allowed are {names}", form::shown(value)))
 }
 
-fn headers(value: &Value) -> Result<HeaderMap, String> {
+/// Headers, whose values are never shown.
+pub(super) fn headers(value: &Value) -> Result<HeaderMap, String> {
     let Value::Mapping(mapping) = value else {
         return Err("no headers: write `{ accept: text/html }`".to_owned());
     };
@@ -242,30 +241,6 @@ fn status(value: &Value) -> Option<RangeInclusive<u16>> {
     }
     let code = text.parse().ok().filter(|code| (100..=599).contains(code))?;
     Some(code..=code)
-}
-
-fn literal(value: &Value) -> Result<Regex, String> {
-    compile(&regex::escape(&form::text(value)?))
-}
-
-fn pattern(value: &Value) -> Result<Regex, String> {
-    compile(&form::text(value)?)
-}
-
-fn compile(pattern: &str) -> Result<Regex, String> {
-    // A pattern's syntax error draws an arrow over several lines; the last one says it.
-    let message = |error: regex::Error| {
-        error
-            .to_string()
-            .lines()
-            .last()
-            .unwrap_or_default()
-            .trim_start_matches("error: ")
-            .trim_end_matches('.')
-            .to_owned()
-    };
-    let built = RegexBuilder::new(pattern).size_limit(PATTERN_LIMIT).dfa_size_limit(PATTERN_LIMIT).build();
-    built.map_err(|error| format!("not a regular expression: {}", message(error)))
 }
 
 fn redirects(value: &Value) -> Result<u8, String> {

@@ -1,30 +1,33 @@
-//! `kind: tcp`: the target accepts a connection.
+//! `kind: tcp`: the target accepts a connection and, if so configured, says what it should.
 
-use std::{fmt, net::Ipv6Addr};
+use serde_yaml::Value;
 
+use super::{HostPort, pattern::pattern};
 use crate::{
     config::{Section, form},
-    network::{Dialer, Failure, Guard, Network, Trace},
+    network::{Dialer, Failure, Guard, Network, Tls, TlsConfig, TlsError, Trace, Turn, converse},
 };
+
+/// How many turns a dialogue may have.
+const TURNS_LIMIT: usize = 100;
 
 /// A check of kind `tcp`.
 #[derive(Clone, Debug)]
 pub struct TcpConfig {
     /// `host:port`; an IPv6 address stands in brackets. Required.
-    pub target: TcpTarget,
-}
-
-/// A host and a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TcpTarget {
-    host: String,
-    port: u16,
+    pub target: HostPort,
+    /// Speaks TLS from the start, or from the turn with `starttls`. Default none; `{}` is the default way.
+    pub tls: Option<TlsConfig>,
+    /// What is said, turn by turn: `expect` a line that matches, then `send` one, then `starttls`. Default nothing.
+    pub(crate) dialogue: Vec<Turn>,
 }
 
 /// A check that can be run.
 pub(super) struct TcpCheck {
-    target: TcpTarget,
+    target: HostPort,
     dialer: Dialer,
+    tls: Option<Tls>,
+    dialogue: Vec<Turn>,
 }
 
 // === impl TcpConfig ===
@@ -32,46 +35,36 @@ pub(super) struct TcpCheck {
 impl TcpConfig {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let target = section.required("target", |value| form::text(value)?.try_into(), "127.0.0.1:6379");
-        Some(Self { target: target? })
-    }
-}
-
-// === impl TcpTarget ===
-
-impl TryFrom<String> for TcpTarget {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let split = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
-        let (host, port) = split
-            .filter(|(_, port)| *port != 0)
-            .ok_or_else(|| format!("`{text}` is no host and port: write one such as `127.0.0.1:6379`"))?;
-        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let named = |host: &str| {
-            !host.is_empty()
-                && host.len() < 256
-                && host.chars().all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character))
-        };
-        match bracketed {
-            Some(address) if address.parse::<Ipv6Addr>().is_ok() => Ok(Self { host: address.to_owned(), port }),
-            None if named(host) => Ok(Self { host: host.to_owned(), port }),
-            _ => Err(format!("`{host}` is neither a host's name nor an address; an IPv6 address stands in brackets")),
+        let tls = section.nested("tls", |tls| TlsConfig::read(tls).map(Some), None);
+        let dialogue = section.each("dialogue", TURNS_LIMIT, read_turn);
+        let (tls, dialogue) = (tls?, dialogue?);
+        if tls.is_none() && dialogue.iter().any(|turn| turn.starttls) {
+            section.report("dialogue", "`starttls` goes over to TLS: say how by `tls: {}`");
+            return None;
         }
+        Some(Self { target: target?, tls, dialogue })
     }
 }
 
-impl fmt::Display for TcpTarget {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') { write!(formatter, "[{host}]:{port}") } else { write!(formatter, "{host}:{port}") }
-    }
+fn read_turn(section: &mut Section<'_, '_>) -> Option<Turn> {
+    let expect = section.or("expect", |value| pattern(value).map(Some), None);
+    let send = section.or("send", text_to_send, String::new());
+    let starttls = section.or("starttls", form::flag, false);
+    Some(Turn { expect: expect?, send: send?, starttls: starttls? })
+}
+
+/// What is sent may be a password, so no message shows it.
+fn text_to_send(value: &Value) -> Result<String, String> {
+    form::secret(value)
 }
 
 // === impl TcpCheck ===
 
 impl TcpCheck {
-    pub(super) fn new(config: TcpConfig, network: &Network) -> Self {
-        Self { target: config.target, dialer: Dialer::new(network.clone(), Guard::default()) }
+    pub(super) fn new(config: TcpConfig, network: &Network) -> Result<Self, TlsError> {
+        let tls = config.tls.as_ref().map(|tls| Tls::new(tls, network, &[])).transpose()?;
+        let dialer = Dialer::new(network.clone(), Guard::default());
+        Ok(Self { target: config.target, dialer, tls, dialogue: config.dialogue })
     }
 
     pub(super) fn target(&self) -> String {
@@ -79,25 +72,15 @@ impl TcpCheck {
     }
 
     pub(super) async fn run(&self, trace: &mut Trace) -> Result<(), Failure> {
-        self.dialer.connect(trace, &self.target.host, self.target.port).await.map(drop)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::TcpTarget;
-
-    #[test]
-    fn targets_are_host_and_port() {
-        for (text, host) in [
-            ("localhost:1", "localhost"),
-            ("[::1]:65535", "::1"),
-            ("my-db.prod.svc.cluster.local.:5432", "my-db.prod.svc.cluster.local."),
-        ] {
-            assert_eq!(TcpTarget::try_from(text.to_owned()).map(|target| target.host), Ok(host.to_owned()), "{text}");
-        }
-        for text in ["", ":1", "a", "a:", "a:0", "a:65536", "::1:80", "[a]:80", "a b:80", "http://a:80", "a:80/x"] {
-            assert!(TcpTarget::try_from(text.to_owned()).is_err(), "{text}");
+        let HostPort { host, port } = &self.target;
+        let stream = self.dialer.connect(trace, host, *port).await?;
+        let upgrades = self.dialogue.iter().any(|turn| turn.starttls);
+        match &self.tls {
+            Some(tls) if !upgrades => {
+                let stream = tls.handshake(trace, stream, host).await?;
+                converse(Box::new(stream), &self.dialogue, (None, host), trace).await
+            }
+            tls => converse(Box::new(stream), &self.dialogue, (tls.as_ref(), host), trace).await,
         }
     }
 }

@@ -136,6 +136,39 @@ impl<'findings, 'value> Section<'findings, 'value> {
         read
     }
 
+    /// What each mapping of the list below a key says, read by `read`; none where one of them is a finding.
+    pub(crate) fn each<T>(
+        &mut self,
+        key: &'static str,
+        limit: usize,
+        mut read: impl FnMut(&mut Section<'_, '_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let values = match self.value(key) {
+            None => return Some(Vec::new()),
+            Some(Value::Sequence(values)) if values.len() <= limit => values,
+            Some(Value::Sequence(_)) => return self.keep(key, Err(format!("more than {limit} are too many"))),
+            Some(other) => return self.keep(key, Err(format!("{} is no list", form::shown(other)))),
+        };
+        let mut all = Some(Vec::with_capacity(values.len()));
+        for (index, value) in values.iter().enumerate() {
+            let path = [&self.path[..], &[Segment::from(key), Segment::Index(index)]].concat();
+            let Value::Mapping(mapping) = value else {
+                self.findings.add(path, format!("{}{} is no mapping of keys", self.subject, form::shown(value)));
+                all = None;
+                continue;
+            };
+            let mut section = Section::new(self.findings, mapping, path);
+            section.subject.clone_from(&self.subject);
+            let one = read(&mut section);
+            section.finish();
+            all = all.zip(one).map(|(mut all, one)| {
+                all.push(one);
+                all
+            });
+        }
+        all
+    }
+
     /// What was read from a key; none, and a finding, where it does not fit.
     pub(crate) fn keep<T>(&mut self, key: &str, read: Result<T, String>) -> Option<T> {
         read.map_err(|message| self.report(key, message)).ok()

@@ -98,7 +98,7 @@ extra: 1
         8:5: checks[0].retries: check `a`: unknown key, allowed are `name`, `kind`, `interval`, `timeout`, `url`, `method`, `headers`, `status`, `body_contains`, `body_matches`, `redirects`
         9:5: checks[1].name: `a b` is no name: write 1 to 100 letters, digits, `-`, `_` and `.`, such as `api-health`
         12:5: checks[1].timeout: a timeout of 20s is longer than the interval of 10s, so runs would overlap
-        13:5: checks[1].intervall: unknown key, allowed are `name`, `kind`, `interval`, `timeout`, `target`
+        13:5: checks[1].intervall: unknown key, allowed are `name`, `kind`, `interval`, `timeout`, `target`, `tls`, `dialogue`
         14:27: checks[2].target: the environment variable `NOPE` is not set: set it, or write `${NOPE:-default}`
         14:48: checks[2].timeout: check `c`: a timeout of 5s is longer than the interval of 1s, so runs would overlap
         15:16: checks[3].kind: check `d`: `smtp` is no kind of check, allowed are `dns`, `grpc`, `http`, `icmp`, `journey`, `mongodb`, `postgres`, `redis`, `tcp`, `tls`

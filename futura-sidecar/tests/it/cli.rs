@@ -146,7 +146,7 @@ fn a_wrong_command_line_exits_64() {
 #[test]
 fn a_wrong_configuration_exits_64_with_a_line_for_each_problem() {
     let (_folder, path) = file(
-        "listen: here\nchecks:\n- { name: a, kind: tcp, target: \"${UNSET_TARGET}\" }\n- { name: b, kind: icmp }\n",
+        "listen: here\nchecks:\n- { name: a, kind: tcp, target: \"${UNSET_TARGET}\" }\n- { name: b, kind: smtp }\n",
     );
     for arguments in [vec!["config", "check", &path], vec!["run", "--config", &path]] {
         let output = output(&arguments);
