@@ -16,6 +16,7 @@ pub mod external;
 pub mod http;
 pub mod logs;
 pub mod metrics;
+pub mod probe;
 pub mod process;
 pub mod resilience;
 pub mod tokio;
@@ -33,6 +34,7 @@ const AREAS: &[&[Descriptor]] = &[
     http::CATALOGUE,
     logs::CATALOGUE,
     metrics::CATALOGUE,
+    probe::CATALOGUE,
     process::CATALOGUE,
     resilience::CATALOGUE,
     tokio::CATALOGUE,

@@ -11,7 +11,12 @@ use std::{
 use serde_yaml::{Mapping, Value};
 
 use self::{section::Findings, yaml::Segment};
-use crate::{checks::CheckConfig, errors::ErrorsConfig, listener::Address};
+use crate::{
+    checks::CheckConfig,
+    errors::ErrorsConfig,
+    listener::Address,
+    probe::{Modules, read_modules},
+};
 
 pub(crate) use self::section::{Section, Source};
 
@@ -40,6 +45,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The checks to run. Default none.
     pub checks: Vec<CheckConfig>,
+    /// What `/probe` can do, in blackbox_exporter's own format. Default nothing, and no `/probe`.
+    pub(crate) modules: Modules,
     /// Sentry envelopes to accept and forward. Default off.
     pub errors: Option<ErrorsConfig>,
     /// Where results are to be kept over restarts. Default in memory only.
@@ -128,16 +135,16 @@ impl Config {
         }
     }
 
-    /// The keys besides `checks` that another configuration has otherwise.
+    /// The keys besides `checks` and `modules` that another configuration has otherwise.
     pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
-        self.source.differences(&other.source).into_iter().filter(|key| key != "checks").collect()
+        self.source.differences(&other.source).into_iter().filter(|key| key != "checks" && key != "modules").collect()
     }
 
     /// What is allowed and yet seldom meant, one line each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.checks.is_empty() && self.errors.is_none() {
-            warnings.push("nothing would be done: it has neither `checks` nor `errors`".to_owned());
+        if self.checks.is_empty() && self.modules.is_empty() && self.errors.is_none() {
+            warnings.push("nothing would be done: it has neither `checks` nor `modules` nor `errors`".to_owned());
         }
         if self.errors.as_ref().is_some_and(|errors| errors.upstream.is_none()) {
             warnings.push(
@@ -187,13 +194,14 @@ fn read_root(root: &Value, findings: &mut Findings) -> Option<Config> {
     let mut top = Section::new(findings, mapping, Vec::new());
     let listen = top.or("listen", form::socket_address, SocketAddr::from(([0, 0, 0, 0], 9469)));
     let checks = top.value("checks");
-    top.or("modules", no_modules, ());
+    let modules = read_modules(&mut top);
     let errors = top.value("errors");
     let history = top.or("history", |value| form::folder(value).map(Some), None);
     let source = top.finish();
     let checks = checks.map(|value| read_checks(value, findings)).unwrap_or_default();
     let errors = errors.map(|value| read_errors(value, listen, findings));
-    Some(Config { listen: listen?, checks, errors: errors.flatten(), history: history?, source, file: None })
+    let (listen, history, errors) = (listen?, history?, errors.flatten());
+    Some(Config { listen, checks, modules: modules?, errors, history, source, file: None })
 }
 
 fn read_checks(value: &Value, findings: &mut Findings) -> Vec<CheckConfig> {
@@ -251,10 +259,25 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     same_ip && one.port() == other.port() && one.port() != 0
 }
 
-fn no_modules(value: &Value) -> Result<(), String> {
-    match value {
-        Value::Mapping(modules) if modules.is_empty() => Ok(()),
-        _ => Err("modules are not supported yet: leave it empty and declare `checks`".to_owned()),
+/// Reads a configuration file of blackbox_exporter, in which nothing stands for a variable.
+pub(crate) fn load_modules(file: &Path) -> Result<Modules, ConfigError> {
+    let text = read(file).map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
+    parse_modules(&text).map_err(|problems| ConfigError::Invalid { file: file.to_owned(), problems })
+}
+
+fn parse_modules(text: &str) -> Result<Modules, Vec<Problem>> {
+    let root = yaml::parse(text).map_err(|problem| vec![problem])?;
+    let (mut findings, empty) = (Findings::default(), Mapping::new());
+    let mapping = root.as_mapping().unwrap_or(&empty);
+    if !root.is_mapping() {
+        findings.add(Vec::new(), format!("{} is no configuration: write `modules:`", form::shown(&root)));
+    }
+    let mut top = Section::new(&mut findings, mapping, Vec::new());
+    let modules = read_modules(&mut top);
+    top.finish();
+    match modules {
+        Some(modules) if findings.is_empty() => Ok(modules),
+        _ => Err(findings.problems(text, &root, PROBLEMS_LIMIT)),
     }
 }
 

@@ -28,6 +28,7 @@ use self::{
     errors::{Errors, ErrorsMetrics},
     listener::Listener,
     network::Network,
+    probe::{Probes, ProbesConfig},
     server::Status,
 };
 
@@ -40,6 +41,7 @@ pub use self::{
     errors::{ErrorsConfig, SpoolError, Upstream},
     listener::{Address, BindError},
     network::{TlsConfig, TlsError},
+    probe::{ModulesError, ModulesReloader, ProbeServer, ProbeServerConfig, ProbesError, network as parse_network},
     reload::{ReloadError, Reloader},
 };
 
@@ -50,6 +52,7 @@ mod errors;
 mod history;
 mod listener;
 mod network;
+mod probe;
 mod reload;
 mod scheduler;
 mod server;
@@ -91,6 +94,12 @@ pub enum StartError {
     /// A file that TLS needs went away after the configuration was read.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The modules of `/probe` cannot be made ready.
+    #[error(transparent)]
+    Probes(#[from] ProbesError),
+    /// The configuration of the modules is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The HTTP client cannot be built.
     #[error("the HTTP client cannot be built")]
     Client(#[from] reqwest::Error),
@@ -113,6 +122,7 @@ impl Sidecar {
         let network = Network::system();
         let checks_metrics = ChecksMetrics::register(metrics)?;
         let board = Board::new(config.checks.clone(), checks_metrics, network.clone())?;
+        let probes = Probes::new(ProbesConfig::default(), &config.modules, network.clone(), metrics)?;
         let layer = HttpLayer::new(metrics)?;
         let listener = listener::bind(&Address::Tcp(config.listen), "listen").await?;
         let errors_metrics = ErrorsMetrics::register(metrics)?;
@@ -124,9 +134,9 @@ impl Sidecar {
             }
             None => None,
         };
-        let reloader = Reloader::new(config, Arc::clone(&board), metrics)?;
+        let reloader = Reloader::new(config, Arc::clone(&board), probes.clone(), metrics)?;
         let status = Status::new(Arc::clone(&board), errors.as_ref().map(|(_, _, errors)| errors.status()));
-        let router = server::routes(status, reloader.clone(), metrics, readiness).layer(layer);
+        let router = server::routes(status, reloader.clone(), metrics, readiness).merge(probes.routes()).layer(layer);
         Ok(Self { listener, router, errors, board, reloader, readiness: readiness.clone() })
     }
 

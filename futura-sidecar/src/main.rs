@@ -4,7 +4,7 @@ use std::{
     fmt::Write as _,
     future::Future,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     pin::pin,
     process::ExitCode,
     time::Duration,
@@ -18,12 +18,13 @@ use futura_metrics::{
     admin::Readiness,
     process,
     shutdown::{self, Drained, Shutdown, ShutdownConfig},
-    telemetry::{self, TelemetryConfig, VARIABLES},
+    telemetry::{self, Telemetry, TelemetryConfig, VARIABLES},
 };
-use futura_sidecar::{Config, ErrorsConfig, Reloader, Sidecar};
+use futura_sidecar::{Address, Config, ErrorsConfig, ProbeServer, ProbeServerConfig, Sidecar};
+use ipnet::IpNet;
 use tokio::{
     runtime, select,
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
 };
 
 /// A wrong command line, configuration or environment: `EX_USAGE` of sysexits.h.
@@ -36,6 +37,7 @@ const EXAMPLES: &str = "\
 Examples:
   futura-sidecar config check sidecar.yaml        say what is wrong with it, line by line
   futura-sidecar run --config sidecar.yaml        run until SIGTERM or SIGINT
+  futura-sidecar probe --config.file=blackbox.yml stand in for blackbox_exporter
   futura-sidecar generate --out ./monitoring      write alert rules and dashboards
 
 Exit codes:
@@ -58,6 +60,12 @@ enum Command {
     /// take the place of those that run. What else changes waits for a restart, and a file with anything wrong changes nothing.
     #[command(after_help = environment())]
     Run(RunArgs),
+    /// Answers `/probe` in the place of blackbox_exporter, by its configuration file and its flags.
+    ///
+    /// A Prometheus that is set up for blackbox_exporter works as it is. SIGHUP and `POST /-/reload` read the file anew; one
+    /// with anything wrong changes nothing. Targets that resolve to link-local, cloud metadata or unspecified addresses are
+    /// refused: `--probe.allow` or a module's `guard` lets them in.
+    Probe(ProbeArgs),
     /// Works on the configuration file.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -78,6 +86,38 @@ struct RunArgs {
     grace_secs: u16,
 }
 
+/// The flags are blackbox_exporter's, so they are written as it writes them.
+#[derive(Args)]
+struct ProbeArgs {
+    /// blackbox_exporter's configuration file.
+    #[arg(long = "config.file", value_name = "FILE", default_value = "blackbox.yml")]
+    file: PathBuf,
+    /// Says whether the file could be run, and ends.
+    #[arg(long = "config.check")]
+    check: bool,
+    /// Where to listen: `host:port`, or `:port` for every network.
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":9115", value_parser = listen_address)]
+    listen: Address,
+    /// How many seconds to take off the time that Prometheus gives a probe, for the way back.
+    #[arg(long = "timeout-offset", value_name = "SECONDS", default_value = "0.5", value_parser = seconds)]
+    timeout_offset: Duration,
+    /// A network that any module may reach, such as `169.254.0.0/16`. May be given several times.
+    #[arg(long = "probe.allow", value_name = "CIDR", value_parser = futura_sidecar::parse_network)]
+    allow: Vec<IpNet>,
+    /// How many seconds probes in flight may take to end after SIGTERM.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u16).range(..=600))]
+    grace_secs: u16,
+    /// Taken for compatibility: RUST_LOG sets the level.
+    #[arg(long = "log.level", value_name = "LEVEL", hide = true)]
+    log_level: Option<String>,
+    /// Taken for compatibility: LOG_FORMAT sets the format.
+    #[arg(long = "log.format", value_name = "FORMAT", hide = true)]
+    log_format: Option<String>,
+    /// Taken for compatibility: `&debug=true` tells how a probe went.
+    #[arg(long = "history.limit", value_name = "NUMBER", hide = true)]
+    history_limit: Option<u32>,
+}
+
 #[derive(Subcommand)]
 enum ConfigCommand {
     /// Says whether a file could be run here, with this environment, and if not, everything that is wrong in it.
@@ -95,6 +135,14 @@ enum ConfigCommand {
 /// An error with the exit code that it ends in.
 struct Failed(u8, Error);
 
+/// What every long run of the program has.
+struct Service {
+    metrics: Metrics,
+    readiness: Readiness,
+    telemetry: Telemetry,
+    shutdown: Shutdown,
+}
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -106,6 +154,8 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Run(args) => run(&args),
+        Command::Probe(args) if args.check => check_modules(&args),
+        Command::Probe(args) => probe(args),
         Command::Config(ConfigCommand::Check { file }) => check(file),
         Command::Generate(args) => generate(&args),
     };
@@ -145,51 +195,140 @@ fn generate(args: &GenerateArgs) -> Result<(), Failed> {
 fn run(args: &RunArgs) -> Result<(), Failed> {
     let config = Config::load(&args.config).map_err(usage)?;
     let telemetry = TelemetryConfig::from_env("futura-sidecar", env!("CARGO_PKG_VERSION")).map_err(usage)?;
+    let limits = ShutdownConfig {
+        drain_delay: Duration::from_secs(args.drain_delay_secs.into()),
+        grace: Duration::from_secs(args.grace_secs.into()),
+    };
+    block_on(serve(config, &telemetry, limits))
+}
+
+fn check_modules(args: &ProbeArgs) -> Result<(), Failed> {
+    let modules = match ProbeServerConfig::check(&args.file).map_err(usage)? {
+        1 => "1 module".to_owned(),
+        number => format!("{number} modules"),
+    };
+    writeln!(io::stdout(), "{}: ok, {modules}", args.file.display()).map_err(failure)
+}
+
+fn probe(args: ProbeArgs) -> Result<(), Failed> {
+    let telemetry = TelemetryConfig::from_env("futura-sidecar", env!("CARGO_PKG_VERSION")).map_err(usage)?;
+    // What is wrong with the file is told as of a wrong command line, before anything starts.
+    ProbeServerConfig::check(&args.file).map_err(usage)?;
+    block_on(serve_probes(args, &telemetry))
+}
+
+fn block_on(work: impl Future<Output = Result<()>>) -> Result<(), Failed> {
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(64)
         .enable_all()
         .build()
         .map_err(failure)?;
-    let limits = ShutdownConfig {
-        drain_delay: Duration::from_secs(args.drain_delay_secs.into()),
-        grace: Duration::from_secs(args.grace_secs.into()),
-    };
-    let ran = runtime.block_on(serve(config, &telemetry, limits)).map_err(|error| Failed(FAILURE, error));
+    let ran = runtime.block_on(work).map_err(|error| Failed(FAILURE, error));
     // A name that is still being looked up must not hold the process.
     runtime.shutdown_background();
     ran
 }
 
 async fn serve(config: Config, telemetry: &TelemetryConfig, limits: ShutdownConfig) -> Result<()> {
-    let (metrics, readiness) = (Metrics::new(), Readiness::default());
-    let telemetry = telemetry::init(telemetry, &metrics).context("telemetry")?;
-    process::register(&metrics, env!("CARGO_PKG_VERSION"), option_env!("GIT_REVISION"))?;
-    let hangups = signal(SignalKind::hangup()).context("SIGHUP cannot be received")?;
+    let service = Service::start(telemetry, limits)?;
     let checks = config.checks.len();
-    let sidecar = Sidecar::bind(config, &metrics, &readiness).await?;
+    let sidecar = Sidecar::bind(config, &service.metrics, &service.readiness).await?;
     let memory_bytes = process::resident_memory_bytes().unwrap_or_default();
     tracing::info!(listen = %sidecar.address(), errors = sidecar.errors_address().map(tracing::field::display), checks, memory_bytes, "the sidecar is up");
-    let shutdown = Shutdown::new(limits, readiness);
-    shutdown.tracker().spawn(reload_at_hangups(hangups, sidecar.reloader().clone(), shutdown.requested()));
-    let drained = sidecar.run(&shutdown, shutdown::signal()).await;
-    match drained {
-        Drained::InTime => tracing::info!("the sidecar has ended"),
-        Drained::Late { tasks } => tracing::warn!(tasks, "the sidecar ends with work undone"),
-    }
-    telemetry.shutdown().await;
+    let reloader = sidecar.reloader().clone();
+    service.reload_at_hangups(move || {
+        let reloader = reloader.clone();
+        async move { drop(reloader.reload().await) }
+    })?;
+    let drained = sidecar.run(&service.shutdown, shutdown::signal()).await;
+    service.end(drained).await;
     Ok(())
 }
 
-async fn reload_at_hangups(mut hangups: Signal, reloader: Reloader, stop: impl Future<Output = ()>) {
-    let mut stop = pin!(stop);
-    loop {
-        select! {
-            () = &mut stop => break,
-            // The log tells how it went.
-            Some(()) = hangups.recv() => drop(reloader.reload().await),
+async fn serve_probes(args: ProbeArgs, telemetry: &TelemetryConfig) -> Result<()> {
+    let limits = ShutdownConfig { drain_delay: Duration::ZERO, grace: Duration::from_secs(args.grace_secs.into()) };
+    let service = Service::start(telemetry, limits)?;
+    for (flag, given, instead) in [
+        ("--log.level", args.log_level.is_some(), "set RUST_LOG"),
+        ("--log.format", args.log_format.is_some(), "set LOG_FORMAT"),
+        ("--history.limit", args.history_limit.is_some(), "add `&debug=true` to a probe"),
+    ] {
+        if given {
+            tracing::warn!("{flag} is without effect here: {instead}");
         }
     }
+    let config = ProbeServerConfig {
+        file: args.file,
+        listen: args.listen,
+        timeout_offset: args.timeout_offset,
+        allow: args.allow,
+    };
+    let server = ProbeServer::bind(config, &service.metrics, &service.readiness).await?;
+    let memory_bytes = process::resident_memory_bytes().unwrap_or_default();
+    tracing::info!(listen = %server.address(), memory_bytes, "probes are answered");
+    let reloader = server.reloader();
+    service.reload_at_hangups(move || {
+        let reloader = reloader.clone();
+        async move { drop(reloader.reload().await) }
+    })?;
+    let drained = server.run(&service.shutdown, shutdown::signal()).await;
+    service.end(drained).await;
+    Ok(())
+}
+
+// === impl Service ===
+
+impl Service {
+    fn start(telemetry: &TelemetryConfig, limits: ShutdownConfig) -> Result<Self> {
+        let (metrics, readiness) = (Metrics::new(), Readiness::default());
+        let telemetry = telemetry::init(telemetry, &metrics).context("telemetry")?;
+        process::register(&metrics, env!("CARGO_PKG_VERSION"), option_env!("GIT_REVISION"))?;
+        let shutdown = Shutdown::new(limits, readiness.clone());
+        Ok(Self { metrics, readiness, telemetry, shutdown })
+    }
+
+    /// Has the configuration read anew at each SIGHUP; the log tells how it went.
+    fn reload_at_hangups<F>(&self, reload: impl Fn() -> F + Send + 'static) -> Result<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut hangups = signal(SignalKind::hangup()).context("SIGHUP cannot be received")?;
+        let stop = self.shutdown.requested();
+        self.shutdown.tracker().spawn(async move {
+            let mut stop = pin!(stop);
+            loop {
+                select! {
+                    () = &mut stop => break,
+                    Some(()) = hangups.recv() => reload().await,
+                }
+            }
+        });
+        Ok(())
+    }
+
+    async fn end(self, drained: Drained) {
+        match drained {
+            Drained::InTime => tracing::info!("the sidecar has ended"),
+            Drained::Late { tasks } => tracing::warn!(tasks, "the sidecar ends with work undone"),
+        }
+        self.telemetry.shutdown().await;
+    }
+}
+
+/// An address as Go writes it: `:9115` is every network.
+fn listen_address(text: &str) -> Result<Address, String> {
+    match text.strip_prefix(':') {
+        // Where the kernel has no IPv6 the wildcard of IPv6 cannot be bound.
+        Some(port) if Path::new("/proc/net/if_inet6").exists() => Address::try_from(format!("[::]:{port}")),
+        Some(port) => Address::try_from(format!("0.0.0.0:{port}")),
+        None => Address::try_from(text.to_owned()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| format!("`{text}` is no number of seconds such as `0.5`"))
 }
 
 /// The environment variables that telemetry reads, for the help.

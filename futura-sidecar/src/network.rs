@@ -17,7 +17,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 pub use self::tls::{TlsConfig, TlsError};
 pub(crate) use self::{
     chain::Chain,
-    dial::Dialer,
+    dial::{Dialer, Family},
     dialogue::{Turn, converse},
     failure::Failure,
     guard::Guard,

@@ -26,6 +26,7 @@ use crate::{
     board::{Board, Changes},
     config::{Config, ConfigError},
     network::TlsError,
+    probe::Probes,
 };
 
 /// How often the file is looked at.
@@ -62,6 +63,7 @@ struct Stamp {
 struct Inner {
     file: Option<PathBuf>,
     board: Arc<Board>,
+    probes: Probes,
     /// What is in force. Held while another is read: reloads come one after the other.
     config: Mutex<Config>,
     successful: Gauge,
@@ -71,10 +73,16 @@ struct Inner {
 // === impl Reloader ===
 
 impl Reloader {
-    pub(crate) fn new(config: Config, board: Arc<Board>, metrics: &Metrics) -> Result<Self, RegisterError> {
+    pub(crate) fn new(
+        config: Config,
+        board: Arc<Board>,
+        probes: Probes,
+        metrics: &Metrics,
+    ) -> Result<Self, RegisterError> {
         let inner = Inner {
             file: config.file.clone(),
             board,
+            probes,
             config: Mutex::new(config),
             successful: metrics.gauge(SIDECAR_CONFIG_LAST_RELOAD_SUCCESSFUL)?,
             succeeded_at: metrics.gauge(SIDECAR_CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS)?,
@@ -83,7 +91,7 @@ impl Reloader {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Reads the file and puts its checks in the place of those that run; what else changed waits for a restart, which is
+    /// Reads the file and puts its checks and modules in the place of those that run; what else changed waits for a restart, which is
     /// told. Metrics and log tell how it went.
     ///
     /// # Errors
@@ -136,6 +144,7 @@ impl Reloader {
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }
+        self.inner.probes.replace(&config.modules)?;
         let changes = self.inner.board.replace(config.checks.clone())?;
         let waiting = current.differences(&config);
         if waiting.is_empty() {

@@ -128,7 +128,70 @@ impl<'findings, 'value> Section<'findings, 'value> {
                 return self.keep(key, Err(message));
             }
         };
-        let path = [&self.path[..], &[Segment::from(key)]].concat();
+        self.below(&[Segment::from(key)], mapping, read)
+    }
+
+    /// What the mapping below a key says, be it empty or absent; none where it is a finding.
+    pub(crate) fn nested_or_empty<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Section<'_, '_>) -> Option<T>,
+    ) -> Option<T> {
+        let empty = Mapping::new();
+        let mapping = match self.value(key) {
+            None => &empty,
+            Some(Value::Mapping(mapping)) => mapping,
+            Some(other) => return self.keep(key, Err(format!("{} is no section", form::shown(other)))),
+        };
+        self.below(&[Segment::from(key)], mapping, read)
+    }
+
+    /// What each mapping below a key says, by its own key; none where one of them is a finding.
+    pub(crate) fn entries<T>(
+        &mut self,
+        key: &'static str,
+        limit: usize,
+        mut read: impl FnMut(&mut Section<'_, '_>) -> Option<T>,
+    ) -> Option<Vec<(String, T)>> {
+        let mapping = match self.value(key) {
+            None => return Some(Vec::new()),
+            Some(Value::Mapping(mapping)) if mapping.len() <= limit => mapping,
+            Some(Value::Mapping(_)) => return self.keep(key, Err(format!("more than {limit} are too many"))),
+            Some(other) => return self.keep(key, Err(format!("{} is no section", form::shown(other)))),
+        };
+        let mut all = Some(Vec::with_capacity(mapping.len()));
+        for (name, value) in mapping {
+            let name = name.as_str().unwrap_or_default().to_owned();
+            let at = [Segment::from(key), Segment::from(name.as_str())];
+            let one = match value {
+                Value::Mapping(mapping) => self.below(&at, mapping, &mut read),
+                other => {
+                    let path = [&self.path[..], &at].concat();
+                    self.findings.add(path, format!("{}{} is no section", self.subject, form::shown(other)));
+                    None
+                }
+            };
+            all = all.zip(one).map(|(mut all, one)| {
+                all.push((name, one));
+                all
+            });
+        }
+        all
+    }
+
+    /// All that the mapping says.
+    pub(crate) fn mapping(&self) -> &'value Mapping {
+        self.mapping
+    }
+
+    /// Reads a mapping that stands at `at` below this one.
+    fn below<T>(
+        &mut self,
+        at: &[Segment],
+        mapping: &Mapping,
+        read: impl FnOnce(&mut Section<'_, '_>) -> Option<T>,
+    ) -> Option<T> {
+        let path = [&self.path[..], at].concat();
         let mut section = Section::new(self.findings, mapping, path);
         section.subject.clone_from(&self.subject);
         let read = read(&mut section);
@@ -151,16 +214,14 @@ impl<'findings, 'value> Section<'findings, 'value> {
         };
         let mut all = Some(Vec::with_capacity(values.len()));
         for (index, value) in values.iter().enumerate() {
-            let path = [&self.path[..], &[Segment::from(key), Segment::Index(index)]].concat();
+            let at = [Segment::from(key), Segment::Index(index)];
             let Value::Mapping(mapping) = value else {
+                let path = [&self.path[..], &at].concat();
                 self.findings.add(path, format!("{}{} is no mapping of keys", self.subject, form::shown(value)));
                 all = None;
                 continue;
             };
-            let mut section = Section::new(self.findings, mapping, path);
-            section.subject.clone_from(&self.subject);
-            let one = read(&mut section);
-            section.finish();
+            let one = self.below(&at, mapping, &mut read);
             all = all.zip(one).map(|(mut all, one)| {
                 all.push(one);
                 all

@@ -178,7 +178,7 @@ fn keys_of_a_check_are_checked() {
     1:10: checks[0].name: it is missing: write one such as `name: api-health`
     1:12: checks[0].name: `5` is no text: write it in quotes, as `"5"`
     1:1: checks: a mapping is no list of checks: write one a line, such as `- { name: api, kind: http, url: "http://127.0.0.1:3000/health" }`
-    1:1: modules: modules are not supported yet: leave it empty and declare `checks`
+    1:12: modules.http_2xx.prober: it is missing: write one such as `prober: http`
     "#);
 }
 
@@ -240,7 +240,7 @@ fn folders_must_be_usable_and_are_not_made() {
 #[test]
 fn what_is_seldom_meant_is_warned_of() {
     let warnings = |text: &str| parse(text).expect("valid").warnings().join("\n");
-    assert_snapshot!(warnings(""), @"nothing would be done: it has neither `checks` nor `errors`");
+    assert_snapshot!(warnings(""), @"nothing would be done: it has neither `checks` nor `modules` nor `errors`");
     assert_snapshot!(warnings("{ errors: {}, history: ./history }"), @"
     `errors.upstream` is not set or empty: envelopes are kept in the spool and not forwarded
     `history` is not written yet: results are kept in memory and end with the process

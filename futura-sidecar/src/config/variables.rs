@@ -55,6 +55,12 @@ fn replace(text: &str, variable: &impl Fn(&str) -> Option<String>) -> Result<Str
             continue;
         }
         replaced.push_str(before);
+        if reference.starts_with(|first: char| first.is_ascii_digit()) {
+            // No variable has such a name: it is a group of a regular expression.
+            replaced.push_str("${");
+            rest = reference;
+            continue;
+        }
         let end = reference.find('}').ok_or("`${` without a closing `}`; write `$${` for the characters themselves")?;
         replaced.push_str(&resolve(&reference[..end], variable)?);
         rest = &reference[end + 1..];
@@ -69,7 +75,7 @@ fn resolve(reference: &str, variable: &impl Fn(&str) -> Option<String>) -> Resul
         None => (reference, None),
     };
     let valid = |character: char| character.is_ascii_alphanumeric() || character == '_';
-    if name.is_empty() || !name.chars().all(valid) || name.starts_with(|first: char| first.is_ascii_digit()) {
+    if name.is_empty() || !name.chars().all(valid) {
         return Err(format!("`${{{reference}}}` is not a reference such as `${{NAME}}` or `${{NAME:-default}}`"));
     }
     match (variable(name), default) {
@@ -106,7 +112,7 @@ mod tests {
         check("[${EMPTY}]", Ok("[]"));
         check("${EMPTY:-x}${GONE:-y:-z}${HOST:-n}", Ok("xy:-zexample.org"));
         check("${GONE:-}", Ok(""));
-        check("$HOST $5 $${HOST} $", Ok("$HOST $5 ${HOST} $"));
+        check("$HOST $5 ${1}${HOST} $${HOST} $", Ok("$HOST $5 ${1}example.org ${HOST} $"));
         // A value is data: what it holds is not expanded again.
         check("${NESTED}", Ok("${HOST}"));
     }
@@ -116,7 +122,6 @@ mod tests {
         check("${GONE}", Err("`GONE` is not set"));
         check("${HOST", Err("without a closing"));
         check("${}", Err("is not a reference"));
-        check("${1A}", Err("is not a reference"));
         check("${A B}", Err("is not a reference"));
     }
 }

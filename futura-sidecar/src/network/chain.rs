@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use futura_metrics::specs::checks::Reason;
 use rustls::{
-    CertificateError, ProtocolVersion, RootCertStore, SupportedCipherSuite,
+    CertificateError, ProtocolVersion, RootCertStore,
     client::{verify_server_cert_signed_by_trust_anchor, verify_server_name},
     crypto::ring,
     pki_types::{CertificateDer, ServerName, UnixTime},
@@ -20,7 +20,8 @@ pub(crate) struct Chain {
     /// The leaf first, as they were sent.
     pub(crate) certificates: Vec<CertificateDer<'static>>,
     pub(crate) version: Option<ProtocolVersion>,
-    pub(crate) suite: Option<SupportedCipherSuite>,
+    /// Whether a root that is trusted vouches for it.
+    pub(crate) verified: bool,
 }
 
 // === impl Chain ===
@@ -36,6 +37,23 @@ impl Chain {
     /// When the first of the certificates expires, in seconds since the Unix epoch.
     pub(crate) fn expiry(&self) -> Option<i64> {
         self.parsed().map(|certificate| certificate.validity().not_after.timestamp()).min()
+    }
+
+    /// When the first of those certificates expires that lead from the leaf upwards: what else was sent does not count.
+    pub(crate) fn path_expiry(&self) -> Option<i64> {
+        let certificates: Vec<_> = self.parsed().collect();
+        let mut next = certificates.first();
+        let mut earliest = None;
+        for _ in &certificates {
+            let Some(certificate) = next else { break };
+            let expiry = certificate.validity().not_after.timestamp();
+            earliest = Some(earliest.map_or(expiry, |earliest: i64| earliest.min(expiry)));
+            let issuer = certificate.issuer().as_raw();
+            next = certificates
+                .iter()
+                .find(|other| other.subject().as_raw() == issuer && !std::ptr::eq(*other, certificate));
+        }
+        earliest
     }
 
     /// Judges the chain as a client does that trusts `roots` and asked for `name`.

@@ -76,11 +76,17 @@ impl TlsConfig {
         let server_name = section.or("server_name", server_name, None);
         let verify = section.or("verify", form::flag, true);
         let config = Self { ca: ca?, certificate: certificate?, key: key?, server_name: server_name?, verify: verify? };
-        let usable = config.load_roots().map(drop).and_then(|()| config.load_identity().map(drop));
+        config.usable(section, ["ca", "certificate", "key"])
+    }
+
+    /// Tries the files that are named; what is wrong with one is a finding at its key, which is one of `keys` in their order.
+    pub(crate) fn usable(self, section: &mut Section<'_, '_>, keys: [&'static str; 3]) -> Option<Self> {
+        let usable = self.load_roots().map(drop).and_then(|()| self.load_identity().map(drop));
         match usable {
-            Ok(()) => Some(config),
+            Ok(()) => Some(self),
             Err(TlsError { key, message }) => {
-                section.report(key, message);
+                let place = ["ca", "certificate", "key"].iter().position(|known| *known == key);
+                section.report(place.map_or(key, |place| keys[place]), message);
                 None
             }
         }
@@ -176,6 +182,12 @@ impl Tls {
         Ok(Self { config: Arc::new(client), roots, server_name: config.server_name.clone() })
     }
 
+    /// The same for another name, unless one is configured.
+    pub(crate) fn named(&self, name: Option<&str>) -> Self {
+        let server_name = self.server_name.clone().or(name.map(str::to_owned));
+        Self { server_name, ..self.clone() }
+    }
+
     /// Speaks TLS over a connection to `host`. What the target showed is in the trace, be it good or not.
     pub(crate) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
@@ -194,12 +206,15 @@ impl Tls {
         let chain = Chain {
             certificates: session.peer_certificates().unwrap_or_default().to_vec(),
             version: session.protocol_version(),
-            suite: session.negotiated_cipher_suite(),
+            verified: false,
         };
         let chain = trace.chain.insert(chain);
-        let verified = self.roots.as_ref().map_or(Ok(()), |roots| chain.verify(roots, &name));
+        if let Some(roots) = &self.roots {
+            chain.verify(roots, &name)?;
+            chain.verified = true;
+        }
         trace.end();
-        verified.map(|()| stream)
+        Ok(stream)
     }
 }
 

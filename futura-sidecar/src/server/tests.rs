@@ -17,6 +17,7 @@ use crate::{
     checks::ChecksMetrics,
     config::Config,
     network::{Failure, Network},
+    probe::{Probes, ProbesConfig},
     reload::Reloader,
 };
 
@@ -54,7 +55,9 @@ fn board(metrics: &Metrics) -> (Config, Arc<Board>) {
 async fn get(path: &str) -> (StatusCode, HeaderMap, String) {
     let (metrics, readiness) = (Metrics::new(), Readiness::default());
     let (config, board) = board(&metrics);
-    let reloader = Reloader::new(config, Arc::clone(&board), &metrics).expect("free names");
+    let probes =
+        Probes::new(ProbesConfig::default(), &config.modules, Network::system(), &metrics).expect("free names");
+    let reloader = Reloader::new(config, Arc::clone(&board), probes, &metrics).expect("free names");
     let status = Status::new(board, None);
     let request = Request::get(path).body(axum::body::Body::empty()).expect("a request");
     let response = routes(status, reloader, &metrics, &readiness).oneshot(request).await.expect("an answer");

@@ -185,7 +185,7 @@ fn a_right_configuration_is_said_to_be_and_what_it_does() {
     ");
     assert_snapshot!(check("# nothing"), @"
     FILE: ok, runs 0 checks, takes no errors, listens on 0.0.0.0:9469
-    FILE: warning: nothing would be done: it has neither `checks` nor `errors`
+    FILE: warning: nothing would be done: it has neither `checks` nor `modules` nor `errors`
     ");
     let upstream = "listen: 127.0.0.1:1\nerrors: { upstream: \"https://key@sentry.example.org/1\" }";
     assert_snapshot!(check(upstream), @"FILE: ok, runs 0 checks, forwards errors to https://sentry.example.org:443, listens on 127.0.0.1:1");
