@@ -287,7 +287,7 @@ impl Module {
             Ok(()) => format!("succeeded after {took:?}"),
             Err(failure) => format!("failed after {took:?} by {}: {}", failure.reason.as_str(), failure.message),
         });
-        self.prober.describe(&mut run);
+        self.prober.describe(&mut run, result.as_ref().err());
         run.samples.set(DURATION, took.as_secs_f64());
         run.samples.set(SUCCESS, f64::from(u8::from(result.is_ok())));
         run
@@ -311,18 +311,25 @@ impl Prober {
     }
 
     /// Tells of what the run left behind, be it a run that was given up.
-    fn describe(&self, run: &mut Run) {
-        let lookup = run.duration(&[Phase::Resolve]);
-        run.samples.set(LOOKUP, lookup);
+    fn describe(&self, run: &mut Run, failure: Option<&Failure>) {
+        // A target that could not be read was not looked up either.
+        let looked_up = run.trace.phases().any(|(phase, _)| phase == Phase::Resolve);
         let address = run.address.or(run.trace.address);
-        run.samples.set(PROTOCOL, address.map_or(0.0, |address| if address.is_ipv4() { 4.0 } else { 6.0 }));
-        run.samples.set(ADDRESS_HASH, address.map_or(0.0, |address| f64::from(hash(address))));
-        if let Some((gauge, names)) = self.phases() {
+        if looked_up {
+            let lookup = run.duration(&[Phase::Resolve]);
+            run.samples.set(LOOKUP, lookup);
+            run.samples.set(PROTOCOL, address.map_or(0.0, |address| if address.is_ipv4() { 4.0 } else { 6.0 }));
+            run.samples.set(ADDRESS_HASH, address.map_or(0.0, |address| f64::from(hash(address))));
+        }
+        if let Some((gauge, names)) = self.phases().filter(|_| looked_up) {
             let reached = address.is_some() || !matches!(self, Self::Http(_) | Self::Grpc(_));
             for (name, phases) in names.iter().filter(|(name, _)| reached || *name == "resolve") {
                 let seconds = run.duration(phases);
                 run.samples.set_with(gauge, &[("phase", name)], seconds);
             }
+        }
+        if let (Self::Grpc(_), Some(failure), Some(_)) = (self, failure, address) {
+            grpc::describe(&mut run.samples, failure);
         }
         if let Some(chain) = run.trace.chain.take() {
             tls::describe(&mut run.samples, &chain, !matches!(self, Self::Grpc(_)));

@@ -86,6 +86,11 @@ impl<'findings, 'value> Section<'findings, 'value> {
         self.mapping.get(key).filter(|value| !value.is_null())
     }
 
+    /// Whether a key is there, be it one that is not allowed.
+    pub(crate) fn says(&self, key: &str) -> bool {
+        self.mapping.contains_key(key)
+    }
+
     /// What a key says in the given form, and `default` where it says nothing; none where it is a finding.
     pub(crate) fn or<T>(
         &mut self,

@@ -31,7 +31,8 @@ const MODULES_LIMIT: usize = 1000;
 const LIST_LIMIT: usize = 100;
 
 /// Keys whose values nobody is shown.
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 11] = [
+    "body",
     "password",
     "credentials",
     "bearer_token",
@@ -41,6 +42,7 @@ const SECRETS: [&str; 9] = [
     "x-api-key",
     "key",
     "proxy-authorization",
+    "send",
 ];
 
 /// All modules, by name.
@@ -141,7 +143,7 @@ fn masked(mapping: &Mapping) -> Value {
 
 /// A duration as Prometheus writes it: `1m30s`.
 fn duration(value: &Value) -> Result<Duration, String> {
-    let text = form::text(value)?;
+    let text = if value.is_number() { return form::duration(value) } else { form::text(value)? };
     let (mut total, mut rest) = (Duration::ZERO, text.as_str());
     while !rest.is_empty() {
         let unit = rest.find(|character: char| character.is_ascii_alphabetic()).unwrap_or(rest.len());
@@ -215,8 +217,10 @@ impl Section<'_, '_> {
     }
 
     /// Refuses a key of the format that is not built.
-    pub(super) fn refuse(&mut self, key: &'static str, instead: &str) -> Option<()> {
-        self.or(key, |_| Err(format!("this is not supported: {instead}")), ())
+    pub(super) fn refuse(&mut self, key: &'static str, instead: &str) {
+        if self.says(key) {
+            self.report(key, format!("this is not supported: {instead}"));
+        }
     }
 }
 
@@ -289,7 +293,7 @@ impl TlsModule {
             ("cert", "put the certificate into a file and name it in `cert_file`"),
             ("key", "put the key into a file and name it in `key_file`"),
         ] {
-            section.refuse(key, instead)?;
+            section.refuse(key, instead);
         }
         let (min, max) = (min?, max?);
         let versions: Vec<_> = [(12, &version::TLS12), (13, &version::TLS13)]

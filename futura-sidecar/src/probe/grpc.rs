@@ -4,7 +4,12 @@ use futura_metrics::specs::checks::Reason;
 use http::HeaderMap;
 use url::Url;
 
-use super::{Run, Target, config::TlsModule, samples::Gauge, tls::EARLIEST_EXPIRY};
+use super::{
+    Run, Target,
+    config::TlsModule,
+    samples::{Gauge, Samples},
+    tls::EARLIEST_EXPIRY,
+};
 use crate::{
     config::{Section, form},
     network::{
@@ -16,6 +21,10 @@ use crate::{
 const SSL: Gauge = Gauge::new("probe_grpc_ssl", "Indicates if SSL was used for the connection");
 const STATUS: Gauge = Gauge::new("probe_grpc_status_code", "Response gRPC status code");
 const HEALTH: Gauge = Gauge::new("probe_grpc_healthcheck_response", "Response HealthCheck response");
+
+/// Codes of gRPC, from its documentation of status codes.
+const DEADLINE_EXCEEDED: u32 = 4;
+const UNAVAILABLE: u32 = 14;
 
 /// What a module says of `grpc`.
 #[derive(Clone, Debug)]
@@ -75,15 +84,29 @@ impl GrpcProber {
             .map_err(|error| Failure::new(Reason::Protocol, format!("`{bare}` is no target: {error}")))?;
         let health = grpc::check(&self.client, &mut run.trace, &origin, &self.service, &self.metadata).await?;
         run.samples.set(SSL, f64::from(u8::from(tls)));
-        run.samples.set(STATUS, f64::from(health.status));
-        for serving in Serving::ALL {
-            let held = if health.serving == Some(serving) { 1.0 } else { 0.0 };
-            run.samples.set_with(HEALTH, &[("serving_status", serving.as_str())], held);
-        }
+        tell(&mut run.samples, health.status, health.serving);
         match health.serving {
             Some(Serving::Serving) => Ok(()),
             Some(other) => Err(Failure::new(Reason::Body, format!("the service is {}", other.as_str()))),
             None => Err(Failure::new(Reason::Status, format!("status {}: {}", health.status_name(), health.message))),
         }
+    }
+}
+
+/// Tells of a run that had no answer, by the codes of gRPC for that.
+pub(super) fn describe(samples: &mut Samples, failure: &Failure) {
+    match failure.reason {
+        // Then there was an answer.
+        Reason::Body | Reason::Status => {}
+        Reason::Timeout => tell(samples, DEADLINE_EXCEEDED, None),
+        _ => tell(samples, UNAVAILABLE, None),
+    }
+}
+
+fn tell(samples: &mut Samples, status: u32, serving: Option<Serving>) {
+    samples.set(STATUS, f64::from(status));
+    for known in Serving::ALL {
+        let held = if serving == Some(known) { 1.0 } else { 0.0 };
+        samples.set_with(HEALTH, &[("serving_status", known.as_str())], held);
     }
 }

@@ -10,8 +10,7 @@ use futures_util::stream::try_unfold;
 use http::{
     HeaderMap, HeaderValue, Method, Version,
     header::{
-        ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, HOST, LAST_MODIFIED, SET_COOKIE,
-        WWW_AUTHENTICATE,
+        ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, LAST_MODIFIED, SET_COOKIE, WWW_AUTHENTICATE,
     },
 };
 use serde_yaml::Value;
@@ -128,7 +127,7 @@ impl HttpModule {
         let compression = section.or("compression", compression, None);
         let body_limit = section.or("body_size_limit", size, None);
         for (key, instead) in REFUSED {
-            section.refuse(key, instead)?;
+            section.refuse(key, instead);
         }
         Some(Self {
             family: family?,
@@ -171,7 +170,7 @@ const REFUSED: [(&str, &str); 10] = [
 
 fn status(value: &Value) -> Result<u16, String> {
     let status = form::number(value).ok().and_then(|number| u16::try_from(number).ok());
-    status.ok_or_else(|| format!("{} is no status", form::shown(value)))
+    status.ok_or_else(|| format!("{} is no status such as `200`", form::shown(value)))
 }
 
 fn compression(value: &Value) -> Result<Option<String>, String> {
@@ -220,7 +219,7 @@ fn read_basic(section: &mut Section<'_, '_>) -> Option<Option<Authorization>> {
     let name = section.or("username", form::text, String::new());
     let password = section.or("password", form::secret, String::new());
     let password_file = section.or("password_file", file, None);
-    section.refuse("username_file", "write it as `username`")?;
+    section.refuse("username_file", "write it as `username`");
     let (name, password) = (name?, password?);
     let password = password_file?.map_or(Secret::Text(password), Secret::File);
     Some(Some(Authorization { scheme: "Basic ".to_owned(), secret: Secret::Basic(name, Box::new(password)) }))
@@ -413,14 +412,15 @@ impl HttpProber {
     /// Reads the whole body and, if the head was right, judges it.
     async fn judge_body(&self, response: HttpResponse, judges: bool, run: &mut Run) -> Result<(), Failure> {
         let module = &self.module;
-        let encoding = response.headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let encoded = module.compression.is_some() && module.compression == encoding;
         let patterns = module.fail_if_body_matches.iter().chain(&module.fail_if_body_not_matches);
         let mut searches: Vec<_> = patterns.filter(|_| judges).map(BodyPattern::search).collect();
-        let length =
-            read_body(response, encoding.filter(|_| encoded), module.body_limit, &mut searches, &mut run.trace).await;
-        let (length, result) = length;
+        let encoding = module.compression.as_deref();
+        let (length, result) = read_body(response, encoding, module.body_limit, &mut searches, &mut run.trace).await;
         run.samples.set(UNCOMPRESSED, length as f64);
+        if result.is_err() && !searches.is_empty() {
+            // Of a body that broke off nobody knows what it would have matched.
+            run.samples.set(FAILED_DUE_TO_REGEX, 1.0);
+        }
         result?;
         if !judges {
             return Ok(());
@@ -439,7 +439,7 @@ impl HttpProber {
 /// Reads a body to its end, through its encoding, and searches it; tells how long it was as far as it came.
 async fn read_body(
     response: HttpResponse,
-    encoding: Option<String>,
+    encoding: Option<&str>,
     limit: Option<u64>,
     searches: &mut [Search<'_>],
     trace: &mut Trace,
@@ -449,7 +449,7 @@ async fn read_body(
         Ok::<_, std::io::Error>(chunk.map(|chunk| (chunk, (response, trace))))
     });
     let plain = StreamReader::new(Box::pin(chunks));
-    let mut reader: std::pin::Pin<Box<dyn AsyncRead + Send + '_>> = match encoding.as_deref() {
+    let mut reader: std::pin::Pin<Box<dyn AsyncRead + Send + '_>> = match encoding {
         Some("gzip") => Box::pin(GzipDecoder::new(plain)),
         Some("br") => Box::pin(BrotliDecoder::new(plain)),
         Some("deflate") => Box::pin(ZlibDecoder::new(plain)),
@@ -461,8 +461,8 @@ async fn read_body(
             Ok(0) => return (length, Ok(())),
             Ok(count) => {
                 length += count as u64;
-                if limit.is_some_and(|limit| length > limit) {
-                    return (length, Err(Failure::new(Reason::Body, "the body is larger than `body_size_limit`")));
+                if let Some(limit) = limit.filter(|limit| length > *limit) {
+                    return (limit, Err(Failure::new(Reason::Body, "the body is larger than `body_size_limit`")));
                 }
                 searches.iter_mut().for_each(|search| search.feed(&buffer[..count]));
             }

@@ -44,8 +44,8 @@ impl TcpModule {
             let expect = turn.or("expect", |value| pattern(value).map(Some), None);
             let send = turn.or("send", form::secret, String::new());
             let starttls = turn.or("starttls", form::flag, false);
-            turn.refuse("labels", "what a line says becomes no label, since a target could make any number of series")?;
-            turn.refuse("expect_bytes", "expect a line by `expect`")?;
+            turn.refuse("labels", "what a line says becomes no label, since a target could make any number of series");
+            turn.refuse("expect_bytes", "expect a line by `expect`");
             Some(Turn { expect: expect?, send: send?, starttls: starttls? })
         });
         let tls = section.or("tls", form::flag, false);

@@ -32,8 +32,8 @@ const PARTS: [(&str, &str); 9] = [
     ("2.5.4.6", "C"),
 ];
 
-/// Tells of a chain; with the chain's own gauges unless only its expiry is told, as of gRPC.
-pub(super) fn describe(samples: &mut Samples, chain: &Chain, whole: bool) {
+/// Tells of a chain; `judged` with the expiry of the path that was verified, which is not told of gRPC.
+pub(super) fn describe(samples: &mut Samples, chain: &Chain, judged: bool) {
     if let Some(expiry) = chain.expiry() {
         samples.set(EARLIEST_EXPIRY, expiry as f64);
     }
@@ -43,11 +43,10 @@ pub(super) fn describe(samples: &mut Samples, chain: &Chain, whole: bool) {
         _ => "unknown",
     };
     samples.set_with(VERSION_INFO, &[("version", version)], 1.0);
-    if !whole {
-        return;
+    if judged {
+        let verified = if chain.verified { chain.path_expiry() } else { None };
+        samples.set(LAST_CHAIN_EXPIRY, verified.map_or(NEVER, |expiry| expiry as f64));
     }
-    let verified = if chain.verified { chain.path_expiry() } else { None };
-    samples.set(LAST_CHAIN_EXPIRY, verified.map_or(NEVER, |expiry| expiry as f64));
     let (Some(der), Some(leaf)) = (chain.certificates.first(), chain.parsed().next()) else { return };
     let labels = [
         ("fingerprint_sha256", &*hex(&Sha256::digest(der))),

@@ -1,6 +1,9 @@
 //! The sidecar from outside: the binary's command line, and whole sidecars against real servers.
 
 mod cli;
+mod conformance;
+mod exporter;
 mod forward;
+mod probe;
 mod sentry;
 mod status;
