@@ -37,6 +37,24 @@ const PACKAGES: &[Package] = &[
         module: None,
     },
     Package {
+        name: "prometheus-blackbox-exporter",
+        reason: "answers the probes that the sidecar's answers are compared with",
+        programs: &["prometheus-blackbox-exporter"],
+        module: None,
+    },
+    Package {
+        name: "nginx",
+        reason: "is probed over HTTP and TLS",
+        programs: &["nginx"],
+        module: None,
+    },
+    Package {
+        name: "postgresql",
+        reason: "is checked by the sidecar",
+        programs: &["pg_ctlcluster"],
+        module: None,
+    },
+    Package {
         name: "python3-venv",
         reason: "runs Bugsink, fetches tansu, parses what we expose",
         programs: &["python3"],

@@ -196,9 +196,11 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The first file called `program` on the PATH.
+/// The first file called `program` on the PATH, or where Debian keeps servers, which is on root's PATH alone.
 pub(crate) fn which(program: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(program)).find(|path| path.is_file())
+    let path = env::var_os("PATH")?;
+    let mut folders = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    folders.find_map(|folder| Some(folder.join(program)).filter(|path| path.is_file()))
 }
 
 /// Ends when this program is asked to, with the exit code that says by what: SIGINT or SIGTERM.

@@ -1,19 +1,20 @@
 //! The same probes answered by blackbox_exporter and by us: names, labels, types, help and values are the same.
 //!
-//! `TEST_BLACKBOX_EXPORTER` and `TEST_NGINX` name the programs, which `cargo xtask test` installs.
+//! `cargo xtask test` installs the other one, and nginx, which is probed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env,
-    ffi::OsString,
     fs,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use tempfile::tempdir;
 
 use self::targets::{Targets, certificates};
-use crate::exporter::{Exporter, closed_port};
+use crate::{
+    exporter::{Exporter, closed_port},
+    peers::installed,
+};
 
 mod targets;
 
@@ -78,13 +79,9 @@ impl Exposition {
     }
 }
 
-/// The programs that are compared and probed; none where the variables are not set.
-fn programs() -> Option<(OsString, OsString)> {
-    let programs = env::var_os("TEST_BLACKBOX_EXPORTER").zip(env::var_os("TEST_NGINX"));
-    if programs.is_none() {
-        eprintln!("SKIPPED: set TEST_BLACKBOX_EXPORTER and TEST_NGINX to the programs, as `cargo xtask test` does");
-    }
-    programs
+/// The programs that are compared and probed; none where one is not installed.
+fn programs() -> Option<(PathBuf, PathBuf)> {
+    installed("prometheus-blackbox-exporter").zip(installed("nginx"))
 }
 
 fn configuration(folder: &Path) -> String {

@@ -1,7 +1,6 @@
 //! A process that answers `/probe`.
 
 use std::{
-    ffi::OsStr,
     net::{SocketAddr, TcpListener},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
@@ -42,7 +41,7 @@ impl Exporter {
         Self::start(program.as_ref(), &[&["probe"], arguments].concat(), config).await
     }
 
-    pub(crate) async fn start(program: &OsStr, arguments: &[&str], config: &Path) -> Self {
+    pub(crate) async fn start(program: &Path, arguments: &[&str], config: &Path) -> Self {
         let address = closed_port().to_string();
         let child = Command::new(program)
             .args(arguments)

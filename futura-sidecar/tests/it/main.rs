@@ -4,6 +4,7 @@ mod cli;
 mod conformance;
 mod exporter;
 mod forward;
+mod peers;
 mod probe;
 mod sentry;
 mod status;

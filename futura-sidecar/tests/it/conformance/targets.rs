@@ -1,7 +1,6 @@
 //! What is probed: a real nginx for HTTP, and small servers for what nginx does not speak.
 
 use std::{
-    ffi::OsStr,
     fs,
     net::SocketAddr,
     path::Path,
@@ -51,7 +50,7 @@ pub(super) struct Targets {
 }
 
 impl Targets {
-    pub(super) async fn start(nginx: &OsStr, folder: &Path) -> Self {
+    pub(super) async fn start(nginx: &Path, folder: &Path) -> Self {
         certificates(folder);
         let (plain, tls) = (closed_port(), [(); 4].map(|()| closed_port()));
         let nginx = start_nginx(nginx, folder, plain, tls).await;
@@ -205,7 +204,7 @@ impl Drop for Targets {
     }
 }
 
-async fn start_nginx(program: &OsStr, folder: &Path, plain: SocketAddr, tls: [SocketAddr; 4]) -> Child {
+async fn start_nginx(program: &Path, folder: &Path, plain: SocketAddr, tls: [SocketAddr; 4]) -> Child {
     let path = folder.display();
     let servers: String = ["good", "expired", "self", "other"]
         .iter()
