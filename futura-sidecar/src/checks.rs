@@ -20,16 +20,30 @@ use crate::{
 
 pub(crate) use self::metrics::ChecksMetrics;
 pub use self::{
-    dns::DnsConfig, grpc::GrpcConfig, http::HttpConfig, icmp::IcmpConfig, target::HostPort, tcp::TcpConfig,
+    credentials::Credentials,
+    dns::DnsConfig,
+    grpc::GrpcConfig,
+    http::HttpConfig,
+    icmp::IcmpConfig,
+    mongodb::MongodbConfig,
+    postgres::PostgresConfig,
+    redis::{RedisConfig, RedisRole},
+    target::HostPort,
+    tcp::TcpConfig,
     tls::TlsCheckConfig,
 };
 
+mod connections;
+mod credentials;
 mod dns;
 mod grpc;
 mod http;
 mod icmp;
 mod metrics;
+mod mongodb;
 mod pattern;
+mod postgres;
+mod redis;
 mod target;
 mod tcp;
 mod tls;
@@ -70,6 +84,12 @@ pub enum KindConfig {
     Http(Box<HttpConfig>),
     /// `icmp`: sends a ping.
     Icmp(IcmpConfig),
+    /// `mongodb`: pings a server.
+    Mongodb(Box<MongodbConfig>),
+    /// `postgres`: logs in and asks a query.
+    Postgres(Box<PostgresConfig>),
+    /// `redis`: pings a server.
+    Redis(Box<RedisConfig>),
     /// `tcp`: opens a connection and speaks in lines.
     Tcp(Box<TcpConfig>),
     /// `tls`: looks at a certificate.
@@ -92,6 +112,9 @@ enum Target {
     Grpc(Box<grpc::GrpcCheck>),
     Http(Box<http::HttpCheck>),
     Icmp(icmp::IcmpCheck),
+    Mongodb(Box<mongodb::MongodbCheck>),
+    Postgres(Box<postgres::PostgresCheck>),
+    Redis(Box<redis::RedisCheck>),
     Tcp(Box<tcp::TcpCheck>),
     Tls(Box<tls::TlsCheck>),
 }
@@ -135,6 +158,9 @@ impl KindConfig {
             CheckKind::Dns => DnsConfig::read(section).map(Box::new).map(Self::Dns),
             CheckKind::Grpc => GrpcConfig::read(section).map(Box::new).map(Self::Grpc),
             CheckKind::Icmp => IcmpConfig::read(section).map(Self::Icmp),
+            CheckKind::Mongodb => MongodbConfig::read(section).map(Box::new).map(Self::Mongodb),
+            CheckKind::Postgres => PostgresConfig::read(section).map(Box::new).map(Self::Postgres),
+            CheckKind::Redis => RedisConfig::read(section).map(Box::new).map(Self::Redis),
             CheckKind::Tcp => TcpConfig::read(section).map(Box::new).map(Self::Tcp),
             CheckKind::Tls => TlsCheckConfig::read(section).map(Box::new).map(Self::Tls),
             other => {
@@ -189,6 +215,11 @@ impl Check {
             KindConfig::Dns(dns) => Target::Dns(Box::new(dns::DnsCheck::new(*dns, network)?)),
             KindConfig::Grpc(grpc) => Target::Grpc(Box::new(grpc::GrpcCheck::new(*grpc, network)?)),
             KindConfig::Icmp(icmp) => Target::Icmp(icmp::IcmpCheck::new(icmp, network)),
+            KindConfig::Mongodb(mongodb) => Target::Mongodb(Box::new(mongodb::MongodbCheck::new(*mongodb, network)?)),
+            KindConfig::Postgres(postgres) => {
+                Target::Postgres(Box::new(postgres::PostgresCheck::new(*postgres, network)?))
+            }
+            KindConfig::Redis(redis) => Target::Redis(Box::new(redis::RedisCheck::new(*redis, network)?)),
             KindConfig::Tcp(tcp) => Target::Tcp(Box::new(tcp::TcpCheck::new(*tcp, network)?)),
             KindConfig::Tls(tls) => Target::Tls(Box::new(tls::TlsCheck::new(&tls, network)?)),
         };
@@ -213,6 +244,9 @@ impl Check {
             Target::Grpc(check) => check.target(),
             Target::Http(check) => check.target(),
             Target::Icmp(check) => check.target(),
+            Target::Mongodb(check) => check.target(),
+            Target::Postgres(check) => check.target(),
+            Target::Redis(check) => check.target(),
             Target::Tcp(check) => check.target(),
             Target::Tls(check) => check.target(),
         }
@@ -220,7 +254,8 @@ impl Check {
 
     /// Runs once and takes the result down.
     pub(crate) async fn run(&self) {
-        let (start, mut trace) = (Instant::now(), Trace::default());
+        let start = Instant::now();
+        let mut trace = Trace::until(start + self.timeout);
         let result = timeout(self.timeout, self.target.run(&mut trace)).await;
         let took = start.elapsed();
         let failure = match result {
@@ -263,6 +298,9 @@ impl Target {
             Self::Grpc(_) => CheckKind::Grpc,
             Self::Http(_) => CheckKind::Http,
             Self::Icmp(_) => CheckKind::Icmp,
+            Self::Mongodb(_) => CheckKind::Mongodb,
+            Self::Postgres(_) => CheckKind::Postgres,
+            Self::Redis(_) => CheckKind::Redis,
             Self::Tcp(_) => CheckKind::Tcp,
             Self::Tls(_) => CheckKind::Tls,
         }
@@ -274,6 +312,9 @@ impl Target {
             Self::Grpc(check) => check.run(trace).await,
             Self::Http(check) => check.run(trace).await,
             Self::Icmp(check) => check.run(trace).await,
+            Self::Mongodb(check) => check.run(trace).await,
+            Self::Postgres(check) => check.run(trace).await,
+            Self::Redis(check) => check.run(trace).await,
             Self::Tcp(check) => check.run(trace).await,
             Self::Tls(check) => check.run(trace).await,
         }

@@ -35,7 +35,8 @@ use self::{
 pub use self::{
     board::Changes,
     checks::{
-        CheckConfig, DnsConfig, GrpcConfig, HostPort, HttpConfig, IcmpConfig, KindConfig, TcpConfig, TlsCheckConfig,
+        CheckConfig, Credentials, DnsConfig, GrpcConfig, HostPort, HttpConfig, IcmpConfig, KindConfig, MongodbConfig,
+        PostgresConfig, RedisConfig, RedisRole, TcpConfig, TlsCheckConfig,
     },
     config::{Config, ConfigError, Place, Problem},
     errors::{ErrorsConfig, SpoolError, Upstream},

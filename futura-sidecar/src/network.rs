@@ -17,13 +17,13 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 pub use self::tls::{TlsConfig, TlsError};
 pub(crate) use self::{
     chain::Chain,
-    dial::{Dialer, Family},
+    dial::{Dialer, Family, Stream},
     dialogue::{Turn, converse},
     failure::Failure,
     guard::Guard,
     http::{HttpClient, HttpRequest, HttpResponse},
     tls::Tls,
-    trace::{Step, Trace},
+    trace::{Connections, Step, Trace},
 };
 
 mod chain;

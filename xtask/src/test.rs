@@ -26,7 +26,8 @@ pub(crate) struct TestOptions {
 /// One check, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Step {
-    /// Installs what the other checks need: Debian packages, Bugsink, the Kafka broker tansu, Python's Prometheus parsers.
+    /// Installs what the other checks need: Debian packages, Bugsink, the Kafka broker tansu, SecantusDB, Python's Prometheus
+    /// parsers.
     Install,
     /// Formatting.
     Fmt,
@@ -34,7 +35,7 @@ enum Step {
     Clippy,
     /// Every library and program builds.
     Build,
-    /// Unit and integration tests; with --fast those that need a Kafka broker or Python are skipped.
+    /// Unit and integration tests; with --fast those that need Python or what comes from PyPI are skipped.
     Tests,
     /// A million forged requests and label values, with the memory before and after.
     Forged,
@@ -160,6 +161,7 @@ async fn tests(fast: bool) -> Result<()> {
     let mut command = cargo::command(arguments.iter().copied());
     if !fast {
         command.env("TEST_TANSU", install::tansu().await?);
+        command.env("TEST_SECANTUSD", install::secantusd().await?);
         command.env("TEST_PROMETHEUS_CLIENT", install::prometheus_client().await?);
     }
     process::run(&format!("cargo {}", arguments.join(" ")), command).await

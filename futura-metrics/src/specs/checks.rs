@@ -74,6 +74,16 @@ label! {
     }
 }
 
+label! {
+    /// Of what kind the connections are that a server counts.
+    pub enum ConnectionState: "state" {
+        /// Those that it would still take.
+        Available => "available",
+        /// Those that are open.
+        Current => "current",
+    }
+}
+
 /// Bounds of a check's duration in seconds.
 pub const CHECK_BOUNDS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
@@ -111,4 +121,8 @@ crate::declare! {
     /// When the first certificate of the chain that the target showed last expires, verified or not.
     pub CHECK_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS: GaugeSpec<(Check, CheckKind)> =
         GaugeSpec::new("check_certificate_expiry_timestamp_seconds", Unit::Timestamp);
+
+    /// Connections that the target counted in a check's last run, of its own clients.
+    pub CHECK_TARGET_CONNECTIONS: GaugeSpec<(Check, CheckKind, ConnectionState)> =
+        GaugeSpec::new("check_target_connections", Unit::Count);
 }

@@ -11,12 +11,12 @@ use futura_metrics::{
     specs::checks::{
         CHECK_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS, CHECK_DURATION_SECONDS, CHECK_FAILURES_TOTAL,
         CHECK_LAST_DURATION_SECONDS, CHECK_LAST_PHASE_DURATION_SECONDS, CHECK_LAST_RUN_TIMESTAMP_SECONDS,
-        CHECK_RUNS_SKIPPED_TOTAL, CHECK_RUNS_TOTAL, CHECK_SUCCESS, CHECK_SUCCESSES_TOTAL, Check, CheckKind, Phase,
-        Reason,
+        CHECK_RUNS_SKIPPED_TOTAL, CHECK_RUNS_TOTAL, CHECK_SUCCESS, CHECK_SUCCESSES_TOTAL, CHECK_TARGET_CONNECTIONS,
+        Check, CheckKind, ConnectionState, Phase, Reason,
     },
 };
 
-use crate::network::{Chain, Trace};
+use crate::network::{Chain, Connections, Trace};
 
 type Labels = (Check, CheckKind);
 
@@ -51,6 +51,7 @@ struct LastFamilies {
     timestamp: Family<Gauge, Labels>,
     phases: Family<Gauge, (Check, CheckKind, Phase)>,
     expiry: Family<Gauge, Labels>,
+    connections: Family<Gauge, (Check, CheckKind, ConnectionState)>,
 }
 
 struct Last {
@@ -75,6 +76,7 @@ impl ChecksMetrics {
                 timestamp: metrics.gauges(CHECK_LAST_RUN_TIMESTAMP_SECONDS)?,
                 phases: metrics.gauges(CHECK_LAST_PHASE_DURATION_SECONDS)?,
                 expiry: metrics.gauges(CHECK_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS)?,
+                connections: metrics.gauges(CHECK_TARGET_CONNECTIONS)?,
             },
         })
     }
@@ -107,6 +109,7 @@ impl ChecksMetrics {
             gauges.remove((name, kind));
         }
         Phase::ALL.iter().for_each(|phase| self.last.phases.remove((name, kind, *phase)));
+        ConnectionState::ALL.iter().for_each(|state| self.last.connections.remove((name, kind, *state)));
     }
 }
 
@@ -136,6 +139,11 @@ impl CheckMetrics {
         }
         if let Some(expiry) = trace.chain.as_ref().and_then(Chain::expiry) {
             self.families.expiry.declare((name, kind)).set(expiry as f64);
+        }
+        if let Some(Connections { current, available }) = trace.connections {
+            for (state, number) in [(ConnectionState::Current, current), (ConnectionState::Available, available)] {
+                self.families.connections.declare((name, kind, state)).set(number as f64);
+            }
         }
     }
 

@@ -73,14 +73,9 @@ impl TcpCheck {
 
     pub(super) async fn run(&self, trace: &mut Trace) -> Result<(), Failure> {
         let HostPort { host, port } = &self.target;
-        let stream = self.dialer.connect(trace, host, *port).await?;
         let upgrades = self.dialogue.iter().any(|turn| turn.starttls);
-        match &self.tls {
-            Some(tls) if !upgrades => {
-                let stream = tls.handshake(trace, stream, host).await?;
-                converse(Box::new(stream), &self.dialogue, (None, host), trace).await
-            }
-            tls => converse(Box::new(stream), &self.dialogue, (tls.as_ref(), host), trace).await,
-        }
+        let (at_once, later) = if upgrades { (None, self.tls.as_ref()) } else { (self.tls.as_ref(), None) };
+        let stream = self.dialer.open(trace, at_once, host, *port).await?;
+        converse(stream, &self.dialogue, (later, host), trace).await
     }
 }

@@ -31,6 +31,9 @@ use crate::{
     network::{Failure, Network},
 };
 
+mod databases;
+mod peers;
+
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 
 /// A resolver that knows `hangs`, which never resolves, and the names that end in `.local`, which are this host.

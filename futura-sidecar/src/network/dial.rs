@@ -3,9 +3,17 @@
 use std::net::{IpAddr, SocketAddr};
 
 use futura_metrics::specs::checks::{Phase, Reason};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpSocket, TcpStream},
+};
 
-use super::{Failure, Guard, Network, Trace};
+use super::{Failure, Guard, Network, Tls, Trace};
+
+/// A stream of bytes both ways, TLS or not.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Opens connections for checks. Clones share all.
 #[derive(Clone)]
@@ -60,7 +68,7 @@ impl Dialer {
         let mut failure = Failure::new(Reason::Dns, format!("{host}: no address"));
         for address in addresses {
             trace.address = Some(address);
-            match self.open(SocketAddr::new(address, port)).await {
+            match self.dial(SocketAddr::new(address, port)).await {
                 Ok(stream) => {
                     trace.end();
                     return Ok(stream);
@@ -71,7 +79,22 @@ impl Dialer {
         Err(failure)
     }
 
-    async fn open(&self, address: SocketAddr) -> std::io::Result<TcpStream> {
+    /// A connection on which TLS is spoken from the start, if at all.
+    pub(crate) async fn open(
+        &self,
+        trace: &mut Trace,
+        tls: Option<&Tls>,
+        host: &str,
+        port: u16,
+    ) -> Result<Box<dyn Stream>, Failure> {
+        let stream = self.connect(trace, host, port).await?;
+        match tls {
+            Some(tls) => Ok(Box::new(tls.handshake(trace, stream, host).await?)),
+            None => Ok(Box::new(stream)),
+        }
+    }
+
+    async fn dial(&self, address: SocketAddr) -> std::io::Result<TcpStream> {
         let socket = if address.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
         if let Some(source) = self.source {
             socket.bind(SocketAddr::new(source, 0))?;

@@ -4,9 +4,9 @@ use std::io;
 
 use futura_metrics::specs::checks::{Phase, Reason};
 use regex::bytes::Regex;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
-use super::{Failure, Tls, Trace};
+use super::{Failure, Stream, Tls, Trace};
 
 /// How long a line may be, in bytes.
 const LINE_LIMIT: u64 = 64 * 1024;
@@ -21,11 +21,6 @@ pub(crate) struct Turn {
     /// Whether TLS begins after that.
     pub(crate) starttls: bool,
 }
-
-/// A stream of bytes both ways, TLS or not.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Goes through all turns. A line that never comes fails with [`Reason::Body`].
 pub(crate) async fn converse(

@@ -10,14 +10,26 @@ use super::{Failure, chain::Chain};
 /// What is known of one run so far. It stays when the run is given up.
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
+    /// When the run is given up, if somebody set a limit.
+    deadline: Option<Instant>,
     durations: [Option<Duration>; Phase::ALL.len()],
     running: Option<(Phase, Instant)>,
     /// The address that was dialled last.
     pub(crate) address: Option<IpAddr>,
     /// What the target showed of itself in its last TLS handshake, verified or not.
     pub(crate) chain: Option<Chain>,
+    /// The connections that the target counted.
+    pub(crate) connections: Option<Connections>,
     /// The steps of a journey, as far as it came.
     pub(crate) steps: Vec<Step>,
+}
+
+/// The connections of a server's clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Connections {
+    pub(crate) current: u64,
+    /// How many more it would take.
+    pub(crate) available: u64,
 }
 
 /// One step of a journey.
@@ -31,6 +43,15 @@ pub(crate) struct Step {
 // === impl Trace ===
 
 impl Trace {
+    pub(crate) fn until(deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..Self::default() }
+    }
+
+    /// How much time the run has left, if there is a limit.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
     /// Ends the phase that runs and begins another; a phase that comes again, as after a redirect, adds up.
     pub(crate) fn begin(&mut self, phase: Phase) {
         self.end();

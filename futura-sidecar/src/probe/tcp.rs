@@ -73,14 +73,9 @@ impl TcpProber {
     pub(super) async fn run(&self, target: &Target<'_>, run: &mut Run) -> Result<(), Failure> {
         run.samples.set(FAILED_DUE_TO_REGEX, 0.0);
         let (host, port) = target.host_and_port(None)?;
-        let stream = self.dialer.connect(&mut run.trace, host, port).await?;
-        let (tls, name) = (self.tls.named(target.hostname), host);
-        let result = if self.tls_from_start {
-            let stream = tls.handshake(&mut run.trace, stream, name).await?;
-            converse(Box::new(stream), &self.query_response, (Some(&tls), name), &mut run.trace).await
-        } else {
-            converse(Box::new(stream), &self.query_response, (Some(&tls), name), &mut run.trace).await
-        };
+        let tls = self.tls.named(target.hostname);
+        let stream = self.dialer.open(&mut run.trace, self.tls_from_start.then_some(&tls), host, port).await?;
+        let result = converse(stream, &self.query_response, (Some(&tls), host), &mut run.trace).await;
         if result.as_ref().is_err_and(|failure| failure.reason == Reason::Body) {
             run.samples.set(FAILED_DUE_TO_REGEX, 1.0);
         }
