@@ -23,8 +23,9 @@ pub use self::{
     credentials::Credentials,
     dns::DnsConfig,
     grpc::GrpcConfig,
-    http::HttpConfig,
+    http::{Expectations, Http2, HttpConfig, HttpTransport},
     icmp::IcmpConfig,
+    journey::{JourneyConfig, StepConfig, Variables},
     mongodb::MongodbConfig,
     postgres::PostgresConfig,
     redis::{RedisConfig, RedisRole},
@@ -39,6 +40,7 @@ mod dns;
 mod grpc;
 mod http;
 mod icmp;
+mod journey;
 mod metrics;
 mod mongodb;
 mod pattern;
@@ -84,6 +86,8 @@ pub enum KindConfig {
     Http(Box<HttpConfig>),
     /// `icmp`: sends a ping.
     Icmp(IcmpConfig),
+    /// `journey`: sends requests one after the other.
+    Journey(Box<JourneyConfig>),
     /// `mongodb`: pings a server.
     Mongodb(Box<MongodbConfig>),
     /// `postgres`: logs in and asks a query.
@@ -112,6 +116,7 @@ enum Target {
     Grpc(Box<grpc::GrpcCheck>),
     Http(Box<http::HttpCheck>),
     Icmp(icmp::IcmpCheck),
+    Journey(Box<journey::JourneyCheck>),
     Mongodb(Box<mongodb::MongodbCheck>),
     Postgres(Box<postgres::PostgresCheck>),
     Redis(Box<redis::RedisCheck>),
@@ -158,15 +163,12 @@ impl KindConfig {
             CheckKind::Dns => DnsConfig::read(section).map(Box::new).map(Self::Dns),
             CheckKind::Grpc => GrpcConfig::read(section).map(Box::new).map(Self::Grpc),
             CheckKind::Icmp => IcmpConfig::read(section).map(Self::Icmp),
+            CheckKind::Journey => JourneyConfig::read(section).map(Box::new).map(Self::Journey),
             CheckKind::Mongodb => MongodbConfig::read(section).map(Box::new).map(Self::Mongodb),
             CheckKind::Postgres => PostgresConfig::read(section).map(Box::new).map(Self::Postgres),
             CheckKind::Redis => RedisConfig::read(section).map(Box::new).map(Self::Redis),
             CheckKind::Tcp => TcpConfig::read(section).map(Box::new).map(Self::Tcp),
             CheckKind::Tls => TlsCheckConfig::read(section).map(Box::new).map(Self::Tls),
-            other => {
-                section.report("kind", format!("`{}` is to come", other.as_str()));
-                None
-            }
         }
     }
 }
@@ -215,6 +217,7 @@ impl Check {
             KindConfig::Dns(dns) => Target::Dns(Box::new(dns::DnsCheck::new(*dns, network)?)),
             KindConfig::Grpc(grpc) => Target::Grpc(Box::new(grpc::GrpcCheck::new(*grpc, network)?)),
             KindConfig::Icmp(icmp) => Target::Icmp(icmp::IcmpCheck::new(icmp, network)),
+            KindConfig::Journey(journey) => Target::Journey(Box::new(journey::JourneyCheck::new(*journey, network)?)),
             KindConfig::Mongodb(mongodb) => Target::Mongodb(Box::new(mongodb::MongodbCheck::new(*mongodb, network)?)),
             KindConfig::Postgres(postgres) => {
                 Target::Postgres(Box::new(postgres::PostgresCheck::new(*postgres, network)?))
@@ -224,7 +227,7 @@ impl Check {
             KindConfig::Tls(tls) => Target::Tls(Box::new(tls::TlsCheck::new(&tls, network)?)),
         };
         Ok(Self {
-            metrics: metrics.of(&config.name, target.kind()),
+            metrics: metrics.of(&config.name, target.kind(), target.steps()),
             name: config.name,
             interval: config.interval,
             timeout: config.timeout,
@@ -244,6 +247,7 @@ impl Check {
             Target::Grpc(check) => check.target(),
             Target::Http(check) => check.target(),
             Target::Icmp(check) => check.target(),
+            Target::Journey(check) => check.target(),
             Target::Mongodb(check) => check.target(),
             Target::Postgres(check) => check.target(),
             Target::Redis(check) => check.target(),
@@ -280,7 +284,7 @@ impl Check {
 
     /// Leaves its series out of the exposition.
     pub(crate) fn forget(&self, metrics: &ChecksMetrics) {
-        metrics.forget(&self.name, self.kind());
+        metrics.forget(&self.metrics);
     }
 
     /// Takes down that runs were left out.
@@ -298,11 +302,20 @@ impl Target {
             Self::Grpc(_) => CheckKind::Grpc,
             Self::Http(_) => CheckKind::Http,
             Self::Icmp(_) => CheckKind::Icmp,
+            Self::Journey(_) => CheckKind::Journey,
             Self::Mongodb(_) => CheckKind::Mongodb,
             Self::Postgres(_) => CheckKind::Postgres,
             Self::Redis(_) => CheckKind::Redis,
             Self::Tcp(_) => CheckKind::Tcp,
             Self::Tls(_) => CheckKind::Tls,
+        }
+    }
+
+    /// The names of a journey's steps.
+    fn steps(&self) -> Vec<String> {
+        match self {
+            Self::Journey(check) => check.steps().map(str::to_owned).collect(),
+            _ => Vec::new(),
         }
     }
 
@@ -312,6 +325,7 @@ impl Target {
             Self::Grpc(check) => check.run(trace).await,
             Self::Http(check) => check.run(trace).await,
             Self::Icmp(check) => check.run(trace).await,
+            Self::Journey(check) => check.run(trace).await,
             Self::Mongodb(check) => check.run(trace).await,
             Self::Postgres(check) => check.run(trace).await,
             Self::Redis(check) => check.run(trace).await,

@@ -35,8 +35,9 @@ use self::{
 pub use self::{
     board::Changes,
     checks::{
-        CheckConfig, Credentials, DnsConfig, GrpcConfig, HostPort, HttpConfig, IcmpConfig, KindConfig, MongodbConfig,
-        PostgresConfig, RedisConfig, RedisRole, TcpConfig, TlsCheckConfig,
+        CheckConfig, Credentials, DnsConfig, Expectations, GrpcConfig, HostPort, Http2, HttpConfig, HttpTransport,
+        IcmpConfig, JourneyConfig, KindConfig, MongodbConfig, PostgresConfig, RedisConfig, RedisRole, StepConfig,
+        TcpConfig, TlsCheckConfig, Variables,
     },
     config::{Config, ConfigError, Place, Problem},
     errors::{ErrorsConfig, SpoolError, Upstream},

@@ -16,7 +16,9 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 
 pub use self::tls::{TlsConfig, TlsError};
 pub(crate) use self::{
+    authorization::{Authorization, Secret, read_file},
     chain::Chain,
+    cookies::Jar,
     dial::{Dialer, Family, Stream},
     dialogue::{Turn, converse},
     failure::Failure,
@@ -26,7 +28,9 @@ pub(crate) use self::{
     trace::{Connections, Step, Trace},
 };
 
+mod authorization;
 mod chain;
+mod cookies;
 mod dial;
 mod dialogue;
 pub(crate) mod dns;

@@ -11,6 +11,11 @@ label! {
 }
 
 label! {
+    /// The name of a step within a journey.
+    pub enum Step: "step";
+}
+
+label! {
     /// What a check speaks.
     pub enum CheckKind: "kind" {
         Dns => "dns",
@@ -125,4 +130,11 @@ crate::declare! {
     /// Connections that the target counted in a check's last run, of its own clients.
     pub CHECK_TARGET_CONNECTIONS: GaugeSpec<(Check, CheckKind, ConnectionState)> =
         GaugeSpec::new("check_target_connections", Unit::Count);
+
+    /// Whether a step of a journey's last run succeeded: 1 or 0. Steps that it did not reach have none.
+    pub CHECK_STEP_SUCCESS: GaugeSpec<(Check, Step)> = GaugeSpec::new("check_step_success", Unit::State);
+
+    /// Duration of a step of a journey's last run. Steps that it did not reach have none.
+    pub CHECK_STEP_LAST_DURATION_SECONDS: GaugeSpec<(Check, Step)> =
+        GaugeSpec::new("check_step_last_duration_seconds", Unit::Seconds);
 }

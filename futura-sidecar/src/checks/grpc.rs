@@ -10,7 +10,7 @@ use crate::{
     config::{Section, form},
     network::{
         Dialer, Failure, Guard, HttpClient, Network, Tls, TlsConfig, TlsError, Trace,
-        grpc::{self, Serving},
+        grpc::{self, ServingStatus},
     },
 };
 
@@ -70,7 +70,7 @@ impl GrpcCheck {
         let GrpcConfig { service, metadata, .. } = &self.config;
         let health = grpc::check(&self.client, trace, &self.origin, service, metadata).await?;
         match health.serving {
-            Some(Serving::Serving) => Ok(()),
+            Some(ServingStatus::Serving) => Ok(()),
             Some(other) => Err(Failure::new(Reason::Body, format!("the service is {}", other.as_str()))),
             None => {
                 let (status, message) = (health.status_name(), &health.message);

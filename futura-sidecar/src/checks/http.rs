@@ -1,24 +1,35 @@
-//! `kind: http`: one request over a fresh connection; the answer's status and body are judged.
+//! `kind: http`: one request over a fresh connection, whose answer is judged; and what a journey shares with it.
 
-use std::{fmt, ops::RangeInclusive};
+use std::time::Duration;
 
 use bytes::Bytes;
-use futura_metrics::specs::checks::Reason;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use regex::bytes::Regex;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
 use serde_yaml::Value;
+use tokio::time::Instant;
 use url::{ParseError, Url};
 
-use super::pattern::{literal, pattern};
 use crate::{
     config::{Section, form},
     network::{
-        Dialer, Failure, Guard, HttpClient, HttpRequest, HttpResponse, Network, Tls, TlsConfig, TlsError, Trace,
+        Authorization, Dialer, Failure, Guard, HttpClient, HttpRequest, HttpResponse, Jar, Network, Secret, Tls,
+        TlsConfig, TlsError, Trace,
     },
 };
 
-/// How much of a body is looked at.
-const BODY_LIMIT: usize = 1024 * 1024;
+pub use self::expectations::Expectations;
+pub(super) use self::{
+    expectations::{document, text},
+    json_path::JsonPath,
+};
+
+mod expectations;
+mod json_path;
+
+/// How much of a body is read, in bytes, where nobody says.
+const DEFAULT_BODY_LIMIT: u64 = 1024 * 1024;
+
+/// How much of a body may be read at most, in bytes: it is held in memory.
+const BODY_LIMIT: u64 = 16 * 1024 * 1024;
 
 /// How many redirects may be followed.
 const REDIRECTS_LIMIT: u8 = 10;
@@ -34,25 +45,71 @@ pub struct HttpConfig {
     pub method: Method,
     /// Headers of the request; their values are never shown, and redirects do not take them to another origin. Default none.
     pub headers: HeaderMap,
-    /// The statuses that are right, each a code or a class: `200`, `2xx` or `[2xx, 304]`. Default `2xx`.
-    pub status: Vec<RangeInclusive<u16>>,
-    /// A text that the first mebibyte of the body holds. Default none.
-    pub body_contains: Option<Regex>,
-    /// A regular expression that matches within the first mebibyte of the body. Default none.
-    pub body_matches: Option<Regex>,
-    /// How many redirects are followed, up to 10; the answer after the last is judged. With `headers`, a redirect to
-    /// another scheme, host or port is the last: they may hold secrets. Default 0.
+    /// The body of the request. Default none.
+    pub body: Bytes,
+    /// How the answer is fetched.
+    pub transport: HttpTransport,
+    /// What the answer has to be like.
+    pub expect: Expectations,
+}
+
+/// How answers are fetched.
+#[derive(Clone, Debug)]
+pub struct HttpTransport {
+    /// Who asks: `{ user, password }` or `{ user, password_file }`, `{ bearer }` or `{ bearer_file }`; files are read for each
+    /// request. Default nobody.
+    pub(crate) authorization: Option<Authorization>,
+    /// How many redirects are followed, up to 10; the answer after the last is judged. With `headers` or `authorization`, a
+    /// redirect to another scheme, host or port is the last: they may hold secrets. Default 0.
     pub redirects: u8,
+    /// How many bytes of a body are read, up to 16 MiB. Default 1 MiB.
+    pub body_limit_bytes: u64,
+    /// Whether HTTP/2 is spoken: `offer` where TLS agrees on it, `never`, or `only`, without asking. Default `offer`.
+    pub http2: Http2,
+    /// How TLS is spoken with an `https` URL. Default `{}`.
+    pub tls: TlsConfig,
+}
+
+/// Whether HTTP/2 is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http2 {
+    /// Where TLS agrees on it.
+    Offer,
+    /// HTTP/1.1 alone.
+    Never,
+    /// Without asking, also over plain TCP.
+    Only,
 }
 
 /// A check that can be run.
 pub(super) struct HttpCheck {
     config: HttpConfig,
-    client: HttpClient,
+    client: Client,
 }
 
-/// Writes ranges as they are configured.
-struct Statuses<'a>(&'a [RangeInclusive<u16>]);
+/// What fetches answers.
+pub(super) struct Client {
+    transport: HttpTransport,
+    http: HttpClient,
+}
+
+/// What is asked for.
+pub(super) struct Request {
+    pub(super) url: Url,
+    pub(super) method: Method,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// An answer with as much of its body as may be read.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    /// Whether a redirect was not followed for the sake of the headers.
+    pub(crate) stayed: bool,
+    pub(crate) took: Duration,
+}
 
 // === impl HttpConfig ===
 
@@ -61,19 +118,56 @@ impl HttpConfig {
         let url = section.required("url", url, EXAMPLE_URL);
         let method = section.or("method", method, Method::GET);
         let headers = section.or("headers", headers, HeaderMap::new());
-        let status = section.or("status", statuses, vec![200..=299]);
-        let body_contains = section.or("body_contains", |value| literal(value).map(Some), None);
-        let body_matches = section.or("body_matches", |value| pattern(value).map(Some), None);
-        let redirects = section.or("redirects", redirects, 0);
+        let body = section.or("body", |value| form::secret(value).map(Bytes::from), Bytes::new());
+        let expect = Expectations::read(section);
+        let transport = HttpTransport::read(section);
         Some(Self {
             url: url?,
             method: method?,
             headers: headers?,
-            status: status?,
-            body_contains: body_contains?,
-            body_matches: body_matches?,
-            redirects: redirects?,
+            body: body?,
+            transport: transport?,
+            expect: expect?,
         })
+    }
+}
+
+// === impl HttpTransport ===
+
+impl HttpTransport {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
+        let authorization = section.nested("authorization", read_authorization, None);
+        let redirects = section.or("redirects", redirects, 0);
+        let body_limit_bytes = section.or("body_limit_bytes", body_limit, DEFAULT_BODY_LIMIT);
+        let http2 = section.or("http2", http2, Http2::Offer);
+        let tls = section.nested("tls", TlsConfig::read, TlsConfig::default());
+        Some(Self {
+            authorization: authorization?,
+            redirects: redirects?,
+            body_limit_bytes: body_limit_bytes?,
+            http2: http2?,
+            tls: tls?,
+        })
+    }
+}
+
+fn read_authorization(section: &mut Section<'_, '_>) -> Option<Option<Authorization>> {
+    let file = |value: &Value| form::text(value).map(|text| Some(Secret::File(text.into())));
+    let secret = |value: &Value| form::secret(value).map(|text| Some(Secret::Text(text)));
+    let user = section.or("user", |value| form::text(value).map(Some), None);
+    let password = section.or("password", secret, None);
+    let password_file = section.or("password_file", file, None);
+    let bearer = section.or("bearer", secret, None);
+    let bearer_file = section.or("bearer_file", file, None);
+    let (password, bearer) = (password?.xor(password_file?), bearer?.xor(bearer_file?));
+    match (user?, password, bearer) {
+        (Some(user), Some(password), None) => Some(Some(Authorization::basic(user, password))),
+        (None, None, Some(token)) => Some(Some(Authorization::bearer(token))),
+        _ => {
+            let ways = "`user` with `password` or `password_file`, or else `bearer` or `bearer_file`";
+            section.report("user", format!("this says nothing or too much: write {ways}"));
+            None
+        }
     }
 }
 
@@ -82,10 +176,9 @@ impl HttpConfig {
 impl HttpCheck {
     pub(super) fn new(config: HttpConfig, network: &Network) -> Result<Self, TlsError> {
         // A redirect may lead to TLS.
-        let speaks_tls = config.url.scheme() == "https" || config.redirects > 0;
-        let tls = speaks_tls.then(|| Tls::new(&TlsConfig::default(), network, &[b"http/1.1"])).transpose()?;
-        let dialer = Dialer::new(network.clone(), Guard::default());
-        Ok(Self { config, client: HttpClient { dialer, tls, http2: false } })
+        let speaks_tls = config.url.scheme() == "https" || config.transport.redirects > 0;
+        let client = Client::new(config.transport.clone(), speaks_tls, network)?;
+        Ok(Self { config, client })
     }
 
     /// The URL without its query, which may hold a secret.
@@ -97,87 +190,105 @@ impl HttpCheck {
     }
 
     pub(super) async fn run(&self, trace: &mut Trace) -> Result<(), Failure> {
-        let config = &self.config;
-        let (mut response, stayed) = self.follow(trace).await?;
-        let status = response.status;
-        if !config.status.iter().any(|range| range.contains(&status.as_u16())) {
-            let why = if stayed { ": the headers do not go to another origin" } else { "" };
-            return Err(Failure::new(
-                Reason::Status,
-                format!("status {status}, expected {}{why}", Statuses(&config.status)),
-            ));
-        }
-        let body = read_body(&mut response, trace).await?;
-        for (pattern, what) in
-            [(&config.body_contains, "contain the text"), (&config.body_matches, "match the pattern")]
-        {
-            if pattern.as_ref().is_some_and(|pattern| !pattern.is_match(&body)) {
-                return Err(Failure::new(Reason::Body, format!("the body of {} bytes does not {what}", body.len())));
-            }
-        }
-        Ok(())
+        let HttpConfig { url, method, headers, body, expect, .. } = &self.config;
+        let request =
+            Request { url: url.clone(), method: method.clone(), headers: headers.clone(), body: body.clone() };
+        let answer = self.client.fetch(request, &mut Jar::default(), trace).await?;
+        expect.judge(&answer)
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    pub(super) fn new(transport: HttpTransport, speaks_tls: bool, network: &Network) -> Result<Self, TlsError> {
+        let protocols: &[&[u8]] = match transport.http2 {
+            Http2::Offer => &[b"h2", b"http/1.1"],
+            Http2::Never => &[b"http/1.1"],
+            Http2::Only => &[b"h2"],
+        };
+        let tls = speaks_tls.then(|| Tls::new(&transport.tls, network, protocols)).transpose()?;
+        let dialer = Dialer::new(network.clone(), Guard::default());
+        let http = HttpClient { dialer, tls, http2: transport.http2 == Http2::Only };
+        Ok(Self { transport, http })
+    }
+
+    /// Fetches the answer after the last redirect that may be followed.
+    pub(super) async fn fetch(&self, request: Request, jar: &mut Jar, trace: &mut Trace) -> Result<Answer, Failure> {
+        let start = Instant::now();
+        let (mut response, stayed) = self.follow(request, jar, trace).await?;
+        let body = self.read_body(&mut response, trace).await?;
+        let HttpResponse { status, headers, .. } = response;
+        Ok(Answer { status, headers, body, stayed, took: start.elapsed() })
     }
 
     /// The answer after the last redirect, and whether that one was not followed for the sake of the headers.
-    async fn follow(&self, trace: &mut Trace) -> Result<(HttpResponse, bool), Failure> {
-        let config = &self.config;
-        let (mut url, mut method) = (config.url.clone(), config.method.clone());
-        for left in (0..=config.redirects).rev() {
-            let (headers, body) = (config.headers.clone(), Bytes::new());
-            let request = HttpRequest { method: &method, url: &url, headers, body };
-            let response = self.client.send(trace, request).await?;
-            match response.redirect(&url) {
-                Some(next) if left > 0 && (config.headers.is_empty() || next.origin() == config.url.origin()) => {
-                    method = redirected(method, response.status);
-                    url = next;
+    async fn follow(
+        &self,
+        mut request: Request,
+        jar: &mut Jar,
+        trace: &mut Trace,
+    ) -> Result<(HttpResponse, bool), Failure> {
+        let origin = request.url.origin();
+        if let Some(authorization) = &self.transport.authorization {
+            request.headers.insert(AUTHORIZATION, authorization.header().await?);
+        }
+        let stays = !request.headers.is_empty();
+        for left in (0..=self.transport.redirects).rev() {
+            let Request { url, method, body, .. } = &request;
+            let mut headers = request.headers.clone();
+            jar.add_to(&mut headers, url);
+            let response = self.http.send(trace, HttpRequest { method, url, headers, body: body.clone() }).await?;
+            jar.take_from(&response.headers, url);
+            match response.redirect(url) {
+                Some(next) if left > 0 && (!stays || next.origin() == origin) => {
+                    request.redirect(next, response.status);
                 }
                 next => return Ok((response, next.is_some() && left > 0)),
             }
         }
         unreachable!("the last round returns")
     }
-}
 
-/// The method after a redirect: what was sent is not sent again, unless the target asks for that (RFC 9110, section 15.4).
-fn redirected(method: Method, status: StatusCode) -> Method {
-    match status {
-        StatusCode::SEE_OTHER if method != Method::HEAD => Method::GET,
-        StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND if method == Method::POST => Method::GET,
-        _ => method,
-    }
-}
-
-/// Reads the body up to the limit: it is part of the answer, and of the time that the answer takes.
-async fn read_body(response: &mut HttpResponse, trace: &mut Trace) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk(trace).await? {
-        let room = BODY_LIMIT - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() == BODY_LIMIT {
-            break;
-        }
-    }
-    Ok(body)
-}
-
-// === impl Statuses ===
-
-impl fmt::Display for Statuses<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, range) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { " or " };
-            match range.start() == range.end() {
-                true => write!(formatter, "{separator}{}", range.start())?,
-                false => write!(formatter, "{separator}{}xx", range.start() / 100)?,
+    /// Reads the body up to the limit: it is part of the answer, and of the time that the answer takes.
+    async fn read_body(&self, response: &mut HttpResponse, trace: &mut Trace) -> Result<Vec<u8>, Failure> {
+        let (limit, mut body) = (self.transport.body_limit_bytes as usize, Vec::new());
+        while let Some(chunk) = response.chunk(trace).await? {
+            let room = limit - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() == limit {
+                break;
             }
         }
-        Ok(())
+        Ok(body)
+    }
+}
+
+// === impl Request ===
+
+impl Request {
+    /// What was sent is not sent again after a redirect, unless the target asks for that (RFC 9110, section 15.4).
+    fn redirect(&mut self, to: Url, status: StatusCode) {
+        self.url = to;
+        let becomes_get = match status {
+            StatusCode::SEE_OTHER => self.method != Method::HEAD,
+            StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => self.method == Method::POST,
+            _ => false,
+        };
+        if becomes_get {
+            (self.method, self.body) = (Method::GET, Bytes::new());
+        }
     }
 }
 
 /// The URL is not repeated in messages: it may hold a secret.
 fn url(value: &Value) -> Result<Url, String> {
-    let url = Url::parse(&form::secret(value)?).map_err(|error| {
+    parse_url(&form::secret(value)?)
+}
+
+/// An `http` or `https` URL without credentials.
+pub(super) fn parse_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| {
         let why = match error {
             ParseError::RelativeUrlWithoutBase => "it begins with neither `http://` nor `https://`".to_owned(),
             error => error.to_string(),
@@ -189,12 +300,12 @@ fn url(value: &Value) -> Result<Url, String> {
         return Err(format!("`{scheme}:` is neither `http:` nor `https:`: write a URL such as `{EXAMPLE_URL}`"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("credentials in a URL end up in logs: send a header `authorization: ${NAME}` instead".to_owned());
+        return Err("credentials in a URL end up in logs: write them as `authorization`".to_owned());
     }
     Ok(url)
 }
 
-fn method(value: &Value) -> Result<Method, String> {
+pub(super) fn method(value: &Value) -> Result<Method, String> {
     let known = [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
     let names = known.each_ref().map(Method::as_str).join(", ");
     let found = known.into_iter().find(|method| value.as_str() == Some(method.as_str()));
@@ -203,44 +314,32 @@ fn method(value: &Value) -> Result<Method, String> {
 
 /// Headers, whose values are never shown.
 pub(super) fn headers(value: &Value) -> Result<HeaderMap, String> {
-    let Value::Mapping(mapping) = value else {
-        return Err("no headers: write `{ accept: text/html }`".to_owned());
-    };
     let mut headers = HeaderMap::new();
-    for (name, value) in mapping {
-        let name = form::text(name)?;
-        let key = HeaderName::try_from(&name).map_err(|_| format!("`{name}` is not a header's name"))?;
-        let value = form::secret(value).map_err(|message| format!("header `{name}`: {message}"))?;
+    for (key, value) in header_texts(value)? {
         let mut value = HeaderValue::try_from(value)
-            .map_err(|_| format!("the value of `{name}` has characters that no header may have"))?;
+            .map_err(|_| format!("the value of `{key}` has characters that no header may have"))?;
         value.set_sensitive(true);
-        if headers.insert(key, value).is_some() {
-            return Err(format!("header `{name}` stands twice"));
-        }
+        headers.insert(key, value);
     }
     Ok(headers)
 }
 
-fn statuses(value: &Value) -> Result<Vec<RangeInclusive<u16>>, String> {
-    let read = match value {
-        Value::Sequence(values) if !values.is_empty() => values.iter().map(status).collect(),
-        value => status(value).map(|range| vec![range]),
+/// Headers as they are written, each once.
+pub(super) fn header_texts(value: &Value) -> Result<Vec<(HeaderName, String)>, String> {
+    let Value::Mapping(mapping) = value else {
+        return Err("no headers: write `{ accept: text/html }`".to_owned());
     };
-    read.ok_or_else(|| "no status: write one such as `200`, a class such as `2xx`, or a list of them".to_owned())
-}
-
-fn status(value: &Value) -> Option<RangeInclusive<u16>> {
-    let text = match value {
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => text.clone(),
-        _ => return None,
-    };
-    if let Some(class) = text.strip_suffix("xx") {
-        let class: u16 = class.parse().ok().filter(|class| (1..=5).contains(class))?;
-        return Some(class * 100..=class * 100 + 99);
+    let mut headers: Vec<(HeaderName, String)> = Vec::new();
+    for (name, value) in mapping {
+        let name = form::text(name)?;
+        let key = HeaderName::try_from(&name).map_err(|_| format!("`{name}` is not a header's name"))?;
+        let value = form::secret(value).map_err(|message| format!("header `{name}`: {message}"))?;
+        if headers.iter().any(|(known, _)| *known == key) {
+            return Err(format!("header `{name}` stands twice"));
+        }
+        headers.push((key, value));
     }
-    let code = text.parse().ok().filter(|code| (100..=599).contains(code))?;
-    Some(code..=code)
+    Ok(headers)
 }
 
 fn redirects(value: &Value) -> Result<u8, String> {
@@ -248,4 +347,18 @@ fn redirects(value: &Value) -> Result<u8, String> {
     redirects
         .filter(|redirects| *redirects <= REDIRECTS_LIMIT)
         .ok_or_else(|| format!("{} is no number from 0 to {REDIRECTS_LIMIT}", form::shown(value)))
+}
+
+fn body_limit(value: &Value) -> Result<u64, String> {
+    let limit = form::number(value)?;
+    if (1..=BODY_LIMIT).contains(&limit) { Ok(limit) } else { Err(format!("{limit} is not from 1 to {BODY_LIMIT}")) }
+}
+
+fn http2(value: &Value) -> Result<Http2, String> {
+    match value.as_str() {
+        Some("offer") => Ok(Http2::Offer),
+        Some("never") => Ok(Http2::Never),
+        Some("only") => Ok(Http2::Only),
+        _ => Err(format!("{} is none of `offer`, `never` and `only`", form::shown(value))),
+    }
 }

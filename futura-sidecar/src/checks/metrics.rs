@@ -11,8 +11,9 @@ use futura_metrics::{
     specs::checks::{
         CHECK_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS, CHECK_DURATION_SECONDS, CHECK_FAILURES_TOTAL,
         CHECK_LAST_DURATION_SECONDS, CHECK_LAST_PHASE_DURATION_SECONDS, CHECK_LAST_RUN_TIMESTAMP_SECONDS,
-        CHECK_RUNS_SKIPPED_TOTAL, CHECK_RUNS_TOTAL, CHECK_SUCCESS, CHECK_SUCCESSES_TOTAL, CHECK_TARGET_CONNECTIONS,
-        Check, CheckKind, ConnectionState, Phase, Reason,
+        CHECK_RUNS_SKIPPED_TOTAL, CHECK_RUNS_TOTAL, CHECK_STEP_LAST_DURATION_SECONDS, CHECK_STEP_SUCCESS,
+        CHECK_SUCCESS, CHECK_SUCCESSES_TOTAL, CHECK_TARGET_CONNECTIONS, Check, CheckKind, ConnectionState, Phase,
+        Reason, Step,
     },
 };
 
@@ -34,6 +35,8 @@ pub(crate) struct ChecksMetrics {
 pub(super) struct CheckMetrics {
     name: String,
     kind: CheckKind,
+    /// The names of a journey's steps.
+    steps: Vec<String>,
     runs: Counter,
     successes: Counter,
     failures: BTreeMap<Reason, Counter>,
@@ -52,6 +55,8 @@ struct LastFamilies {
     phases: Family<Gauge, (Check, CheckKind, Phase)>,
     expiry: Family<Gauge, Labels>,
     connections: Family<Gauge, (Check, CheckKind, ConnectionState)>,
+    steps: Family<Gauge, (Check, Step)>,
+    step_durations: Family<Gauge, (Check, Step)>,
 }
 
 struct Last {
@@ -77,14 +82,17 @@ impl ChecksMetrics {
                 phases: metrics.gauges(CHECK_LAST_PHASE_DURATION_SECONDS)?,
                 expiry: metrics.gauges(CHECK_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS)?,
                 connections: metrics.gauges(CHECK_TARGET_CONNECTIONS)?,
+                steps: metrics.gauges(CHECK_STEP_SUCCESS)?,
+                step_durations: metrics.gauges(CHECK_STEP_LAST_DURATION_SECONDS)?,
             },
         })
     }
 
-    pub(super) fn of(&self, name: &str, kind: CheckKind) -> CheckMetrics {
+    pub(super) fn of(&self, name: &str, kind: CheckKind, steps: Vec<String>) -> CheckMetrics {
         CheckMetrics {
             name: name.to_owned(),
             kind,
+            steps,
             runs: self.runs.declare((name, kind)).clone(),
             successes: self.successes.declare((name, kind)).clone(),
             failures: Reason::ALL
@@ -99,7 +107,8 @@ impl ChecksMetrics {
     }
 
     /// Leaves the series of a check that is gone out of the exposition: a last value would stand there for ever.
-    pub(super) fn forget(&self, name: &str, kind: CheckKind) {
+    pub(super) fn forget(&self, check: &CheckMetrics) {
+        let (name, kind) = (check.name.as_str(), check.kind);
         for counters in [&self.runs, &self.successes, &self.skipped] {
             counters.remove((name, kind));
         }
@@ -108,8 +117,8 @@ impl ChecksMetrics {
         for gauges in [&self.last.success, &self.last.duration, &self.last.timestamp, &self.last.expiry] {
             gauges.remove((name, kind));
         }
-        Phase::ALL.iter().for_each(|phase| self.last.phases.remove((name, kind, *phase)));
         ConnectionState::ALL.iter().for_each(|state| self.last.connections.remove((name, kind, *state)));
+        self.last.forget_run(check);
     }
 }
 
@@ -132,10 +141,15 @@ impl CheckMetrics {
 
     fn record_trace(&self, trace: &Trace) {
         let (name, kind) = (self.name.as_str(), self.kind);
-        // A phase that this run did not reach would tell of the run before.
-        Phase::ALL.iter().for_each(|phase| self.families.phases.remove((name, kind, *phase)));
+        // What this run did not reach would tell of the run before.
+        self.families.forget_run(self);
         for (phase, duration) in trace.phases() {
             self.families.phases.declare((name, kind, phase)).set_duration(duration);
+        }
+        for step in &trace.steps {
+            let success = if step.failure.is_none() { 1.0 } else { 0.0 };
+            self.families.steps.declare((name, step.name.as_str())).set(success);
+            self.families.step_durations.declare((name, step.name.as_str())).set_duration(step.took);
         }
         if let Some(expiry) = trace.chain.as_ref().and_then(Chain::expiry) {
             self.families.expiry.declare((name, kind)).set(expiry as f64);
@@ -155,6 +169,16 @@ impl CheckMetrics {
 // === impl LastFamilies ===
 
 impl LastFamilies {
+    /// Leaves out what only some runs have.
+    fn forget_run(&self, check: &CheckMetrics) {
+        let name = check.name.as_str();
+        Phase::ALL.iter().for_each(|phase| self.phases.remove((name, check.kind, *phase)));
+        for step in &check.steps {
+            self.steps.remove((name, step.as_str()));
+            self.step_durations.remove((name, step.as_str()));
+        }
+    }
+
     fn with(&self, labels: (&str, CheckKind)) -> Last {
         Last {
             success: self.success.declare(labels).clone(),

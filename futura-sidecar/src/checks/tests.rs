@@ -32,6 +32,7 @@ use crate::{
 };
 
 mod databases;
+mod journey;
 mod peers;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";

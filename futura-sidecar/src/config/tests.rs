@@ -54,7 +54,7 @@ fn checks_have_defaults() {
     let check = &config.checks[0];
     assert_eq!((check.interval, check.timeout), (Duration::from_secs(10), Duration::from_secs(2)));
     let KindConfig::Http(http) = &check.kind else { panic!("{check:?}") };
-    assert_eq!((http.method.as_str(), &http.status, http.redirects), ("GET", &vec![200..=299], 0));
+    assert_eq!((http.method.as_str(), &http.expect.status, http.transport.redirects), ("GET", &vec![200..=299], 0));
 }
 
 #[test]
@@ -95,7 +95,7 @@ extra: 1
         2:1: chekcs: unknown key, allowed are `listen`, `checks`, `modules`, `errors`, `history`
         6:5: checks[0].url: check `a`: `ftp:` is neither `http:` nor `https:`: write a URL such as `http://127.0.0.1:3000/health`
         7:5: checks[0].interval: check `a`: `10` has no unit: write `10s`, or another of ms, s, m, h and d
-        8:5: checks[0].retries: check `a`: unknown key, allowed are `name`, `kind`, `interval`, `timeout`, `url`, `method`, `headers`, `status`, `body_contains`, `body_matches`, `redirects`
+        8:5: checks[0].retries: check `a`: unknown key, allowed are `name`, `kind`, `interval`, `timeout`, `url`, `method`, `headers`, `body`, `status`, `headers_match`, `headers_absent`, `body_contains`, `body_matches`, `json`, `json_matches`, `latency_limit`, `authorization`, `redirects`, `body_limit_bytes`, `http2`, `tls`
         9:5: checks[1].name: `a b` is no name: write 1 to 100 letters, digits, `-`, `_` and `.`, such as `api-health`
         12:5: checks[1].timeout: a timeout of 20s is longer than the interval of 10s, so runs would overlap
         13:5: checks[1].intervall: unknown key, allowed are `name`, `kind`, `interval`, `timeout`, `target`, `tls`, `dialogue`
@@ -172,7 +172,7 @@ fn keys_of_a_check_are_checked() {
         "modules: { http_2xx: {} }",
     ];
     assert_snapshot!(files.map(problems).join("\n"), @r#"
-    1:33: checks[0].url: check `a`: credentials in a URL end up in logs: send a header `authorization: ${NAME}` instead
+    1:33: checks[0].url: check `a`: credentials in a URL end up in logs: write them as `authorization`
     1:10: checks[0].target: check `a`: it is missing: write one such as `target: 127.0.0.1:6379`
     1:32: checks[0].target: check `a`: `h` is no host and port: write one such as `127.0.0.1:6379`
     1:10: checks[0].name: it is missing: write one such as `name: api-health`

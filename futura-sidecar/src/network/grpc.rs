@@ -14,7 +14,7 @@ use super::{Failure, HttpClient, HttpRequest, HttpResponse, Trace};
 
 /// What the service says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Serving {
+pub(crate) enum ServingStatus {
     Unknown,
     Serving,
     NotServing,
@@ -29,7 +29,7 @@ pub(crate) struct Health {
     /// What the server says besides a status that is not OK.
     pub(crate) message: String,
     /// What the service says, if the call was OK.
-    pub(crate) serving: Option<Serving>,
+    pub(crate) serving: Option<ServingStatus>,
 }
 
 const PATH: &str = "/grpc.health.v1.Health/Check";
@@ -124,7 +124,7 @@ impl Health {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let status = text("grpc-status")?.parse().ok()?;
         let message = text("grpc-message").unwrap_or_default().to_owned();
-        Some(Self { status, message, serving: (status == 0).then(|| Serving::read(body)) })
+        Some(Self { status, message, serving: (status == 0).then(|| ServingStatus::read(body)) })
     }
 
     /// The name of the status.
@@ -134,9 +134,9 @@ impl Health {
     }
 }
 
-// === impl Serving ===
+// === impl ServingStatus ===
 
-impl Serving {
+impl ServingStatus {
     pub(crate) const ALL: [Self; 4] = [Self::Unknown, Self::Serving, Self::NotServing, Self::ServiceUnknown];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -161,7 +161,7 @@ impl Serving {
 
 #[cfg(test)]
 mod tests {
-    use super::{HeaderMap, HeaderValue, Health, Serving, request};
+    use super::{HeaderMap, HeaderValue, Health, ServingStatus, request};
 
     #[test]
     fn a_request_names_its_service() {
@@ -178,10 +178,10 @@ mod tests {
         };
         let health = |text, body: &[u8]| Health::of(&status(text), body);
         let serving = |body: &[u8]| health("0", body).and_then(|health| health.serving);
-        assert_eq!(serving(&[0, 0, 0, 0, 2, 8, 1]), Some(Serving::Serving));
-        assert_eq!(serving(&[0, 0, 0, 0, 2, 8, 2]), Some(Serving::NotServing));
-        assert_eq!(serving(&[0, 0, 0, 0, 0]), Some(Serving::Unknown));
-        assert_eq!(serving(&[0, 0, 0, 0, 2, 8, 99]), Some(Serving::Unknown));
+        assert_eq!(serving(&[0, 0, 0, 0, 2, 8, 1]), Some(ServingStatus::Serving));
+        assert_eq!(serving(&[0, 0, 0, 0, 2, 8, 2]), Some(ServingStatus::NotServing));
+        assert_eq!(serving(&[0, 0, 0, 0, 0]), Some(ServingStatus::Unknown));
+        assert_eq!(serving(&[0, 0, 0, 0, 2, 8, 99]), Some(ServingStatus::Unknown));
         assert_eq!(
             health("12", &[]).map(|health| (health.status_name(), health.serving)),
             Some(("UNIMPLEMENTED".to_owned(), None))

@@ -52,6 +52,14 @@ impl Trace {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
+    /// Takes a failure down as that of the step that ran last, and names the step in it.
+    pub(crate) fn fail_step(&mut self, failure: Failure) -> Failure {
+        let Some(step) = self.steps.last_mut() else { return failure };
+        let told = Failure::new(failure.reason, format!("step `{}`: {}", step.name, failure.message));
+        step.failure = Some(failure);
+        told
+    }
+
     /// Ends the phase that runs and begins another; a phase that comes again, as after a redirect, adds up.
     pub(crate) fn begin(&mut self, phase: Phase) {
         self.end();

@@ -14,7 +14,7 @@ use crate::{
     config::{Section, form},
     network::{
         Dialer, Failure, Family, Guard, HttpClient, Network, Tls, TlsError,
-        grpc::{self, Serving},
+        grpc::{self, ServingStatus},
     },
 };
 
@@ -86,7 +86,7 @@ impl GrpcProber {
         run.samples.set(SSL, f64::from(u8::from(tls)));
         tell(&mut run.samples, health.status, health.serving);
         match health.serving {
-            Some(Serving::Serving) => Ok(()),
+            Some(ServingStatus::Serving) => Ok(()),
             Some(other) => Err(Failure::new(Reason::Body, format!("the service is {}", other.as_str()))),
             None => Err(Failure::new(Reason::Status, format!("status {}: {}", health.status_name(), health.message))),
         }
@@ -103,9 +103,9 @@ pub(super) fn describe(samples: &mut Samples, failure: &Failure) {
     }
 }
 
-fn tell(samples: &mut Samples, status: u32, serving: Option<Serving>) {
+fn tell(samples: &mut Samples, status: u32, serving: Option<ServingStatus>) {
     samples.set(STATUS, f64::from(status));
-    for known in Serving::ALL {
+    for known in ServingStatus::ALL {
         let held = if serving == Some(known) { 1.0 } else { 0.0 };
         samples.set_with(HEALTH, &[("serving_status", known.as_str())], held);
     }

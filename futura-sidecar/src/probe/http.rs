@@ -3,15 +3,12 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder};
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use futura_metrics::specs::checks::Reason;
 use futures_util::stream::try_unfold;
 use http::{
     HeaderMap, HeaderValue, Method, Version,
-    header::{
-        ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, LAST_MODIFIED, SET_COOKIE, WWW_AUTHENTICATE,
-    },
+    header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, LAST_MODIFIED, WWW_AUTHENTICATE},
 };
 use serde_yaml::Value;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -26,7 +23,10 @@ use super::{
 };
 use crate::{
     config::{Section, form},
-    network::{Dialer, Failure, Family, Guard, HttpClient, HttpRequest, HttpResponse, Network, Tls, TlsError, Trace},
+    network::{
+        Authorization, Dialer, Failure, Family, Guard, HttpClient, HttpRequest, HttpResponse, Jar, Network, Secret,
+        Tls, TlsError, Trace, read_file,
+    },
 };
 
 const CONTENT: Gauge = Gauge::new("probe_http_content_length", "Length of http content response");
@@ -42,13 +42,6 @@ const MODIFIED: Gauge = Gauge::new(
 
 /// How many redirects are followed.
 const REDIRECTS_LIMIT: u32 = 10;
-
-/// How many cookies are kept over redirects, and how long one may be.
-const COOKIES_LIMIT: usize = 50;
-const COOKIE_LIMIT: usize = 4096;
-
-/// How large a secret's file or a body's may be.
-const FILE_LIMIT: u64 = 1024 * 1024;
 
 /// What a module says of `http`.
 #[derive(Clone, Debug)]
@@ -73,22 +66,6 @@ pub(super) struct HttpModule {
     http2: bool,
     compression: Option<String>,
     body_limit: Option<u64>,
-}
-
-/// Who the probe says it is. Files are read at each probe: what is in them may be renewed.
-#[derive(Clone)]
-struct Authorization {
-    /// What stands before the secret, such as `Bearer `.
-    scheme: String,
-    secret: Secret,
-}
-
-#[derive(Clone)]
-enum Secret {
-    Text(String),
-    File(PathBuf),
-    /// A user's name, and the password.
-    Basic(String, Box<Secret>),
 }
 
 /// A probe that can be run.
@@ -202,7 +179,7 @@ fn read_authorization(section: &mut Section<'_, '_>) -> Option<Option<Authorizat
     let other = section.nested("authorization", read_credentials, None)?;
     let token = section.or("bearer_token", |value| form::secret(value).map(|text| Some(Secret::Text(text))), None)?;
     let token_file = section.or("bearer_token_file", |value| file(value).map(|file| file.map(Secret::File)), None)?;
-    let bearer = token.or(token_file).map(|secret| Authorization { scheme: "Bearer ".to_owned(), secret });
+    let bearer = token.or(token_file).map(Authorization::bearer);
     let mut all = [basic, other, bearer].into_iter().flatten();
     let one = all.next();
     if all.next().is_some() {
@@ -222,7 +199,7 @@ fn read_basic(section: &mut Section<'_, '_>) -> Option<Option<Authorization>> {
     section.refuse("username_file", "write it as `username`");
     let (name, password) = (name?, password?);
     let password = password_file?.map_or(Secret::Text(password), Secret::File);
-    Some(Some(Authorization { scheme: "Basic ".to_owned(), secret: Secret::Basic(name, Box::new(password)) }))
+    Some(Some(Authorization::basic(name, password)))
 }
 
 fn read_credentials(section: &mut Section<'_, '_>) -> Option<Option<Authorization>> {
@@ -232,50 +209,6 @@ fn read_credentials(section: &mut Section<'_, '_>) -> Option<Option<Authorizatio
     let credentials = credentials?;
     let secret = credentials_file?.map_or(Secret::Text(credentials), Secret::File);
     Some(Some(Authorization { scheme: format!("{} ", scheme?), secret }))
-}
-
-// === impl Authorization ===
-
-impl Authorization {
-    async fn header(&self) -> Result<HeaderValue, Failure> {
-        let value = format!("{}{}", self.scheme, self.secret.read().await?);
-        let mut value = HeaderValue::try_from(value)
-            .map_err(|_| Failure::new(Reason::Auth, "the secret has characters that no header may have"))?;
-        value.set_sensitive(true);
-        Ok(value)
-    }
-}
-
-impl std::fmt::Debug for Authorization {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("<secret>")
-    }
-}
-
-// === impl Secret ===
-
-impl Secret {
-    async fn read(&self) -> Result<String, Failure> {
-        match self {
-            Self::Text(text) => Ok(text.clone()),
-            Self::File(file) => {
-                let bytes = read_file(file).await?;
-                Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
-            }
-            Self::Basic(name, password) => {
-                let password = Box::pin(password.read()).await?;
-                Ok(BASE64.encode(format!("{name}:{password}")))
-            }
-        }
-    }
-}
-
-async fn read_file(file: &PathBuf) -> Result<Vec<u8>, Failure> {
-    let unreadable = |error| Failure::new(Reason::Auth, format!("`{}` cannot be read: {error}", file.display()));
-    let mut bytes = Vec::new();
-    let opened = tokio::fs::File::open(file).await.map_err(unreadable)?;
-    opened.take(FILE_LIMIT).read_to_end(&mut bytes).await.map_err(unreadable)?;
-    Ok(bytes)
 }
 
 // === impl HttpProber ===
@@ -502,35 +435,5 @@ impl HeaderRule {
 
     fn may_miss(&self, headers: &HeaderMap) -> bool {
         self.allow_missing && !headers.contains_key(&self.header)
-    }
-}
-
-/// The cookies of one probe, each for the host that set it.
-#[derive(Default)]
-struct Jar {
-    cookies: Vec<(String, String, String)>,
-}
-
-// === impl Jar ===
-
-impl Jar {
-    fn take_from(&mut self, headers: &HeaderMap, url: &Url) {
-        let host = url.host_str().unwrap_or_default();
-        for text in headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok()) {
-            let pair = text.split(';').next().unwrap_or_default();
-            let Some((name, value)) = pair.split_once('=').filter(|_| pair.len() <= COOKIE_LIMIT) else { continue };
-            self.cookies.retain(|(of, known, _)| of != host || known != name.trim());
-            if self.cookies.len() < COOKIES_LIMIT {
-                self.cookies.push((host.to_owned(), name.trim().to_owned(), value.trim().to_owned()));
-            }
-        }
-    }
-
-    fn add_to(&self, headers: &mut HeaderMap, url: &Url) {
-        let mine = self.cookies.iter().filter(|(host, ..)| Some(host.as_str()) == url.host_str());
-        let pairs: Vec<_> = mine.map(|(_, name, value)| format!("{name}={value}")).collect();
-        if let Some(value) = HeaderValue::try_from(pairs.join("; ")).ok().filter(|value| !value.is_empty()) {
-            headers.append(COOKIE, value);
-        }
     }
 }

@@ -141,9 +141,8 @@ impl Drop for Peer {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a test that was skipped should say so")]
 fn skipped<T>(program: &Path) -> Option<T> {
-    eprintln!("SKIPPED: {} is not installed, as `cargo xtask test` does", program.display());
+    eprintln!("SKIPPED: {} is not installed; `cargo xtask test` does that", program.display());
     None
 }
 

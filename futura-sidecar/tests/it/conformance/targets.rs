@@ -35,6 +35,54 @@ const EXPIRED: [(i32, u8, u8); 2] = [(2020, 2, 3), (2021, 5, 6)];
 /// Its module and target, whether it is to succeed, and how the answers may differ.
 pub(super) type Probe = (&'static str, String, bool, Differs);
 
+/// Of the plain server: module, path, and whether the probe is to succeed.
+const PLAIN: &[(&str, &str, bool)] = &[
+    ("http_2xx", "/text", true),
+    ("http_2xx", "/missing", false),
+    ("http_2xx", "/redirect", true),
+    ("http_2xx", "/loop", false),
+    ("http_2xx", "/nowhere", false),
+    ("http_2xx", "/cookie", true),
+    ("http_2xx", "/empty", true),
+    ("http_2xx", "/gzip", true),
+    ("http_4xx", "/missing", true),
+    ("http_4xx", "/text", false),
+    ("http_stay", "/redirect", true),
+    ("http_version", "/text", false),
+    ("http_plain_only", "/text", true),
+    ("http_tls_only", "/text", false),
+    ("http_body", "/text", true),
+    ("http_body", "/empty", false),
+    ("http_body", "/missing", false),
+    ("http_no_body", "/text", false),
+    ("http_header", "/text", true),
+    ("http_header", "/empty", false),
+    ("http_no_header", "/text", false),
+    ("http_missing", "/text", true),
+    ("http_post", "/text", true),
+    ("http_post", "/redirect", true),
+    ("http_gzip", "/gzip", true),
+    ("http_gzip", "/text", false),
+    ("http_limit", "/text", false),
+    ("http_basic", "/basic", true),
+    ("http_wrong", "/basic", false),
+    ("http_2xx", "/basic", false),
+    ("http_bearer", "/bearer", true),
+    ("http_host", "/host", true),
+];
+
+/// Of the name server: module, and whether the probe is to succeed.
+const DNS: &[(&str, bool)] = &[
+    ("dns_a", true),
+    ("dns_soa", true),
+    ("dns_tcp", true),
+    ("dns_nx", false),
+    ("dns_nx_valid", true),
+    ("dns_match", true),
+    ("dns_no_match", false),
+    ("dns_silent", false),
+];
+
 /// Each runs until the value goes.
 pub(super) struct Targets {
     nginx: Child,
@@ -91,47 +139,14 @@ impl Targets {
 
     /// Every probe.
     pub(super) fn probes(&self) -> Vec<Probe> {
-        let at = |address: SocketAddr, path: &str| format!("http://{address}{path}");
-        let secure = |index: usize| format!("https://{}/text", self.tls[index]);
-        let named = format!("https://localhost:{}/text", self.tls[0].port());
+        let plain = PLAIN.iter().map(|(module, path, succeeds)| (*module, at(self.plain, path), *succeeds, Nowhere));
+        let dns = DNS.iter().map(|(module, succeeds)| (*module, self.dns.to_string(), *succeeds, Nowhere));
+        plain.chain(self.http()).chain(self.https()).chain(self.others()).chain(dns).collect()
+    }
+
+    fn http(&self) -> Vec<Probe> {
         let closed = closed_port();
-        let mut probes: Vec<Probe> = [
-            ("http_2xx", "/text", true),
-            ("http_2xx", "/missing", false),
-            ("http_2xx", "/redirect", true),
-            ("http_2xx", "/loop", false),
-            ("http_2xx", "/nowhere", false),
-            ("http_2xx", "/cookie", true),
-            ("http_2xx", "/empty", true),
-            ("http_2xx", "/gzip", true),
-            ("http_4xx", "/missing", true),
-            ("http_4xx", "/text", false),
-            ("http_stay", "/redirect", true),
-            ("http_version", "/text", false),
-            ("http_plain_only", "/text", true),
-            ("http_tls_only", "/text", false),
-            ("http_body", "/text", true),
-            ("http_body", "/empty", false),
-            ("http_body", "/missing", false),
-            ("http_no_body", "/text", false),
-            ("http_header", "/text", true),
-            ("http_header", "/empty", false),
-            ("http_no_header", "/text", false),
-            ("http_missing", "/text", true),
-            ("http_post", "/text", true),
-            ("http_post", "/redirect", true),
-            ("http_gzip", "/gzip", true),
-            ("http_gzip", "/text", false),
-            ("http_limit", "/text", false),
-            ("http_basic", "/basic", true),
-            ("http_wrong", "/basic", false),
-            ("http_2xx", "/basic", false),
-            ("http_bearer", "/bearer", true),
-            ("http_host", "/host", true),
-        ]
-        .map(|(module, path, succeeds)| (module, at(self.plain, path), succeeds, Nowhere))
-        .into();
-        probes.extend([
+        vec![
             ("http_2xx", format!("{}/text", self.plain), true, Nowhere),
             ("http_2xx", at(self.ancient, "/"), true, Nowhere),
             ("http_body", at(self.ancient, "/"), true, Nowhere),
@@ -146,6 +161,13 @@ impl Targets {
             ("http_ip6", at(self.plain, "/text"), false, Nowhere),
             ("http_host", format!("{}&hostname=example.org", at(self.plain, "/host")), true, Nowhere),
             ("http_2xx", format!("{}&hostname=example.org", at(self.plain, "/host")), true, Nowhere),
+        ]
+    }
+
+    fn https(&self) -> Vec<Probe> {
+        let secure = |index: usize| format!("https://{}/text", self.tls[index]);
+        let named = format!("https://localhost:{}/text", self.tls[0].port());
+        vec![
             ("https", secure(0), true, Nowhere),
             ("https_1", secure(0), true, Nowhere),
             ("https_1_2", secure(0), true, Nowhere),
@@ -161,6 +183,12 @@ impl Targets {
             ("https", at(self.plain, "/text").replace("http:", "https:"), false, Nowhere),
             ("http_plain_only", secure(0), false, InMoreOfTls),
             ("http_tls_only", named, false, InMoreOfTls),
+        ]
+    }
+
+    fn others(&self) -> Vec<Probe> {
+        let closed = closed_port();
+        vec![
             ("tcp", self.plain.to_string(), true, Nowhere),
             ("tcp", closed.to_string(), false, Nowhere),
             ("tcp", "nowhere.invalid:80".to_owned(), false, Nowhere),
@@ -180,21 +208,13 @@ impl Targets {
             ("grpc_unknown", self.grpc[0].to_string(), false, Nowhere),
             ("grpc_tls", self.grpc[1].to_string(), true, Nowhere),
             ("grpc", closed.to_string(), false, Nowhere),
-        ]);
-        let dns = [
-            ("dns_a", true),
-            ("dns_soa", true),
-            ("dns_tcp", true),
-            ("dns_nx", false),
-            ("dns_nx_valid", true),
-            ("dns_match", true),
-            ("dns_no_match", false),
-            ("dns_silent", false),
-        ];
-        probes.extend(dns.map(|(module, succeeds)| (module, self.dns.to_string(), succeeds, Nowhere)));
-        probes.push(("dns_a", closed.to_string(), false, Nowhere));
-        probes
+            ("dns_a", closed.to_string(), false, Nowhere),
+        ]
     }
+}
+
+fn at(address: SocketAddr, path: &str) -> String {
+    format!("http://{address}{path}")
 }
 
 impl Drop for Targets {
@@ -321,7 +341,7 @@ where
     TokioIo<S>: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     let answer = service_fn(|request: Request<Incoming>| async move {
-        let query = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let query = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let (message, status): (&'static [u8], &'static str) = match &query[5..] {
             [] => (&[0, 0, 0, 0, 2, 8, 1], "0"),
             [10, 4, b'd', ..] => (&[0, 0, 0, 0, 2, 8, 2], "0"),
