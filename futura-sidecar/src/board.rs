@@ -11,16 +11,17 @@ use tokio::select;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    checks::{Check, CheckConfig, ChecksMetrics},
-    config::Source,
+    checks::{Check, CheckConfig, ChecksMetrics, Window},
+    config::{Config, Source},
     network::{Network, TlsError},
-    scheduler,
+    scheduler::{self, Lanes},
 };
 
 /// The checks that run now, in the order of the configuration.
 pub(crate) struct Board {
     metrics: ChecksMetrics,
     network: Network,
+    lanes: Lanes,
     places: Mutex<Vec<Place>>,
     /// Set when checks begin to run.
     shutdown: OnceLock<Shutdown>,
@@ -50,13 +51,11 @@ struct Place {
 // === impl Board ===
 
 impl Board {
-    pub(crate) fn new(
-        configs: Vec<CheckConfig>,
-        metrics: ChecksMetrics,
-        network: Network,
-    ) -> Result<Arc<Self>, TlsError> {
-        let places: Result<_, _> = configs.into_iter().map(|config| Place::new(config, &metrics, &network)).collect();
-        Ok(Arc::new(Self { metrics, network, places: Mutex::new(places?), shutdown: OnceLock::new() }))
+    pub(crate) fn new(config: &Config, metrics: ChecksMetrics, network: Network) -> Result<Arc<Self>, TlsError> {
+        let made = config.checks.iter().map(|check| Place::new(check, &config.maintenance, &metrics, &network));
+        let places = Mutex::new(made.collect::<Result<_, _>>()?);
+        let lanes = Lanes::new(config.concurrency, metrics.lag().clone());
+        Ok(Arc::new(Self { metrics, network, lanes, places, shutdown: OnceLock::new() }))
     }
 
     /// Has the checks run until `shutdown` is requested.
@@ -69,22 +68,23 @@ impl Board {
 
     /// Puts the checks of another configuration in the place of these. A check that is the same goes on with its schedule and
     /// history; where one cannot be made, everything stays as it is.
-    pub(crate) fn replace(self: &Arc<Self>, configs: Vec<CheckConfig>) -> Result<Changes, TlsError> {
+    pub(crate) fn replace(self: &Arc<Self>, config: &Config) -> Result<Changes, TlsError> {
         let mut present = self.places();
         let mut before: HashMap<String, Place> =
             present.iter().map(|place| (place.check.name.clone(), place.clone())).collect();
         let (mut places, mut new, mut changes) = (Vec::new(), Vec::new(), Changes::default());
-        for config in configs {
-            let same = before.get(&config.name).filter(|place| place.source == config.source).cloned();
-            let known = before.remove(&config.name).is_some();
+        for check in &config.checks {
+            let same = before.get(&check.name).filter(|place| place.source == check.source).cloned();
+            let known = before.remove(&check.name).is_some();
             match same {
                 Some(place) => {
                     changes.kept += 1;
+                    place.check.keep_to(&check.schedule.maintenance, &config.maintenance);
                     places.push(place);
                 }
                 None => {
                     *(if known { &mut changes.changed } else { &mut changes.added }) += 1;
-                    let place = Place::new(config, &self.metrics, &self.network)?;
+                    let place = Place::new(check, &config.maintenance, &self.metrics, &self.network)?;
                     new.push(place.clone());
                     places.push(place);
                 }
@@ -96,6 +96,20 @@ impl Board {
         gone.iter().filter(|place| !stays(place)).for_each(|place| place.stop.cancel());
         new.iter().for_each(|place| self.spawn(place));
         Ok(changes)
+    }
+
+    /// Has the series tell of windows that have begun or ended since the last look at them.
+    pub(crate) fn refresh(&self) {
+        self.checks().iter().for_each(|check| check.refresh());
+    }
+
+    /// Suspends the checks of the own pod, which is ending.
+    pub(crate) fn drain(&self) {
+        self.checks().iter().for_each(|check| check.drain());
+    }
+
+    pub(crate) fn check(&self, name: &str) -> Option<Arc<Check>> {
+        self.places().iter().find(|place| place.check.name == name).map(|place| Arc::clone(&place.check))
     }
 
     pub(crate) fn checks(&self) -> Vec<Arc<Check>> {
@@ -113,7 +127,7 @@ impl Board {
                     () = stop.cancelled() => {}
                 }
             };
-            scheduler::run(Arc::clone(&check), stopped).await;
+            scheduler::run(Arc::clone(&check), board.lanes.clone(), stopped).await;
             if stop.is_cancelled() {
                 board.forget(&check);
             }
@@ -137,9 +151,16 @@ impl Board {
 // === impl Place ===
 
 impl Place {
-    fn new(config: CheckConfig, metrics: &ChecksMetrics, network: &Network) -> Result<Self, TlsError> {
+    fn new(
+        config: &CheckConfig,
+        maintenance: &[Window],
+        metrics: &ChecksMetrics,
+        network: &Network,
+    ) -> Result<Self, TlsError> {
         let (source, stop) = (config.source.clone(), CancellationToken::new());
-        Ok(Self { check: Arc::new(Check::new(config, metrics, network)?), source, stop })
+        let check = Arc::new(Check::new(config.clone(), metrics, network)?);
+        check.keep_to(&config.schedule.maintenance, maintenance);
+        Ok(Self { check, source, stop })
     }
 }
 

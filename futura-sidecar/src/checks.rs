@@ -5,12 +5,16 @@
 
 use std::{
     collections::HashSet,
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
-use futura_metrics::specs::checks::{CheckKind, Phase, Reason};
+use futura_metrics::specs::checks::{CheckKind, Phase, Reason, Suspension};
 use serde_yaml::Value;
 use tokio::time::{Instant, timeout};
+
+use self::standing::Standing;
 
 use crate::{
     config::{Section, Source, form},
@@ -18,7 +22,6 @@ use crate::{
     network::{Failure, Network, TlsError, Trace},
 };
 
-pub(crate) use self::metrics::ChecksMetrics;
 pub use self::{
     credentials::Credentials,
     dns::DnsConfig,
@@ -29,10 +32,12 @@ pub use self::{
     mongodb::MongodbConfig,
     postgres::PostgresConfig,
     redis::{RedisConfig, RedisRole},
+    schedule::ScheduleConfig,
     target::HostPort,
     tcp::TcpConfig,
     tls::TlsCheckConfig,
 };
+pub(crate) use self::{maintenance::Window, metrics::ChecksMetrics};
 
 mod connections;
 mod credentials;
@@ -41,21 +46,17 @@ mod grpc;
 mod http;
 mod icmp;
 mod journey;
+mod maintenance;
 mod metrics;
 mod mongodb;
 mod pattern;
 mod postgres;
 mod redis;
+mod schedule;
+mod standing;
 mod target;
 mod tcp;
 mod tls;
-
-/// The shortest interval: below it a check is a load test.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
-
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
-
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a name may be.
 const NAME_LIMIT: usize = 100;
@@ -65,13 +66,11 @@ const NAME_LIMIT: usize = 100;
 pub struct CheckConfig {
     /// The name, which is the label `check` of its series: letters, digits, `-`, `_` and `.`. Required.
     pub name: String,
-    /// The time from one start to the next. Default `10s`.
-    pub interval: Duration,
-    /// How long one run may take in all, at most the interval. Default `2s`.
-    pub timeout: Duration,
+    /// When it is run and when it counts as down.
+    pub schedule: ScheduleConfig,
     /// What is done.
     pub kind: KindConfig,
-    /// What all of it was read from, with the variables in place: by it a check is known to be the same.
+    /// What all of it but the maintenance was read from, with the variables in place: by it a check is known to be the same.
     pub(crate) source: Source,
 }
 
@@ -103,11 +102,18 @@ pub enum KindConfig {
 /// A check that can be run, with all that is known of its runs.
 pub(crate) struct Check {
     pub(crate) name: String,
-    pub(crate) interval: Duration,
-    pub(crate) timeout: Duration,
+    pub(crate) schedule: ScheduleConfig,
     pub(crate) history: History,
     target: Target,
     metrics: metrics::CheckMetrics,
+    standing: Mutex<Standing>,
+}
+
+/// What came of one attempt of a run.
+struct Attempt {
+    took: Duration,
+    failure: Option<Failure>,
+    trace: Trace,
 }
 
 /// What a check does, made ready.
@@ -137,19 +143,11 @@ impl CheckConfig {
             }
         }
         let kind = section.required("kind", kind, "http");
-        let interval = section.or("interval", interval, DEFAULT_INTERVAL);
-        let timeout = section.or("timeout", timeout_of_a_run, DEFAULT_TIMEOUT);
-        if let (Some(interval), Some(timeout)) = (interval, timeout)
-            && timeout > interval
-        {
-            let message =
-                format!("a timeout of {timeout:?} is longer than the interval of {interval:?}, so runs would overlap");
-            section.report("timeout", message);
-        }
+        let schedule = ScheduleConfig::read(&mut section);
         // Without a kind nobody knows which keys are allowed.
         let kind = KindConfig::read(kind?, &mut section);
-        let source = section.finish();
-        Some(Self { name: name?, interval: interval?, timeout: timeout?, kind: kind?, source })
+        let source = section.finish().without("maintenance");
+        Some(Self { name: name?, schedule: schedule?, kind: kind?, source })
     }
 }
 
@@ -192,22 +190,6 @@ fn kind(value: &Value) -> Result<CheckKind, String> {
     })
 }
 
-fn interval(value: &Value) -> Result<Duration, String> {
-    let interval = form::duration(value)?;
-    if interval < SHORTEST_INTERVAL {
-        return Err(format!("{interval:?} is too often: at least {SHORTEST_INTERVAL:?}"));
-    }
-    Ok(interval)
-}
-
-fn timeout_of_a_run(value: &Value) -> Result<Duration, String> {
-    let timeout = form::duration(value)?;
-    if timeout.is_zero() {
-        return Err("no run ends within no time: write one such as `2s`".to_owned());
-    }
-    Ok(timeout)
-}
-
 // === impl Check ===
 
 impl Check {
@@ -228,9 +210,9 @@ impl Check {
         };
         Ok(Self {
             metrics: metrics.of(&config.name, target.kind(), target.steps()),
+            standing: Mutex::new(Standing::new(config.schedule.maintenance.clone())),
             name: config.name,
-            interval: config.interval,
-            timeout: config.timeout,
+            schedule: config.schedule,
             history: History::default(),
             target,
         })
@@ -256,30 +238,104 @@ impl Check {
         }
     }
 
-    /// Runs once and takes the result down.
+    /// Runs, again where it failed and may be repeated, and takes the result down.
     pub(crate) async fn run(&self) {
-        let start = Instant::now();
-        let mut trace = Trace::until(start + self.timeout);
-        let result = timeout(self.timeout, self.target.run(&mut trace)).await;
+        let mut attempt = self.attempt().await;
+        for _ in 0..self.schedule.retries {
+            if attempt.failure.is_none() {
+                break;
+            }
+            self.metrics.retry();
+            attempt = self.attempt().await;
+        }
+        self.take_down(attempt);
+    }
+
+    async fn attempt(&self) -> Attempt {
+        let (start, limit) = (Instant::now(), self.schedule.timeout);
+        let mut trace = Trace::until(start + limit);
+        let result = timeout(limit, self.target.run(&mut trace)).await;
         let took = start.elapsed();
         let failure = match result {
             Ok(result) => result.err(),
-            Err(_) => Some(out_of_time(self.timeout, trace.running())),
+            Err(_) => Some(out_of_time(limit, trace.running())),
         };
         trace.end();
-        self.metrics.record(took, failure.as_ref().map(|failure| failure.reason), &trace);
+        Attempt { took, failure, trace }
+    }
+
+    fn take_down(&self, Attempt { took, failure, trace }: Attempt) {
+        let changed = self.record(SystemTime::now(), took, failure.as_ref());
+        let (reason, up) = (failure.as_ref().map(|failure| failure.reason), self.is_up().unwrap_or(true));
+        self.metrics.record(took, reason, up, &trace);
         let name = &self.name;
-        let changed = self.history.record(SystemTime::now(), took, failure.as_ref());
         match failure {
             Some(Failure { reason, message }) if changed => {
-                tracing::warn!(check = %name, reason = reason.as_str(), detail = %message, "the check fails");
+                tracing::warn!(check = %name, reason = reason.as_str(), detail = %message, "the check is down");
             }
             Some(Failure { reason, message }) => {
-                tracing::debug!(check = %name, reason = reason.as_str(), detail = %message, ?took, "the check still fails");
+                tracing::debug!(check = %name, reason = reason.as_str(), detail = %message, ?took, "the check fails");
             }
-            None if changed => tracing::info!(check = %name, ?took, "the check succeeds"),
-            None => tracing::debug!(check = %name, ?took, "the check still succeeds"),
+            None if changed => tracing::info!(check = %name, ?took, "the check is up again"),
+            None => tracing::debug!(check = %name, ?took, "the check succeeds"),
         }
+        // It may have been suspended while it ran.
+        self.refresh();
+    }
+
+    /// Keeps a result; tells whether it changed what the check counts as.
+    pub(crate) fn record(&self, ended: SystemTime, took: Duration, failure: Option<&Failure>) -> bool {
+        self.history.record(ended, took, failure);
+        self.standing().record(failure.is_some(), self.schedule.failure_threshold)
+    }
+
+    /// The time from the start of the last run to that of the next.
+    pub(crate) fn interval(&self) -> Duration {
+        if self.standing().is_failing() { self.schedule.interval_failing } else { self.schedule.interval }
+    }
+
+    /// Whether it counts as up, once it has run.
+    pub(crate) fn is_up(&self) -> Option<bool> {
+        self.standing().is_up()
+    }
+
+    /// Why it is not to be run now, if it is not.
+    pub(crate) fn suspension(&self) -> Option<Suspension> {
+        self.standing().suspension(SystemTime::now())
+    }
+
+    /// Tells in its series whether it is suspended.
+    pub(crate) fn refresh(&self) {
+        self.metrics.suspend(self.suspension());
+    }
+
+    /// Is not run, for good or for a time.
+    pub(crate) fn pause(&self, time: Option<Duration>) {
+        self.standing().pause(SystemTime::now(), time);
+        self.refresh();
+    }
+
+    pub(crate) fn resume(&self) {
+        self.standing().resume();
+        self.refresh();
+    }
+
+    /// Is not run any more if its target is of the same pod, which is ending: what fails now is no failure.
+    pub(crate) fn drain(&self) {
+        if self.target.is_local() {
+            self.standing().drain();
+            self.refresh();
+        }
+    }
+
+    /// Takes on the windows of all checks besides its own.
+    pub(crate) fn keep_to(&self, own: &[Window], all: &[Window]) {
+        self.standing().windows = [own, all].concat();
+        self.refresh();
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Leaves its series out of the exposition.
@@ -309,6 +365,24 @@ impl Target {
             Self::Tcp(_) => CheckKind::Tcp,
             Self::Tls(_) => CheckKind::Tls,
         }
+    }
+
+    /// Whether it is of the same pod: its address is the loopback's.
+    fn is_local(&self) -> bool {
+        let host = match self {
+            Self::Dns(check) => check.host(),
+            Self::Grpc(check) => check.host(),
+            Self::Http(check) => check.host(),
+            Self::Icmp(check) => check.host(),
+            Self::Journey(check) => check.host(),
+            Self::Mongodb(check) => check.host(),
+            Self::Postgres(check) => check.host(),
+            Self::Redis(check) => check.host(),
+            Self::Tcp(check) => check.host(),
+            Self::Tls(check) => check.host(),
+        };
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 
     /// The names of a journey's steps.

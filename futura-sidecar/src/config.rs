@@ -12,25 +12,34 @@ use serde_yaml::{Mapping, Value};
 
 use self::{section::Findings, yaml::Segment};
 use crate::{
-    checks::CheckConfig,
+    checks::{CheckConfig, Window},
     errors::ErrorsConfig,
     listener::Address,
     probe::{Modules, read_modules},
 };
 
 pub(crate) use self::section::{Section, Source};
+pub use self::shard::Shard;
 
 pub(crate) mod duration;
 pub(crate) mod form;
+mod include;
 mod section;
+mod shard;
 mod variables;
 mod yaml;
 
-/// The largest file that is read.
-const FILE_LIMIT: u64 = 1024 * 1024;
+/// What a configuration may say, as a JSON Schema (2020-12) for editors.
+pub const SCHEMA: &str = include_str!("config/schema.json");
+
+/// The largest file that is read, in bytes.
+const FILE_LIMIT: u64 = 4 * 1024 * 1024;
 
 /// How many checks one sidecar runs; each costs a task, its series and its history.
-const CHECKS_LIMIT: usize = 1000;
+const CHECKS_LIMIT: usize = 10_000;
+
+/// How many checks run at once where nobody says.
+const DEFAULT_CONCURRENCY: usize = 256;
 
 /// How many problems are told at once; each costs a walk through the file for its place.
 const PROBLEMS_LIMIT: usize = 50;
@@ -45,6 +54,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The checks to run. Default none.
     pub checks: Vec<CheckConfig>,
+    /// How many checks run at once; the others wait for a place. Default 256.
+    pub concurrency: usize,
+    /// When no check is run. Default never.
+    pub(crate) maintenance: Vec<Window>,
     /// What `/probe` can do, in blackbox_exporter's own format. Default nothing, and no `/probe`.
     pub(crate) modules: Modules,
     /// Sentry envelopes to accept and forward. Default off.
@@ -53,6 +66,10 @@ pub struct Config {
     pub history: Option<PathBuf>,
     /// All that was read, with the variables in place.
     pub(crate) source: Source,
+    /// Files with further checks: paths or patterns such as `checks.d/*.yaml`, relative to this file. Default none.
+    pub include: Vec<String>,
+    /// Which checks are this replica's, `i/n` by the hash of their names. Default all.
+    pub shard: Option<Shard>,
     /// Where it was read from, if it was a file.
     pub(crate) file: Option<PathBuf>,
 }
@@ -88,6 +105,8 @@ pub struct Problem {
     pub key: String,
     /// What is wrong and what would be right.
     pub message: String,
+    /// The included file that it is in; none for the one that was named.
+    pub file: Option<PathBuf>,
 }
 
 /// A place in a file, counted from one.
@@ -112,32 +131,78 @@ impl Config {
             Ok(text) => text,
             Err(source) => return Err(ConfigError::Read { file, source }),
         };
-        match Self::parse(&text, |name| env::var(name).ok()) {
-            Ok(config) => Ok(Self { file: Some(file), ..config }),
-            Err(problems) => Err(ConfigError::Invalid { file, problems }),
+        let variable = |name: &str| env::var(name).ok();
+        let mut names = HashSet::new();
+        let (config, mut problems) = match Self::parse_with(&text, &variable, &mut names) {
+            Ok(config) => (Some(config), Vec::new()),
+            Err(problems) => (None, problems),
+        };
+        let mut included = Vec::new();
+        if let Some(config) = &config {
+            let folder = file.parent().unwrap_or(Path::new(""));
+            for path in include::files(&config.include, folder).map_err(|source| read_error(&file, source))? {
+                let text = read(&path).map_err(|source| read_error(&path, source))?;
+                match parse_included(&text, &variable, &mut names) {
+                    Ok(checks) => included.extend(checks),
+                    Err(found) => {
+                        problems
+                            .extend(found.into_iter().map(|problem| Problem { file: Some(path.clone()), ..problem }));
+                    }
+                }
+            }
+        }
+        match config {
+            Some(mut config) if problems.is_empty() => {
+                config.checks.extend(included);
+                config.file = Some(file);
+                Ok(config.sharded())
+            }
+            _ => Err(ConfigError::Invalid { file, problems }),
         }
     }
 
-    /// Checks the text of a file, with variables from `variable`. Folders that it names must be usable on this machine.
+    /// Checks the text of a file, with variables from `variable`. Folders that it names must be usable on this machine; files
+    /// that it includes are not looked at.
     ///
     /// # Errors
     /// With everything that is wrong, in the order of the text.
     pub fn parse(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<Problem>> {
-        let mut root = yaml::parse(text).map_err(|problem| vec![problem])?;
-        let mut findings = Findings::default();
-        for (path, message) in variables::expand(&mut root, &variable) {
-            findings.add(path, message);
-        }
-        let config = read_root(&root, &mut findings);
+        Self::parse_with(text, &variable, &mut HashSet::new()).map(Self::sharded)
+    }
+
+    fn parse_with(
+        text: &str,
+        variable: &impl Fn(&str) -> Option<String>,
+        names: &mut HashSet<String>,
+    ) -> Result<Self, Vec<Problem>> {
+        let (root, mut findings) = expanded(text, variable)?;
+        let config = read_root(&root, &mut findings, names);
         match config {
             Some(config) if findings.is_empty() => Ok(config),
             _ => Err(findings.problems(text, &root, PROBLEMS_LIMIT)),
         }
     }
 
-    /// The keys besides `checks` and `modules` that another configuration has otherwise.
+    /// Without the checks of other replicas.
+    fn sharded(mut self) -> Self {
+        if let Some(shard) = self.shard {
+            self.checks.retain(|check| shard.has(&check.name));
+        }
+        self
+    }
+
+    /// The files that all of it is from, as they are now: one that was included may be gone, and another have come.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let Some(file) = &self.file else { return Vec::new() };
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let included = include::files(&self.include, folder).unwrap_or_default();
+        [file.clone()].into_iter().chain(included).collect()
+    }
+
+    /// The keys that another configuration has otherwise and that take a restart.
     pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
-        self.source.differences(&other.source).into_iter().filter(|key| key != "checks" && key != "modules").collect()
+        let taken = ["checks", "include", "maintenance", "modules", "shard"];
+        self.source.differences(&other.source).into_iter().filter(|key| !taken.contains(&key.as_str())).collect()
     }
 
     /// What is allowed and yet seldom meant, one line each.
@@ -178,8 +243,41 @@ impl fmt::Display for Place {
     }
 }
 
+/// A text as YAML with all variables in their places, and what is wrong with those.
+fn expanded(text: &str, variable: &impl Fn(&str) -> Option<String>) -> Result<(Value, Findings), Vec<Problem>> {
+    let mut root = yaml::parse(text).map_err(|problem| vec![problem])?;
+    let mut findings = Findings::default();
+    for (path, message) in variables::expand(&mut root, variable) {
+        findings.add(path, message);
+    }
+    Ok((root, findings))
+}
+
+/// Reads a file that is included, which has nothing but checks.
+fn parse_included(
+    text: &str,
+    variable: &impl Fn(&str) -> Option<String>,
+    names: &mut HashSet<String>,
+) -> Result<Vec<CheckConfig>, Vec<Problem>> {
+    let (root, mut findings) = expanded(text, variable)?;
+    let empty = Mapping::new();
+    let mapping = root.as_mapping().unwrap_or(&empty);
+    if !root.is_mapping() && !root.is_null() {
+        findings.add(Vec::new(), format!("{} is nothing to include: write `checks:`", form::shown(&root)));
+    }
+    let mut top = Section::new(&mut findings, mapping, Vec::new());
+    let checks = top.value("checks");
+    top.finish();
+    let checks = checks.map(|value| read_checks(value, &mut findings, names)).unwrap_or_default();
+    if findings.is_empty() { Ok(checks) } else { Err(findings.problems(text, &root, PROBLEMS_LIMIT)) }
+}
+
+fn read_error(file: &Path, source: io::Error) -> ConfigError {
+    ConfigError::Read { file: file.to_owned(), source }
+}
+
 /// Reads everything, past what is wrong, which is a finding.
-fn read_root(root: &Value, findings: &mut Findings) -> Option<Config> {
+fn read_root(root: &Value, findings: &mut Findings, names: &mut HashSet<String>) -> Option<Config> {
     let empty = Mapping::new();
     let mapping = match root {
         // A file of comments alone.
@@ -194,17 +292,46 @@ fn read_root(root: &Value, findings: &mut Findings) -> Option<Config> {
     let mut top = Section::new(findings, mapping, Vec::new());
     let listen = top.or("listen", form::socket_address, SocketAddr::from(([0, 0, 0, 0], 9469)));
     let checks = top.value("checks");
+    let concurrency = top.or("concurrency", concurrency, DEFAULT_CONCURRENCY);
+    let maintenance = Window::read_all(&mut top);
     let modules = read_modules(&mut top);
     let errors = top.value("errors");
     let history = top.or("history", |value| form::folder(value).map(Some), None);
+    let include = top.or("include", patterns, Vec::new());
+    let shard = top.or("shard", |value| form::text(value)?.parse().map(Some), None);
     let source = top.finish();
-    let checks = checks.map(|value| read_checks(value, findings)).unwrap_or_default();
+    let checks = checks.map(|value| read_checks(value, findings, names)).unwrap_or_default();
     let errors = errors.map(|value| read_errors(value, listen, findings));
-    let (listen, history, errors) = (listen?, history?, errors.flatten());
-    Some(Config { listen, checks, modules: modules?, errors, history, source, file: None })
+    Some(Config {
+        listen: listen?,
+        checks,
+        concurrency: concurrency?,
+        maintenance: maintenance?,
+        modules: modules?,
+        errors: errors.flatten(),
+        history: history?,
+        include: include?,
+        shard: shard?,
+        source,
+        file: None,
+    })
 }
 
-fn read_checks(value: &Value, findings: &mut Findings) -> Vec<CheckConfig> {
+fn patterns(value: &Value) -> Result<Vec<String>, String> {
+    match value {
+        Value::Sequence(values) => values.iter().map(form::text).collect(),
+        one => form::text(one).map(|pattern| vec![pattern]),
+    }
+}
+
+fn concurrency(value: &Value) -> Result<usize, String> {
+    let number = form::number(value).ok().and_then(|number| usize::try_from(number).ok());
+    number
+        .filter(|number| (1..=CHECKS_LIMIT).contains(number))
+        .ok_or_else(|| format!("{} is no number from 1 to {CHECKS_LIMIT}", form::shown(value)))
+}
+
+fn read_checks(value: &Value, findings: &mut Findings, names: &mut HashSet<String>) -> Vec<CheckConfig> {
     let at = vec![Segment::from("checks")];
     let values = match value {
         Value::Sequence(values) if values.len() <= CHECKS_LIMIT => values,
@@ -219,13 +346,12 @@ fn read_checks(value: &Value, findings: &mut Findings) -> Vec<CheckConfig> {
             return Vec::new();
         }
     };
-    let mut names = HashSet::new();
     let mut checks = Vec::new();
     for (index, value) in values.iter().enumerate() {
         let path = vec![at[0].clone(), Segment::Index(index)];
         match value {
             Value::Mapping(mapping) => {
-                checks.extend(CheckConfig::read(Section::new(findings, mapping, path), &mut names));
+                checks.extend(CheckConfig::read(Section::new(findings, mapping, path), names));
             }
             other => {
                 findings.add(path, format!("{} is no check: write one such as `{CHECK_EXAMPLE}`", form::shown(other)));
@@ -295,14 +421,14 @@ fn read(file: &Path) -> io::Result<String> {
 }
 
 fn render(file: &Path, problems: &[Problem]) -> String {
-    let lines: Vec<_> = problems
-        .iter()
-        .map(|problem| match problem.place {
-            Some(place) => format!("{}:{place}: {problem}", file.display()),
-            None => format!("{}: {problem}", file.display()),
-        })
-        .collect();
-    lines.join("\n")
+    let line = |problem: &Problem| {
+        let file = problem.file.as_deref().unwrap_or(file).display();
+        match problem.place {
+            Some(place) => format!("{file}:{place}: {problem}"),
+            None => format!("{file}: {problem}"),
+        }
+    };
+    problems.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -36,10 +36,10 @@ pub use self::{
     board::Changes,
     checks::{
         CheckConfig, Credentials, DnsConfig, Expectations, GrpcConfig, HostPort, Http2, HttpConfig, HttpTransport,
-        IcmpConfig, JourneyConfig, KindConfig, MongodbConfig, PostgresConfig, RedisConfig, RedisRole, StepConfig,
-        TcpConfig, TlsCheckConfig, Variables,
+        IcmpConfig, JourneyConfig, KindConfig, MongodbConfig, PostgresConfig, RedisConfig, RedisRole, ScheduleConfig,
+        StepConfig, TcpConfig, TlsCheckConfig, Variables,
     },
-    config::{Config, ConfigError, Place, Problem},
+    config::{Config, ConfigError, Place, Problem, SCHEMA, Shard},
     errors::{ErrorsConfig, SpoolError, Upstream},
     listener::{Address, BindError},
     network::{TlsConfig, TlsError},
@@ -123,7 +123,11 @@ impl Sidecar {
         }
         let network = Network::system();
         let checks_metrics = ChecksMetrics::register(metrics)?;
-        let board = Board::new(config.checks.clone(), checks_metrics, network.clone())?;
+        let board = Board::new(&config, checks_metrics, network.clone())?;
+        metrics.on_scrape({
+            let board = Arc::clone(&board);
+            move || board.refresh()
+        });
         let probes = Probes::new(ProbesConfig::default(), &config.modules, network.clone(), metrics)?;
         let layer = HttpLayer::new(metrics)?;
         let listener = listener::bind(&Address::Tcp(config.listen), "listen").await?;
@@ -163,6 +167,11 @@ impl Sidecar {
         // A sidecar without checks and errors still serves its page: it ends when it is told to, not for lack of work.
         tracker.spawn(shutdown.requested());
         self.board.start(shutdown);
+        let (board, requested) = (Arc::clone(&self.board), shutdown.requested());
+        tracker.spawn(async move {
+            requested.await;
+            board.drain();
+        });
         tracker.spawn(self.reloader.watch(shutdown.requested()));
         if let Some((listener, router, errors)) = self.errors {
             let serving = tracker.spawn(listener.serve(router, Limits::default(), shutdown.draining()));

@@ -20,7 +20,7 @@ use futura_metrics::{
     shutdown::{self, Drained, Shutdown, ShutdownConfig},
     telemetry::{self, Telemetry, TelemetryConfig, VARIABLES},
 };
-use futura_sidecar::{Address, Config, ErrorsConfig, ProbeServer, ProbeServerConfig, Sidecar};
+use futura_sidecar::{Address, Config, ErrorsConfig, ProbeServer, ProbeServerConfig, SCHEMA, Sidecar};
 use ipnet::IpNet;
 use tokio::{
     runtime, select,
@@ -130,6 +130,10 @@ enum ConfigCommand {
         /// The configuration file.
         file: PathBuf,
     },
+    /// Prints the JSON Schema of the configuration, for editors that complete and check YAML by it.
+    ///
+    /// With the YAML language server a first line `# yaml-language-server: $schema=sidecar.schema.json` is enough.
+    Schema,
 }
 
 /// An error with the exit code that it ends in.
@@ -157,6 +161,7 @@ fn main() -> ExitCode {
         Command::Probe(args) if args.check => check_modules(&args),
         Command::Probe(args) => probe(args),
         Command::Config(ConfigCommand::Check { file }) => check(file),
+        Command::Config(ConfigCommand::Schema) => io::stdout().write_all(SCHEMA.as_bytes()).map_err(failure),
         Command::Generate(args) => generate(&args),
     };
     match done {
@@ -234,13 +239,13 @@ async fn serve(config: Config, telemetry: &TelemetryConfig, limits: ShutdownConf
     let service = Service::start(telemetry, limits)?;
     let checks = config.checks.len();
     let sidecar = Sidecar::bind(config, &service.metrics, &service.readiness).await?;
-    let memory_bytes = process::resident_memory_bytes().unwrap_or_default();
-    tracing::info!(listen = %sidecar.address(), errors = sidecar.errors_address().map(tracing::field::display), checks, memory_bytes, "the sidecar is up");
     let reloader = sidecar.reloader().clone();
     service.reload_at_hangups(move || {
         let reloader = reloader.clone();
         async move { drop(reloader.reload().await) }
     })?;
+    let memory_bytes = process::resident_memory_bytes().unwrap_or_default();
+    tracing::info!(listen = %sidecar.address(), errors = sidecar.errors_address().map(tracing::field::display), checks, memory_bytes, "the sidecar is up");
     let drained = sidecar.run(&service.shutdown, shutdown::signal()).await;
     service.end(drained).await;
     Ok(())
@@ -265,13 +270,13 @@ async fn serve_probes(args: ProbeArgs, telemetry: &TelemetryConfig) -> Result<()
         allow: args.allow,
     };
     let server = ProbeServer::bind(config, &service.metrics, &service.readiness).await?;
-    let memory_bytes = process::resident_memory_bytes().unwrap_or_default();
-    tracing::info!(listen = %server.address(), memory_bytes, "probes are answered");
     let reloader = server.reloader();
     service.reload_at_hangups(move || {
         let reloader = reloader.clone();
         async move { drop(reloader.reload().await) }
     })?;
+    let memory_bytes = process::resident_memory_bytes().unwrap_or_default();
+    tracing::info!(listen = %server.address(), memory_bytes, "probes are answered");
     let drained = server.run(&service.shutdown, shutdown::signal()).await;
     service.end(drained).await;
     Ok(())

@@ -114,26 +114,36 @@ impl Reloader {
         result
     }
 
-    /// Reloads whenever the file is another than it was, until `stop`.
+    /// Reloads whenever a file is another than it was, until `stop`.
     pub(crate) async fn watch(self, stop: impl Future<Output = ()>) {
-        let Some(file) = &self.inner.file else { return };
         let mut stop = pin!(stop);
         let mut ticks = interval(WATCH_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut seen = Stamp::of(file).await;
+        let mut seen = self.stamps().await;
         loop {
             select! {
                 () = &mut stop => return,
                 _ = ticks.tick() => {}
             }
             // A file that is being replaced is looked at again, and one that was wrong when it changes.
-            let now = Stamp::of(file).await;
-            if now.is_some() && now != seen {
+            let now = self.stamps().await;
+            if now.iter().all(|(_, stamp)| stamp.is_some()) && now != seen {
                 // The log tells how it went.
                 let _ = self.reload().await;
-                seen = now;
+                seen = self.stamps().await;
             }
         }
+    }
+
+    /// All files of the configuration, by which a change of one of them, a new one and one that is gone are seen.
+    async fn stamps(&self) -> Vec<(PathBuf, Option<Stamp>)> {
+        let files = self.inner.config.lock().await.files();
+        let mut stamps = Vec::with_capacity(files.len());
+        for file in files {
+            let stamp = Stamp::of(&file).await;
+            stamps.push((file, stamp));
+        }
+        stamps
     }
 
     async fn try_reload(&self) -> Result<Changes, ReloadError> {
@@ -145,12 +155,13 @@ impl Reloader {
             tracing::warn!("{warning}");
         }
         self.inner.probes.replace(&config.modules)?;
-        let changes = self.inner.board.replace(config.checks.clone())?;
+        let changes = self.inner.board.replace(&config)?;
         let waiting = current.differences(&config);
         if waiting.is_empty() {
             *current = config;
         } else {
             tracing::warn!("restart the sidecar to apply what changed in `{}`", waiting.join("`, `"));
+            current.include = config.include;
         }
         Ok(changes)
     }

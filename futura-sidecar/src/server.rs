@@ -4,8 +4,8 @@ use std::{sync::Arc, time::SystemTime};
 
 use axum::{
     Json, Router,
-    extract::{Query, State},
-    middleware::map_response,
+    extract::{Path, Query, Request, State},
+    middleware::{Next, from_fn, map_response},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -23,7 +23,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use self::view::View;
-use crate::{board::Board, errors::ErrorsStatus, reload::Reloader};
+use crate::{board::Board, config::duration, errors::ErrorsStatus, reload::Reloader};
 
 mod page;
 mod view;
@@ -49,14 +49,72 @@ struct PageQuery {
     refresh: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct PauseQuery {
+    /// A duration such as `1h`.
+    #[serde(rename = "for")]
+    time: Option<String>,
+}
+
 pub(crate) fn routes(status: Status, reloader: Reloader, metrics: &Metrics, readiness: &Readiness) -> Router {
+    let changing = Router::new()
+        .route("/api/v1/checks/{name}/pause", post(pause))
+        .route("/api/v1/checks/{name}/resume", post(resume))
+        .route("/-/drain", post(drain))
+        .with_state(Arc::clone(&status.board))
+        .route("/-/reload", post(reload).with_state(reloader))
+        .layer(from_fn(refuse_other_sites));
     Router::new()
         .route("/", get(status_page))
         .route("/api/v1/checks", get(checks))
         .with_state(Arc::new(status))
-        .route("/-/reload", post(reload).with_state(reloader))
+        .merge(changing)
         .merge(admin::routes(metrics, readiness))
         .layer(map_response(with_headers))
+}
+
+/// Refuses what a page of another site has a browser send: whoever can open this port is trusted, and whoever writes pages
+/// is not.
+async fn refuse_other_sites(request: Request, next: Next) -> Response {
+    let site = request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes);
+    match site {
+        None | Some(b"same-origin" | b"none") => next.run(request).await,
+        Some(_) => (StatusCode::FORBIDDEN, "a page of another site may not ask for this\n").into_response(),
+    }
+}
+
+/// Pauses a check, for a time if one is given, and else until it is resumed.
+async fn pause(
+    State(board): State<Arc<Board>>,
+    Path(name): Path<String>,
+    Query(query): Query<PauseQuery>,
+) -> (StatusCode, String) {
+    let time = match query.time.as_deref().map(duration::parse).transpose() {
+        Ok(time) => time,
+        Err(message) => return (StatusCode::BAD_REQUEST, format!("for: {message}\n")),
+    };
+    let Some(check) = board.check(&name) else { return unknown(&name) };
+    check.pause(time);
+    tracing::info!(check = %name, ?time, "the check is paused");
+    (StatusCode::OK, format!("the check `{name}` is paused\n"))
+}
+
+async fn resume(State(board): State<Arc<Board>>, Path(name): Path<String>) -> (StatusCode, String) {
+    let Some(check) = board.check(&name) else { return unknown(&name) };
+    check.resume();
+    tracing::info!(check = %name, "the check is resumed");
+    (StatusCode::OK, format!("the check `{name}` runs again when it is due\n"))
+}
+
+fn unknown(name: &str) -> (StatusCode, String) {
+    (StatusCode::NOT_FOUND, format!("there is no check `{}`\n", name.escape_debug()))
+}
+
+/// Suspends the checks of the own pod: what calls this ends it.
+async fn drain(State(board): State<Arc<Board>>) -> &'static str {
+    board.drain();
+    tracing::info!("the pod is ending: its own checks are suspended");
+    "the checks of this pod are suspended\n"
 }
 
 async fn status_page(State(status): State<Arc<Status>>, Query(query): Query<PageQuery>) -> Response {

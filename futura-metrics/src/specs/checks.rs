@@ -89,6 +89,18 @@ label! {
     }
 }
 
+label! {
+    /// Why a check is not run although it is due.
+    pub enum Suspension: "cause" {
+        /// The pod is ending, and the target with it.
+        Draining => "draining",
+        /// A maintenance window.
+        Maintenance => "maintenance",
+        /// Somebody paused it.
+        Paused => "paused",
+    }
+}
+
 /// Bounds of a check's duration in seconds.
 pub const CHECK_BOUNDS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
@@ -105,11 +117,25 @@ crate::declare! {
     /// Runs of a check that were due while the one before had not ended, and were left out.
     pub CHECK_RUNS_SKIPPED_TOTAL: CounterSpec<(Check, CheckKind)> = CounterSpec::new("check_runs_skipped_total", Unit::Count);
 
+    /// Runs of a check that failed and were repeated at once, before anything was made of it.
+    pub CHECK_RETRIES_TOTAL: CounterSpec<(Check, CheckKind)> = CounterSpec::new("check_retries_total", Unit::Count);
+
     /// Duration of a check's runs.
     pub CHECK_DURATION_SECONDS: HistogramSpec<(Check, CheckKind)> =
         HistogramSpec::new("check_duration_seconds", Unit::Seconds, CHECK_BOUNDS);
 
-    /// Whether a check's last run succeeded: 1 or 0.
+    /// Whether a check counts as up: 0 after as many failed runs in a row as its `failure_threshold`, otherwise 1. A check that is
+    /// suspended has none.
+    pub CHECK_UP: GaugeSpec<(Check, CheckKind)> = GaugeSpec::new("check_up", Unit::State);
+
+    /// Whether a check is not run although it is due, by cause: 1. A check that runs has none.
+    pub CHECK_SUSPENDED: GaugeSpec<(Check, CheckKind, Suspension)> = GaugeSpec::new("check_suspended", Unit::State);
+
+    /// How long after their time runs of checks started, be it for lack of a free place or of a processor.
+    pub CHECK_SCHEDULING_LAG_SECONDS: HistogramSpec<()> =
+        HistogramSpec::new("check_scheduling_lag_seconds", Unit::Seconds, CHECK_BOUNDS);
+
+    /// Whether a check's last run succeeded: 1 or 0. A check that is suspended has none.
     pub CHECK_SUCCESS: GaugeSpec<(Check, CheckKind)> = GaugeSpec::new("check_success", Unit::State);
 
     /// Duration of a check's last run.

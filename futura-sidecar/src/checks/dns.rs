@@ -95,6 +95,10 @@ impl DnsCheck {
         Ok(Self { config, dialer: Dialer::new(network.clone(), Guard::default()), tls })
     }
 
+    pub(super) fn host(&self) -> &str {
+        &self.config.target.host
+    }
+
     pub(super) fn target(&self) -> String {
         format!("{} at {}", self.config.query, self.config.target)
     }

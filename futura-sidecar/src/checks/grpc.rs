@@ -62,6 +62,10 @@ impl GrpcCheck {
         Ok(Self { config, origin, client })
     }
 
+    pub(super) fn host(&self) -> &str {
+        &self.config.target.host
+    }
+
     pub(super) fn target(&self) -> String {
         self.config.target.to_string()
     }

@@ -181,6 +181,10 @@ impl HttpCheck {
         Ok(Self { config, client })
     }
 
+    pub(super) fn host(&self) -> &str {
+        self.config.url.host_str().unwrap_or_default()
+    }
+
     /// The URL without its query, which may hold a secret.
     pub(super) fn target(&self) -> String {
         let mut url = self.config.url.clone();

@@ -50,6 +50,10 @@ impl IcmpCheck {
         Self { config, dialer: Dialer::new(network.clone(), Guard::default()) }
     }
 
+    pub(super) fn host(&self) -> &str {
+        &self.config.target
+    }
+
     pub(super) fn target(&self) -> String {
         self.config.target.clone()
     }

@@ -236,6 +236,11 @@ impl JourneyCheck {
         Ok(Self { config, client })
     }
 
+    /// The host of the base.
+    pub(super) fn host(&self) -> &str {
+        self.config.base_url.as_ref().and_then(Url::host_str).unwrap_or_default()
+    }
+
     /// The base, or else how many steps there are: a step's URL may hold a secret.
     pub(super) fn target(&self) -> String {
         let steps = match self.config.steps.len() {

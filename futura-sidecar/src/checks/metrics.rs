@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    sync::OnceLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -11,9 +10,9 @@ use futura_metrics::{
     specs::checks::{
         CHECK_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS, CHECK_DURATION_SECONDS, CHECK_FAILURES_TOTAL,
         CHECK_LAST_DURATION_SECONDS, CHECK_LAST_PHASE_DURATION_SECONDS, CHECK_LAST_RUN_TIMESTAMP_SECONDS,
-        CHECK_RUNS_SKIPPED_TOTAL, CHECK_RUNS_TOTAL, CHECK_STEP_LAST_DURATION_SECONDS, CHECK_STEP_SUCCESS,
-        CHECK_SUCCESS, CHECK_SUCCESSES_TOTAL, CHECK_TARGET_CONNECTIONS, Check, CheckKind, ConnectionState, Phase,
-        Reason, Step,
+        CHECK_RETRIES_TOTAL, CHECK_RUNS_SKIPPED_TOTAL, CHECK_RUNS_TOTAL, CHECK_SCHEDULING_LAG_SECONDS,
+        CHECK_STEP_LAST_DURATION_SECONDS, CHECK_STEP_SUCCESS, CHECK_SUCCESS, CHECK_SUCCESSES_TOTAL, CHECK_SUSPENDED,
+        CHECK_TARGET_CONNECTIONS, CHECK_UP, Check, CheckKind, ConnectionState, Phase, Reason, Step, Suspension,
     },
 };
 
@@ -27,8 +26,10 @@ pub(crate) struct ChecksMetrics {
     successes: Family<Counter, Labels>,
     failures: Family<Counter, (Check, CheckKind, Reason)>,
     skipped: Family<Counter, Labels>,
+    retries: Family<Counter, Labels>,
     duration: Family<Histogram, Labels>,
     last: LastFamilies,
+    lag: Histogram,
 }
 
 /// The series of one check. Counters stand at zero from the start, for each reason too.
@@ -41,14 +42,16 @@ pub(super) struct CheckMetrics {
     successes: Counter,
     failures: BTreeMap<Reason, Counter>,
     skipped: Counter,
+    retries: Counter,
     duration: Histogram,
-    families: LastFamilies,
     /// Born with the first result: until then a check has neither succeeded nor failed, and a zero would be an alarm.
-    last: OnceLock<Last>,
+    last: LastFamilies,
 }
 
 #[derive(Clone)]
 struct LastFamilies {
+    up: Family<Gauge, Labels>,
+    suspended: Family<Gauge, (Check, CheckKind, Suspension)>,
     success: Family<Gauge, Labels>,
     duration: Family<Gauge, Labels>,
     timestamp: Family<Gauge, Labels>,
@@ -57,12 +60,6 @@ struct LastFamilies {
     connections: Family<Gauge, (Check, CheckKind, ConnectionState)>,
     steps: Family<Gauge, (Check, Step)>,
     step_durations: Family<Gauge, (Check, Step)>,
-}
-
-struct Last {
-    success: Gauge,
-    duration: Gauge,
-    timestamp: Gauge,
 }
 
 // === impl ChecksMetrics ===
@@ -74,8 +71,12 @@ impl ChecksMetrics {
             successes: metrics.counters(CHECK_SUCCESSES_TOTAL)?,
             failures: metrics.counters(CHECK_FAILURES_TOTAL)?,
             skipped: metrics.counters(CHECK_RUNS_SKIPPED_TOTAL)?,
+            retries: metrics.counters(CHECK_RETRIES_TOTAL)?,
             duration: metrics.histograms(CHECK_DURATION_SECONDS)?,
+            lag: metrics.histogram(CHECK_SCHEDULING_LAG_SECONDS)?,
             last: LastFamilies {
+                up: metrics.gauges(CHECK_UP)?,
+                suspended: metrics.gauges(CHECK_SUSPENDED)?,
                 success: metrics.gauges(CHECK_SUCCESS)?,
                 duration: metrics.gauges(CHECK_LAST_DURATION_SECONDS)?,
                 timestamp: metrics.gauges(CHECK_LAST_RUN_TIMESTAMP_SECONDS)?,
@@ -100,23 +101,30 @@ impl ChecksMetrics {
                 .map(|reason| (*reason, self.failures.declare((name, kind, *reason)).clone()))
                 .collect(),
             skipped: self.skipped.declare((name, kind)).clone(),
+            retries: self.retries.declare((name, kind)).clone(),
             duration: self.duration.declare((name, kind)).clone(),
-            families: self.last.clone(),
-            last: OnceLock::new(),
+            last: self.last.clone(),
         }
+    }
+
+    /// How long after their time runs start.
+    pub(crate) fn lag(&self) -> &Histogram {
+        &self.lag
     }
 
     /// Leaves the series of a check that is gone out of the exposition: a last value would stand there for ever.
     pub(super) fn forget(&self, check: &CheckMetrics) {
         let (name, kind) = (check.name.as_str(), check.kind);
-        for counters in [&self.runs, &self.successes, &self.skipped] {
+        for counters in [&self.runs, &self.successes, &self.skipped, &self.retries] {
             counters.remove((name, kind));
         }
         Reason::ALL.iter().for_each(|reason| self.failures.remove((name, kind, *reason)));
         self.duration.remove((name, kind));
-        for gauges in [&self.last.success, &self.last.duration, &self.last.timestamp, &self.last.expiry] {
+        for gauges in [&self.last.up, &self.last.success, &self.last.duration, &self.last.timestamp, &self.last.expiry]
+        {
             gauges.remove((name, kind));
         }
+        Suspension::ALL.iter().for_each(|cause| self.last.suspended.remove((name, kind, *cause)));
         ConnectionState::ALL.iter().for_each(|state| self.last.connections.remove((name, kind, *state)));
         self.last.forget_run(check);
     }
@@ -125,44 +133,66 @@ impl ChecksMetrics {
 // === impl CheckMetrics ===
 
 impl CheckMetrics {
-    pub(super) fn record(&self, took: Duration, failure: Option<Reason>, trace: &Trace) {
+    /// Takes a result down; `up` is what the check counts as after it.
+    pub(super) fn record(&self, took: Duration, failure: Option<Reason>, up: bool, trace: &Trace) {
         self.runs.inc();
         self.duration.observe_duration(took);
         match failure {
             None => self.successes.inc(),
             Some(reason) => self.failures[&reason].inc(),
         }
-        let last = self.last.get_or_init(|| self.families.with((&self.name, self.kind)));
-        last.success.set(if failure.is_none() { 1.0 } else { 0.0 });
-        last.duration.set_duration(took);
-        last.timestamp.set_duration(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        let (labels, last) = ((self.name.as_str(), self.kind), &self.last);
+        last.up.declare(labels).set(if up { 1.0 } else { 0.0 });
+        last.success.declare(labels).set(if failure.is_none() { 1.0 } else { 0.0 });
+        last.duration.declare(labels).set_duration(took);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        last.timestamp.declare(labels).set_duration(now);
         self.record_trace(trace);
+    }
+
+    /// Tells whether the check is suspended; while it is, nobody knows whether it is up.
+    pub(super) fn suspend(&self, cause: Option<Suspension>) {
+        let (name, kind) = (self.name.as_str(), self.kind);
+        for known in Suspension::ALL {
+            match cause == Some(*known) {
+                true => self.last.suspended.declare((name, kind, *known)).set(1.0),
+                false => self.last.suspended.remove((name, kind, *known)),
+            }
+        }
+        if cause.is_some() {
+            self.last.up.remove((name, kind));
+            self.last.success.remove((name, kind));
+        }
     }
 
     fn record_trace(&self, trace: &Trace) {
         let (name, kind) = (self.name.as_str(), self.kind);
         // What this run did not reach would tell of the run before.
-        self.families.forget_run(self);
+        self.last.forget_run(self);
         for (phase, duration) in trace.phases() {
-            self.families.phases.declare((name, kind, phase)).set_duration(duration);
+            self.last.phases.declare((name, kind, phase)).set_duration(duration);
         }
         for step in &trace.steps {
             let success = if step.failure.is_none() { 1.0 } else { 0.0 };
-            self.families.steps.declare((name, step.name.as_str())).set(success);
-            self.families.step_durations.declare((name, step.name.as_str())).set_duration(step.took);
+            self.last.steps.declare((name, step.name.as_str())).set(success);
+            self.last.step_durations.declare((name, step.name.as_str())).set_duration(step.took);
         }
         if let Some(expiry) = trace.chain.as_ref().and_then(Chain::expiry) {
-            self.families.expiry.declare((name, kind)).set(expiry as f64);
+            self.last.expiry.declare((name, kind)).set(expiry as f64);
         }
         if let Some(Connections { current, available }) = trace.connections {
             for (state, number) in [(ConnectionState::Current, current), (ConnectionState::Available, available)] {
-                self.families.connections.declare((name, kind, state)).set(number as f64);
+                self.last.connections.declare((name, kind, state)).set(number as f64);
             }
         }
     }
 
     pub(super) fn skip(&self, runs: u64) {
         self.skipped.add(runs);
+    }
+
+    pub(super) fn retry(&self) {
+        self.retries.inc();
     }
 }
 
@@ -176,14 +206,6 @@ impl LastFamilies {
         for step in &check.steps {
             self.steps.remove((name, step.as_str()));
             self.step_durations.remove((name, step.as_str()));
-        }
-    }
-
-    fn with(&self, labels: (&str, CheckKind)) -> Last {
-        Last {
-            success: self.success.declare(labels).clone(),
-            duration: self.duration.declare(labels).clone(),
-            timestamp: self.timestamp.declare(labels).clone(),
         }
     }
 }

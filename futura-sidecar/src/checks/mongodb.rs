@@ -85,6 +85,10 @@ impl MongodbCheck {
         Ok(Self { config, dialer: Dialer::new(network.clone(), Guard::default()), tls })
     }
 
+    pub(super) fn host(&self) -> &str {
+        &self.config.target.host
+    }
+
     pub(super) fn target(&self) -> String {
         self.config.target.to_string()
     }

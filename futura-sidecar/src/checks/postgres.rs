@@ -88,6 +88,10 @@ impl PostgresCheck {
         Ok(Self { config, dialer: Dialer::new(network.clone(), Guard::default()), tls })
     }
 
+    pub(super) fn host(&self) -> &str {
+        &self.config.target.host
+    }
+
     pub(super) fn target(&self) -> String {
         format!("{}/{}", self.config.target, self.config.database)
     }

@@ -104,6 +104,10 @@ impl RedisCheck {
         Ok(Self { config, dialer: Dialer::new(network.clone(), Guard::default()), tls })
     }
 
+    pub(super) fn host(&self) -> &str {
+        &self.config.target.host
+    }
+
     pub(super) fn target(&self) -> String {
         self.config.target.to_string()
     }

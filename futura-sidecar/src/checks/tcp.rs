@@ -67,6 +67,10 @@ impl TcpCheck {
         Ok(Self { target: config.target, dialer, tls, dialogue: config.dialogue })
     }
 
+    pub(super) fn host(&self) -> &str {
+        &self.target.host
+    }
+
     pub(super) fn target(&self) -> String {
         self.target.to_string()
     }

@@ -49,6 +49,10 @@ impl TlsCheck {
         Ok(Self { target: config.target.clone(), dialer, tls, valid_for: config.valid_for })
     }
 
+    pub(super) fn host(&self) -> &str {
+        &self.target.host
+    }
+
     pub(super) fn target(&self) -> String {
         self.target.to_string()
     }

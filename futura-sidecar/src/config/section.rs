@@ -59,10 +59,16 @@ impl Findings {
             place: yaml::place_of(text, &path),
             key: yaml::display(&path),
             message,
+            file: None,
         };
         let mut problems: Vec<_> = self.found.into_iter().map(problem).collect();
         if more > 0 {
-            problems.push(Problem { place: None, key: String::new(), message: format!("and {more} more problems") });
+            problems.push(Problem {
+                place: None,
+                key: String::new(),
+                file: None,
+                message: format!("and {more} more problems"),
+            });
         }
         problems
     }
@@ -261,6 +267,12 @@ impl<'findings, 'value> Section<'findings, 'value> {
 // === impl Source ===
 
 impl Source {
+    /// The same but for one key.
+    pub(crate) fn without(mut self, key: &str) -> Self {
+        self.0.shift_remove(key);
+        self
+    }
+
     /// The keys that another mapping has otherwise.
     pub(super) fn differences(&self, other: &Self) -> BTreeSet<String> {
         let keys = self.0.keys().chain(other.0.keys()).filter_map(Value::as_str);

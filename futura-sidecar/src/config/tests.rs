@@ -1,8 +1,9 @@
-use std::{fmt::Write as _, fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path, time::Duration};
 
+use futura_metrics::specs::checks::CheckKind;
 use insta::assert_snapshot;
 
-use super::{Config, FILE_LIMIT, Problem};
+use super::{Config, FILE_LIMIT, Problem, SCHEMA};
 use crate::{checks::KindConfig, listener::Address};
 
 const EXAMPLE: &str = include_str!("../../sidecar.example.yaml");
@@ -52,7 +53,7 @@ fn an_empty_file_is_the_default_configuration() {
 fn checks_have_defaults() {
     let config = parse("checks: [{ name: a, kind: http, url: \"http://h/x\" }]").expect("valid");
     let check = &config.checks[0];
-    assert_eq!((check.interval, check.timeout), (Duration::from_secs(10), Duration::from_secs(2)));
+    assert_eq!((check.schedule.interval, check.schedule.timeout), (Duration::from_secs(10), Duration::from_secs(2)));
     let KindConfig::Http(http) = &check.kind else { panic!("{check:?}") };
     assert_eq!((http.method.as_str(), &http.expect.status, http.transport.redirects), ("GET", &vec![200..=299], 0));
 }
@@ -68,7 +69,7 @@ checks:
     kind: http
     url: \"ftp://x/\"
     interval: 10
-    retries: 3
+    retry: 3
   - name: a b
     kind: tcp
     target: h:1
@@ -92,13 +93,13 @@ extra: 1
         ),
         @r#"
         1:1: listen: `nope` is no IP address with a port: write one such as `127.0.0.1:9469`, or `0.0.0.0:9469` for every network
-        2:1: chekcs: unknown key, allowed are `listen`, `checks`, `modules`, `errors`, `history`
+        2:1: chekcs: unknown key, allowed are `listen`, `checks`, `concurrency`, `maintenance`, `modules`, `errors`, `history`, `include`, `shard`
         6:5: checks[0].url: check `a`: `ftp:` is neither `http:` nor `https:`: write a URL such as `http://127.0.0.1:3000/health`
         7:5: checks[0].interval: check `a`: `10` has no unit: write `10s`, or another of ms, s, m, h and d
-        8:5: checks[0].retries: check `a`: unknown key, allowed are `name`, `kind`, `interval`, `timeout`, `url`, `method`, `headers`, `body`, `status`, `headers_match`, `headers_absent`, `body_contains`, `body_matches`, `json`, `json_matches`, `latency_limit`, `authorization`, `redirects`, `body_limit_bytes`, `http2`, `tls`
+        8:5: checks[0].retry: check `a`: unknown key, allowed are `name`, `kind`, `interval`, `interval_failing`, `timeout`, `offset`, `jitter`, `retries`, `failure_threshold`, `maintenance`, `url`, `method`, `headers`, `body`, `status`, `headers_match`, `headers_absent`, `body_contains`, `body_matches`, `json`, `json_matches`, `latency_limit`, `authorization`, `redirects`, `body_limit_bytes`, `http2`, `tls`
         9:5: checks[1].name: `a b` is no name: write 1 to 100 letters, digits, `-`, `_` and `.`, such as `api-health`
         12:5: checks[1].timeout: a timeout of 20s is longer than the interval of 10s, so runs would overlap
-        13:5: checks[1].intervall: unknown key, allowed are `name`, `kind`, `interval`, `timeout`, `target`, `tls`, `dialogue`
+        13:5: checks[1].intervall: unknown key, allowed are `name`, `kind`, `interval`, `interval_failing`, `timeout`, `offset`, `jitter`, `retries`, `failure_threshold`, `maintenance`, `target`, `tls`, `dialogue`
         14:27: checks[2].target: the environment variable `NOPE` is not set: set it, or write `${NOPE:-default}`
         14:48: checks[2].timeout: check `c`: a timeout of 5s is longer than the interval of 1s, so runs would overlap
         15:16: checks[3].kind: check `d`: `smtp` is no kind of check, allowed are `dns`, `grpc`, `http`, `icmp`, `journey`, `mongodb`, `postgres`, `redis`, `tcp`, `tls`
@@ -113,7 +114,7 @@ extra: 1
         24:3: errors.spool: the folder `/dev/null/spool` cannot be used: Not a directory (os error 20), so nothing can be made in `/dev/null`
         25:3: errors.listen_publicly: `maybe` is neither `true` nor `false`
         26:3: errors.spool_max_envelopes: `many` is no whole number such as `10000`
-        27:1: extra: unknown key, allowed are `listen`, `checks`, `modules`, `errors`, `history`
+        27:1: extra: unknown key, allowed are `listen`, `checks`, `concurrency`, `maintenance`, `modules`, `errors`, `history`, `include`, `shard`
         "#
     );
 }
@@ -311,7 +312,7 @@ fn yaml_that_surprises_is_refused() {
     more than one document: write one, without `---`
     2:1: did not find expected node content
     1:9: unknown anchor
-    1:1: <<: unknown key, allowed are `listen`, `checks`, `modules`, `errors`, `history`
+    1:1: <<: unknown key, allowed are `listen`, `checks`, `concurrency`, `maintenance`, `modules`, `errors`, `history`, `include`, `shard`
     1:1: a list is no configuration: write keys such as `checks:`
     1:1: `text` is no configuration: write keys such as `checks:`
     1:131: it is nested too deeply
@@ -339,10 +340,10 @@ fn aliases_work_and_cannot_blow_up() {
 }
 
 #[test]
-fn a_thousand_checks_are_too_many_and_fifty_problems_enough() {
+fn ten_thousand_checks_are_enough_and_fifty_problems_too() {
     let checks: String =
-        (0..1001).map(|number| format!("- {{ name: c{number}, kind: tcp, target: \"h:1\" }}\n")).collect();
-    assert_snapshot!(problems(&format!("checks:\n{checks}")), @"1:1: checks: 1001 checks are too many: one sidecar runs at most 1000");
+        (0..10_001).map(|number| format!("- {{ name: c{number}, kind: tcp, target: \"h:1\" }}\n")).collect();
+    assert_snapshot!(problems(&format!("checks:\n{checks}")), @"1:1: checks: 10001 checks are too many: one sidecar runs at most 10000");
     let checks: String = (0..1000).map(|number| format!("- {{ name: c{number}, kind: tcp }}\n")).collect();
     let problems = problems(&format!("checks:\n{checks}"));
     assert_eq!(problems.lines().count(), 51);
@@ -358,8 +359,83 @@ fn files_that_cannot_be_read_are_named() {
         crate::chain(&Config::load(&path).expect_err(name))
     };
     assert!(load("binary.yaml", b"a: b\n\xff").ends_with("line 2 is not UTF-8"));
-    assert!(load("large.yaml", &vec![b' '; FILE_LIMIT as usize + 1]).contains("larger than 1048576 bytes"));
+    assert!(load("large.yaml", &vec![b' '; FILE_LIMIT as usize + 1]).contains("larger than 4194304 bytes"));
     assert!(load("wrong.yaml", b"\nextra: 1").contains("wrong.yaml:2:1: extra: unknown key"));
     let missing = Config::load(folder.path().join("missing.yaml")).expect_err("missing");
     assert!(crate::chain(&missing).contains("missing.yaml`: No such file"), "{missing}");
+}
+
+#[test]
+fn a_configuration_includes_files_and_tells_of_them_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    };
+    let check = |name: &str| format!("checks: [{{ name: {name}, kind: tcp, target: \"h:1\" }}]");
+    let load = |include: &str| {
+        write("main.yaml", &format!("{{ include: {include}, {} }}", check("main")));
+        let loaded = Config::load(folder.path().join("main.yaml"));
+        let names =
+            loaded.map(|config| config.checks.into_iter().map(|check| check.name).collect::<Vec<_>>().join(" "));
+        names.unwrap_or_else(|error| crate::chain(&error).replace(&folder.path().display().to_string(), "FOLDER"))
+    };
+    write("checks.d/b.yaml", &check("b"));
+    write("checks.d/a.yaml", &check("a"));
+    write("checks.d/.hidden.yaml", "not: read");
+    write("empty.yaml", "# nothing");
+    assert_eq!(load("[\"checks.d/*.yaml\", empty.yaml, \"checks.d/b*\", \"none/*.yaml\"]"), "main a b");
+    assert_eq!(load("checks.d/b.yaml"), "main b");
+    write("checks.d/c.yaml", "checks:\n- { name: a, kind: tcp, target: h }\nlisten: 127.0.0.1:1");
+    assert_snapshot!(load("\"checks.d/*\""), @"
+    FOLDER/checks.d/c.yaml:2:5: checks[0].name: check `a`: the name is taken: names tell the series apart, so give each check its own
+    FOLDER/checks.d/c.yaml:2:25: checks[0].target: check `a`: `h` is no host and port: write one such as `127.0.0.1:6379`
+    FOLDER/checks.d/c.yaml:3:1: listen: unknown key, allowed are `checks`
+    ");
+    assert_snapshot!(load("gone.yaml"), @"cannot read `FOLDER/main.yaml`: include `gone.yaml`: there is no such file");
+    assert_snapshot!(load("\"[\""), @"cannot read `FOLDER/main.yaml`: include `[`: invalid range pattern");
+}
+
+#[test]
+fn a_replica_runs_its_share() {
+    let checks: Vec<_> = (0..100).map(|number| format!("{{ name: c{number}, kind: tcp, target: \"h:1\" }}")).collect();
+    let run =
+        |shard: &str| parse(&format!("{{ shard: {shard}, checks: [{}] }}", checks.join(", "))).expect("valid").checks;
+    let (first, second) = (run("0/2"), run("sidecar-1/2"));
+    assert_eq!(first.len() + second.len(), 100);
+    assert!(!first.is_empty() && first.iter().all(|check| second.iter().all(|other| other.name != check.name)));
+}
+
+/// The keys that are allowed where the last of `path` is a key that is not.
+fn allowed(text: &str) -> BTreeSet<String> {
+    let problems = parse(text).expect_err(text);
+    let unknown = problems.iter().find(|problem| problem.message.contains("unknown key")).expect("an unknown key");
+    let (_, allowed) = unknown.message.split_once("allowed are ").expect("a list");
+    allowed.split(", ").map(|key| key.trim_matches('`').to_owned()).collect()
+}
+
+#[test]
+fn the_schema_has_exactly_the_keys_that_are_read() {
+    let schema: serde_json::Value = serde_json::from_str(SCHEMA).expect("JSON");
+    let keys = |pointer: &str| -> BTreeSet<String> {
+        let properties = schema.pointer(&format!("{pointer}/properties")).and_then(serde_json::Value::as_object);
+        properties.unwrap_or_else(|| panic!("no {pointer}")).keys().cloned().collect()
+    };
+    for kind in CheckKind::ALL {
+        let text = format!("checks: [{{ name: a, kind: {}, zzz: 1 }}]", kind.as_str());
+        assert_eq!(keys(&format!("/$defs/check_{}", kind.as_str())), allowed(&text), "{}", kind.as_str());
+    }
+    for (pointer, text) in [
+        ("", "zzz: 1"),
+        ("/properties/errors", "errors: { zzz: 1 }"),
+        ("/$defs/maintenance/items", "maintenance: [{ zzz: 1 }]"),
+        ("/$defs/tls", "checks: [{ name: a, kind: tcp, tls: { zzz: 1 } }]"),
+        ("/$defs/turn", "checks: [{ name: a, kind: tcp, dialogue: [{ zzz: 1 }] }]"),
+        ("/$defs/authorization", "checks: [{ name: a, kind: http, authorization: { zzz: 1 } }]"),
+        ("/$defs/step", "checks: [{ name: a, kind: journey, steps: [{ zzz: 1 }] }]"),
+        ("/$defs/capture", "checks: [{ name: a, kind: journey, steps: [{ capture: { x: { zzz: 1 } } }] }]"),
+    ] {
+        assert_eq!(keys(pointer), allowed(text), "{pointer}");
+    }
 }

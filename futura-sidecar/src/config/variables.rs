@@ -1,10 +1,16 @@
 //! `${NAME}` in string values: the value of an environment variable, or an error that names it.
 //!
-//! `${NAME:-text}` stands for `text` where the variable is unset or empty; `$${` is a plain `${`.
+//! `${NAME:-text}` stands for `text` where the variable is unset or empty, `${file:/path}` for what is in a file, without the
+//! ends of lines after it; `$${` is a plain `${`.
+
+use std::{fs::File, io::Read};
 
 use serde_yaml::Value;
 
 use super::yaml::Segment;
+
+/// How large a file that stands for a value may be, in bytes.
+const FILE_LIMIT: u64 = 64 * 1024;
 
 /// Replaces every reference below `root`; returns where which one could not be.
 pub(super) fn expand(root: &mut Value, variable: &impl Fn(&str) -> Option<String>) -> Vec<(Vec<Segment>, String)> {
@@ -70,6 +76,9 @@ fn replace(text: &str, variable: &impl Fn(&str) -> Option<String>) -> Result<Str
 }
 
 fn resolve(reference: &str, variable: &impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    if let Some(path) = reference.strip_prefix("file:") {
+        return read(path).map_err(|why| format!("the file `{path}` cannot stand for a value: {why}"));
+    }
     let (name, default) = match reference.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (reference, None),
@@ -86,6 +95,17 @@ fn resolve(reference: &str, variable: &impl Fn(&str) -> Option<String>) -> Resul
             Err(format!("the environment variable `{name}` is not set: set it, or write `${{{name}:-default}}`"))
         }
     }
+}
+
+fn read(path: &str) -> Result<String, String> {
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    file.take(FILE_LIMIT + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > FILE_LIMIT {
+        return Err(format!("it is larger than {FILE_LIMIT} bytes"));
+    }
+    text.truncate(text.trim_end_matches(['\n', '\r']).len());
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -123,5 +143,20 @@ mod tests {
         check("${HOST", Err("without a closing"));
         check("${}", Err("is not a reference"));
         check("${A B}", Err("is not a reference"));
+    }
+
+    #[test]
+    fn a_file_stands_for_what_is_in_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("secret");
+        let reference = format!("Bearer ${{file:{}}}!", file.display());
+        check(&reference, Err("No such file"));
+        std::fs::write(&file, "${HOST} t0ken\r\n\n").expect("a file");
+        check(&reference, Ok("Bearer ${HOST} t0ken!"));
+        std::fs::write(&file, [0xff]).expect("a file");
+        check(&reference, Err("UTF-8"));
+        std::fs::write(&file, vec![b'a'; 65 * 1024]).expect("a file");
+        check(&reference, Err("larger than"));
+        check("${file:}", Err("cannot stand for a value"));
     }
 }

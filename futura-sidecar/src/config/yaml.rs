@@ -67,7 +67,7 @@ pub(super) fn parse(text: &str) -> Result<Value, Problem> {
             text if text.contains("more than one document") => "more than one document: write one, without `---`",
             text => text,
         };
-        Problem { place, key: String::new(), message: message.to_owned() }
+        Problem { place, key: String::new(), message: message.to_owned(), file: None }
     })
 }
 

@@ -141,6 +141,8 @@ fn write_check(html: &mut String, check: &CheckView, now: Timestamp) -> fmt::Res
     let (class, state) = match check.state {
         CheckState::Up => ("up", "✓ up"),
         CheckState::Down => ("down", "✕ down"),
+        CheckState::Failing => ("failing", "! failing"),
+        CheckState::Suspended => ("suspended", check.suspended.unwrap_or("suspended")),
         CheckState::Pending => ("pending", "… pending"),
     };
     write!(
@@ -163,7 +165,7 @@ fn write_check(html: &mut String, check: &CheckView, now: Timestamp) -> fmt::Res
             writeln!(
                 html,
                 "<dt>{}</dt><dd>{}</dd>",
-                if run.reason.is_some() { "Down since" } else { "Up since" },
+                if run.reason.is_some() { "Failing since" } else { "Up since" },
                 Ago(since, now)
             )?;
         }

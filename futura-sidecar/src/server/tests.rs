@@ -5,7 +5,7 @@ use std::{
 
 use axum::body::to_bytes;
 use futura_metrics::{Metrics, admin::Readiness, specs::checks::Reason};
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode, request::Builder};
 use reqwest::dns::{Name, Resolve, Resolving};
 use rustls::RootCertStore;
 use serde_json::{Value, from_str, json};
@@ -41,25 +41,29 @@ fn board(metrics: &Metrics) -> (Config, Arc<Board>) {
     let network = Network::new(Arc::new(NoResolver), RootCertStore::empty());
     let registered = ChecksMetrics::register(metrics).expect("free names");
     let config = config.expect("valid");
-    let board = Board::new(config.checks.clone(), registered, network).expect("a client");
+    let board = Board::new(&config, registered, network).expect("a client");
     let checks = board.checks();
     let time = |second| SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + second);
     let failure = Failure::new(Reason::Tls, "<img src=x onerror=\"alert('1')\"> & more");
     for second in 0..100 {
-        checks[0].history.record(time(second), Duration::from_millis(second), None);
-        checks[1].history.record(time(second), Duration::from_millis(5), (second >= 98).then_some(&failure));
+        checks[0].record(time(second), Duration::from_millis(second), None);
+        checks[1].record(time(second), Duration::from_millis(5), (second >= 98).then_some(&failure));
     }
     (config, board)
 }
 
 async fn get(path: &str) -> (StatusCode, HeaderMap, String) {
+    ask(Request::get(path)).await
+}
+
+async fn ask(request: Builder) -> (StatusCode, HeaderMap, String) {
     let (metrics, readiness) = (Metrics::new(), Readiness::default());
     let (config, board) = board(&metrics);
     let probes =
         Probes::new(ProbesConfig::default(), &config.modules, Network::system(), &metrics).expect("free names");
     let reloader = Reloader::new(config, Arc::clone(&board), probes, &metrics).expect("free names");
     let status = Status::new(board, None);
-    let request = Request::get(path).body(axum::body::Body::empty()).expect("a request");
+    let request = request.body(axum::body::Body::empty()).expect("a request");
     let response = routes(status, reloader, &metrics, &readiness).oneshot(request).await.expect("an answer");
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, 1_000_000).await.expect("a body");
@@ -124,6 +128,7 @@ async fn the_api_tells_the_same() {
             "interval_seconds": 60.0,
             "timeout_seconds": 0.5,
             "state": "down",
+            "suspended": null,
             "since": "2023-11-14T22:14:58Z",
             "uptime_ratio": 0.98,
             "results": 100,
@@ -141,4 +146,26 @@ async fn the_api_tells_the_same() {
         (&json!("pending"), &Value::Null, &Value::Null)
     );
     assert_eq!(body["errors"], Value::Null);
+}
+
+#[tokio::test]
+async fn what_changes_something_is_not_taken_from_pages_of_other_sites() {
+    for path in ["/-/drain", "/-/reload", "/api/v1/checks/up/pause", "/api/v1/checks/up/resume"] {
+        for (site, refused) in [("cross-site", true), ("same-site", true), ("same-origin", false), ("none", false)] {
+            let (status, ..) = ask(Request::post(path).header("sec-fetch-site", site)).await;
+            assert_eq!(status == StatusCode::FORBIDDEN, refused, "{path} {site} {status}");
+        }
+        assert_eq!(get(path).await.0, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+    }
+    for (path, status, part) in [
+        ("/api/v1/checks/up/pause?for=1h", StatusCode::OK, "`up` is paused"),
+        ("/api/v1/checks/up/pause?for=1", StatusCode::BAD_REQUEST, "has no unit"),
+        ("/api/v1/checks/gone/pause", StatusCode::NOT_FOUND, "no check `gone`"),
+        ("/api/v1/checks/up/resume", StatusCode::OK, "runs again"),
+        ("/-/drain", StatusCode::OK, "suspended"),
+    ] {
+        let (answered, _, text) = ask(Request::post(path)).await;
+        assert_eq!(answered, status, "{path}: {text}");
+        assert!(text.contains(part), "{path}: {text}");
+    }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use futura_metrics::specs::checks::Reason;
+use futura_metrics::specs::checks::{Reason, Suspension};
 use serde::{Serialize, Serializer};
 use time::{UtcDateTime, format_description::well_known::Rfc3339};
 
@@ -40,6 +40,8 @@ pub(super) struct CheckView {
     #[serde(rename = "timeout_seconds", serialize_with = "as_seconds")]
     pub(super) timeout: Duration,
     pub(super) state: CheckState,
+    /// Why it is suspended: `draining`, `maintenance` or `paused`; `null` where it is not.
+    pub(super) suspended: Option<&'static str>,
     /// Since when the state is as it is; as far as this process has seen.
     pub(super) since: Option<Timestamp>,
     /// The share of successes among the results that are kept.
@@ -57,6 +59,10 @@ pub(super) struct CheckView {
 #[serde(rename_all = "lowercase")]
 pub(super) enum CheckState {
     Down,
+    /// It failed, though not often enough to count as down.
+    Failing,
+    Suspended,
+    /// It has not run yet.
     Pending,
     Up,
 }
@@ -105,19 +111,22 @@ impl View {
 
 impl CheckView {
     fn new(check: &Check) -> Self {
-        let results = check.history.results();
+        let (results, suspended) = (check.history.results(), check.suspension());
         let last_run = results.samples.last().copied().map(RunView::from);
         Self {
             name: check.name.clone(),
             kind: check.kind().as_str(),
             target: check.target(),
-            interval: check.interval,
-            timeout: check.timeout,
-            state: match last_run {
-                None => CheckState::Pending,
-                Some(run) if run.reason.is_some() => CheckState::Down,
-                Some(_) => CheckState::Up,
+            interval: check.schedule.interval,
+            timeout: check.schedule.timeout,
+            state: match (suspended, check.is_up(), last_run) {
+                (Some(_), ..) => CheckState::Suspended,
+                (None, Some(false), _) => CheckState::Down,
+                (None, _, None) => CheckState::Pending,
+                (None, _, Some(run)) if run.reason.is_some() => CheckState::Failing,
+                _ => CheckState::Up,
             },
+            suspended: suspended.map(Suspension::as_str),
             since: last_run.map(|_| Timestamp(results.since_ms)),
             uptime_ratio: results.uptime(),
             results: results.samples.len(),
