@@ -3,16 +3,18 @@
 use std::{
     collections::HashMap,
     fmt,
+    future::{Future, pending},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use futura_metrics::shutdown::Shutdown;
-use tokio::select;
+use tokio::{select, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     checks::{Check, CheckConfig, ChecksMetrics, Window},
     config::{Config, Source},
+    history::{History, State, Store},
     network::{Network, TlsError},
     scheduler::{self, Lanes},
 };
@@ -22,6 +24,8 @@ pub(crate) struct Board {
     metrics: ChecksMetrics,
     network: Network,
     lanes: Lanes,
+    /// What keeps the histories, if anything does, until the end.
+    store: Mutex<Option<Store>>,
     places: Mutex<Vec<Place>>,
     /// Set when checks begin to run.
     shutdown: OnceLock<Shutdown>,
@@ -32,7 +36,7 @@ pub(crate) struct Board {
 pub struct Changes {
     /// Checks that were not there before.
     pub added: usize,
-    /// Checks of the same name that now do something else; they begin anew.
+    /// Checks of the same name that now do something else; their history goes on.
     pub changed: usize,
     /// Checks that are gone, with their series.
     pub removed: usize,
@@ -51,11 +55,27 @@ struct Place {
 // === impl Board ===
 
 impl Board {
-    pub(crate) fn new(config: &Config, metrics: ChecksMetrics, network: Network) -> Result<Arc<Self>, TlsError> {
-        let made = config.checks.iter().map(|check| Place::new(check, &config.maintenance, &metrics, &network));
-        let places = Mutex::new(made.collect::<Result<_, _>>()?);
+    /// The checks of a configuration, which go on with what `store` has of them.
+    pub(crate) fn new(
+        config: &Config,
+        metrics: ChecksMetrics,
+        network: Network,
+        store: Option<(Store, HashMap<String, State>)>,
+    ) -> Result<Arc<Self>, TlsError> {
         let lanes = Lanes::new(config.concurrency, metrics.lag().clone());
-        Ok(Arc::new(Self { metrics, network, lanes, places, shutdown: OnceLock::new() }))
+        let (store, mut kept) = store.map_or((None, HashMap::new()), |(store, kept)| (Some(store), kept));
+        let (store, shutdown) = (Mutex::new(store), OnceLock::new());
+        let board = Self { metrics, network, lanes, store, places: Mutex::default(), shutdown };
+        let made = config.checks.iter().map(|check| {
+            let history = Arc::<History>::default();
+            if let Some(state) = kept.remove(&check.name) {
+                history.restore(state);
+            }
+            board.place(check, &config.maintenance, history)
+        });
+        let made: Vec<_> = made.collect::<Result<_, _>>()?;
+        *board.places() = made;
+        Ok(Arc::new(board))
     }
 
     /// Has the checks run until `shutdown` is requested.
@@ -75,7 +95,7 @@ impl Board {
         let (mut places, mut new, mut changes) = (Vec::new(), Vec::new(), Changes::default());
         for check in &config.checks {
             let same = before.get(&check.name).filter(|place| place.source == check.source).cloned();
-            let known = before.remove(&check.name).is_some();
+            let known = before.remove(&check.name);
             match same {
                 Some(place) => {
                     changes.kept += 1;
@@ -83,8 +103,9 @@ impl Board {
                     places.push(place);
                 }
                 None => {
-                    *(if known { &mut changes.changed } else { &mut changes.added }) += 1;
-                    let place = Place::new(check, &config.maintenance, &self.metrics, &self.network)?;
+                    *(if known.is_some() { &mut changes.changed } else { &mut changes.added }) += 1;
+                    let history = known.map(|place| Arc::clone(&place.check.history)).unwrap_or_default();
+                    let place = self.place(check, &config.maintenance, history)?;
                     new.push(place.clone());
                     places.push(place);
                 }
@@ -94,6 +115,9 @@ impl Board {
         let gone = std::mem::replace(&mut *present, places);
         let stays = |place: &Place| present.iter().any(|other| Arc::ptr_eq(&other.check, &place.check));
         gone.iter().filter(|place| !stays(place)).for_each(|place| place.stop.cancel());
+        if let Some(store) = &*self.store() {
+            before.keys().for_each(|name| store.forget(name));
+        }
         new.iter().for_each(|place| self.spawn(place));
         Ok(changes)
     }
@@ -143,24 +167,43 @@ impl Board {
         }
     }
 
+    /// A check that goes on with a history, which the store keeps from here on.
+    fn place(&self, config: &CheckConfig, maintenance: &[Window], history: Arc<History>) -> Result<Place, TlsError> {
+        let mut check = Check::new(config.clone(), &self.metrics, &self.network)?;
+        if let Some(store) = &*self.store() {
+            store.keep(&config.name, &history);
+        }
+        check.inherit(history);
+        check.keep_to(&config.schedule.maintenance, maintenance);
+        Ok(Place { check: Arc::new(check), source: config.source.clone(), stop: CancellationToken::new() })
+    }
+
+    /// Writes what is waiting to be kept; nothing is kept after that.
+    pub(crate) async fn close(&self) {
+        let store = self.store().take();
+        if let Some(store) = store {
+            // It waits for the disk.
+            let _ = spawn_blocking(move || store.close()).await;
+        }
+    }
+
+    /// Waits until all that was running has ended.
+    pub(crate) fn ended(&self) -> impl Future<Output = ()> + use<> {
+        let drained = self.shutdown.get().map(Shutdown::drained);
+        async {
+            match drained {
+                Some(drained) => drained.await,
+                None => pending().await,
+            }
+        }
+    }
+
+    fn store(&self) -> MutexGuard<'_, Option<Store>> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn places(&self) -> MutexGuard<'_, Vec<Place>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-// === impl Place ===
-
-impl Place {
-    fn new(
-        config: &CheckConfig,
-        maintenance: &[Window],
-        metrics: &ChecksMetrics,
-        network: &Network,
-    ) -> Result<Self, TlsError> {
-        let (source, stop) = (config.source.clone(), CancellationToken::new());
-        let check = Arc::new(Check::new(config.clone(), metrics, network)?);
-        check.keep_to(&config.schedule.maintenance, maintenance);
-        Ok(Self { check, source, stop })
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{
     collections::HashSet,
     net::IpAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -103,7 +103,7 @@ pub enum KindConfig {
 pub(crate) struct Check {
     pub(crate) name: String,
     pub(crate) schedule: ScheduleConfig,
-    pub(crate) history: History,
+    pub(crate) history: Arc<History>,
     target: Target,
     metrics: metrics::CheckMetrics,
     standing: Mutex<Standing>,
@@ -213,7 +213,7 @@ impl Check {
             standing: Mutex::new(Standing::new(config.schedule.maintenance.clone())),
             name: config.name,
             schedule: config.schedule,
-            history: History::default(),
+            history: Arc::default(),
             target,
         })
     }
@@ -265,7 +265,7 @@ impl Check {
     }
 
     fn take_down(&self, Attempt { took, failure, trace }: Attempt) {
-        let changed = self.record(SystemTime::now(), took, failure.as_ref());
+        let changed = self.record(SystemTime::now(), took, failure.as_ref(), &trace);
         let (reason, up) = (failure.as_ref().map(|failure| failure.reason), self.is_up().unwrap_or(true));
         self.metrics.record(took, reason, up, &trace);
         let name = &self.name;
@@ -284,8 +284,8 @@ impl Check {
     }
 
     /// Keeps a result; tells whether it changed what the check counts as.
-    pub(crate) fn record(&self, ended: SystemTime, took: Duration, failure: Option<&Failure>) -> bool {
-        self.history.record(ended, took, failure);
+    pub(crate) fn record(&self, ended: SystemTime, took: Duration, failure: Option<&Failure>, trace: &Trace) -> bool {
+        self.history.record(ended, took, failure, trace);
         self.standing().record(failure.is_some(), self.schedule.failure_threshold)
     }
 
@@ -326,6 +326,11 @@ impl Check {
             self.standing().drain();
             self.refresh();
         }
+    }
+
+    /// Goes on with what is known of the check that had the name before.
+    pub(crate) fn inherit(&mut self, history: Arc<History>) {
+        self.history = history;
     }
 
     /// Takes on the windows of all checks besides its own.

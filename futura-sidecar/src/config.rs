@@ -62,7 +62,7 @@ pub struct Config {
     pub(crate) modules: Modules,
     /// Sentry envelopes to accept and forward. Default off.
     pub errors: Option<ErrorsConfig>,
-    /// Where results are to be kept over restarts. Default in memory only.
+    /// The folder in which results are kept over restarts, of this process alone. Default in memory only.
     pub history: Option<PathBuf>,
     /// All that was read, with the variables in place.
     pub(crate) source: Source,
@@ -215,10 +215,6 @@ impl Config {
             warnings.push(
                 "`errors.upstream` is not set or empty: envelopes are kept in the spool and not forwarded".to_owned(),
             );
-        }
-        if self.history.is_some() {
-            warnings
-                .push("`history` is not written yet: results are kept in memory and end with the process".to_owned());
         }
         warnings
     }

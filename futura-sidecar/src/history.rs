@@ -1,22 +1,35 @@
-//! The last results of a check, in memory and bounded: sixteen bytes a result.
+//! What came of a check's runs: the last results one by one, and all of thirty days by the hour. Bounded, some kilobytes a
+//! check; with a store it outlives the process.
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use futura_metrics::specs::checks::Reason;
+use futura_metrics::specs::checks::{Phase, Reason};
 
-use crate::network::Failure;
+use crate::network::{Failure, Step, Trace};
+
+pub use self::store::StoreError;
+pub(crate) use self::store::{Recorder, Store};
+
+mod record;
+mod store;
 
 /// How many results are kept of each check.
 pub(crate) const LENGTH: usize = 1000;
+
+/// How many hours are kept of each check: thirty days.
+pub(crate) const HOURS: u64 = 30 * 24;
+
+const HOUR_MS: u64 = 60 * 60 * 1000;
 
 /// The results of one check.
 #[derive(Default)]
 pub(crate) struct History {
     state: Mutex<State>,
+    recorder: OnceLock<Recorder>,
 }
 
 /// One result.
@@ -30,58 +43,150 @@ pub(crate) struct Sample {
     pub(crate) failure: Option<Reason>,
 }
 
-/// What a history holds at one time.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Results {
-    /// Oldest first.
-    pub(crate) samples: Vec<Sample>,
-    /// The last failure, even if its sample is gone.
-    pub(crate) last_failure: Option<(u64, Failure)>,
-    /// When the check began to fail or to succeed as it does now.
-    pub(crate) since_ms: u64,
+/// What came of all runs that ended within an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hour {
+    /// Hours since the Unix epoch.
+    pub(crate) hour: u64,
+    pub(crate) runs: u32,
+    pub(crate) failures: u32,
 }
 
-#[derive(Default)]
-struct State {
-    samples: VecDeque<Sample>,
-    last_failure: Option<(u64, Failure)>,
-    since_ms: u64,
+/// What a run left behind besides its result; of the last one alone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Detail {
+    pub(crate) phases: Vec<(Phase, Duration)>,
+    pub(crate) steps: Vec<Step>,
+    /// When the first certificate of the target's chain expires, in seconds since the Unix epoch.
+    pub(crate) certificate_expiry: Option<i64>,
+}
+
+/// A run that failed.
+#[derive(Clone, Debug)]
+pub(crate) struct FailedRun {
+    pub(crate) ended_ms: u64,
+    pub(crate) failure: Failure,
+    /// Empty where it is from before a restart.
+    pub(crate) phases: Vec<(Phase, Duration)>,
+}
+
+/// What a history holds at one time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct State {
+    /// Oldest first.
+    pub(crate) samples: VecDeque<Sample>,
+    /// Oldest first; hours without a run are left out.
+    pub(crate) hours: VecDeque<Hour>,
+    pub(crate) last: Detail,
+    /// The last failure, even if its sample is gone.
+    pub(crate) last_failure: Option<FailedRun>,
+    /// When the runs began to fail or to succeed as they do now.
+    pub(crate) since_ms: u64,
 }
 
 // === impl History ===
 
 impl History {
-    /// Takes a result down.
-    pub(crate) fn record(&self, ended: SystemTime, took: Duration, failure: Option<&Failure>) {
-        let ended_ms =
-            u64::try_from(ended.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
-        let took_us = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
-        let sample = Sample { ended_ms, took_us, failure: failure.map(|failure| failure.reason) };
-        let mut state = self.lock();
-        let before = state.samples.back().map(|sample| sample.failure.is_some());
-        if before != Some(failure.is_some()) {
-            state.since_ms = ended_ms;
-        }
-        if let Some(failure) = failure {
-            state.last_failure = Some((ended_ms, failure.clone()));
-        }
-        if state.samples.len() == LENGTH {
-            state.samples.pop_front();
-        }
-        state.samples.push_back(sample);
+    /// Begins with what was kept of the check before.
+    pub(crate) fn restore(&self, state: State) {
+        *self.lock() = state;
     }
 
-    pub(crate) fn results(&self) -> Results {
-        let state = self.lock();
-        Results {
-            samples: state.samples.iter().copied().collect(),
-            last_failure: state.last_failure.clone(),
-            since_ms: state.since_ms,
+    /// Has all further results kept by a store as well.
+    pub(crate) fn keep_by(&self, recorder: Recorder) {
+        // The first one stays: a history has one store for all its time.
+        let _ = self.recorder.set(recorder);
+    }
+
+    /// Takes a result down.
+    pub(crate) fn record(&self, ended: SystemTime, took: Duration, failure: Option<&Failure>, trace: &Trace) {
+        let sample = Sample {
+            ended_ms: milliseconds(ended),
+            took_us: u32::try_from(took.as_micros()).unwrap_or(u32::MAX),
+            failure: failure.map(|failure| failure.reason),
+        };
+        let mut state = self.lock();
+        state.take(sample, failure);
+        state.last = Detail {
+            phases: trace.phases().collect(),
+            steps: trace.steps.clone(),
+            // An expiry that was seen once stays known.
+            certificate_expiry: trace.expiry().or(state.last.certificate_expiry),
+        };
+        let phases = state.last.phases.clone();
+        if let Some(last) = state.last_failure.as_mut().filter(|_| failure.is_some()) {
+            last.phases = phases;
         }
+        if let Some(recorder) = self.recorder.get() {
+            recorder.record(sample, failure);
+        }
+    }
+
+    /// A copy of all of it.
+    pub(crate) fn state(&self) -> State {
+        self.lock().clone()
+    }
+
+    /// Reads it where it is.
+    pub(crate) fn with<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.lock())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Takes a result down.
+    fn take(&mut self, sample: Sample, failure: Option<&Failure>) {
+        if let Some(failure) = failure {
+            let failure = failure.clone();
+            self.last_failure = Some(FailedRun { ended_ms: sample.ended_ms, failure, phases: Vec::new() });
+        }
+        let hour = sample.ended_ms / HOUR_MS;
+        match self.hours.back_mut().filter(|last| last.hour >= hour) {
+            Some(last) => last.add(sample.failure.is_some()),
+            None => {
+                self.hours.push_back(Hour { hour, runs: 1, failures: u32::from(sample.failure.is_some()) });
+                while self.hours.front().is_some_and(|first| first.hour + HOURS <= hour) {
+                    self.hours.pop_front();
+                }
+            }
+        }
+        self.push(sample);
+    }
+
+    /// Adds a result that the hours have already.
+    fn push(&mut self, sample: Sample) {
+        let before = self.samples.back().map(|sample| sample.failure.is_some());
+        if before != Some(sample.failure.is_some()) {
+            self.since_ms = sample.ended_ms;
+        }
+        if self.samples.len() == LENGTH {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(sample);
+    }
+
+    /// The share of successes among the runs of so many hours before `now_ms`, if there was one.
+    pub(crate) fn uptime(&self, now_ms: u64, hours: u64) -> Option<f64> {
+        let now = now_ms / HOUR_MS;
+        let within = self.hours.iter().rev().take_while(|past| past.hour + hours > now);
+        let (runs, failures) = within
+            .fold((0, 0), |(runs, failures), hour| (runs + u64::from(hour.runs), failures + u64::from(hour.failures)));
+        (runs > 0).then(|| (runs - failures) as f64 / runs as f64)
+    }
+}
+
+// === impl Hour ===
+
+impl Hour {
+    fn add(&mut self, failed: bool) {
+        self.runs = self.runs.saturating_add(1);
+        self.failures = self.failures.saturating_add(u32::from(failed));
     }
 }
 
@@ -93,25 +198,20 @@ impl Sample {
     }
 }
 
-// === impl Results ===
-
-impl Results {
-    /// The share of the results that are successes, once there is one.
-    pub(crate) fn uptime(&self) -> Option<f64> {
-        let successes = self.samples.iter().filter(|sample| sample.failure.is_none()).count();
-        (!self.samples.is_empty()).then(|| successes as f64 / self.samples.len() as f64)
-    }
+/// Milliseconds since the Unix epoch.
+pub(crate) fn milliseconds(time: SystemTime) -> u64 {
+    u64::try_from(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Failure, History, LENGTH, Reason, Sample};
+    use super::{Failure, HOUR_MS, HOURS, History, LENGTH, Reason, Sample, Trace};
     use std::time::{Duration, SystemTime};
 
     fn record(history: &History, second: u64, failed: bool) {
         let failure = failed.then(|| Failure::new(Reason::Connect, format!("failure {second}")));
         let ended = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
-        history.record(ended, Duration::from_millis(5), failure.as_ref());
+        history.record(ended, Duration::from_millis(5), failure.as_ref(), &Trace::default());
     }
 
     #[test]
@@ -119,11 +219,43 @@ mod tests {
         let history = History::default();
         record(&history, 0, true);
         (1..=LENGTH as u64).for_each(|second| record(&history, second, false));
-        let results = history.results();
-        assert_eq!(results.samples.len(), LENGTH);
-        assert_eq!(results.samples[0], Sample { ended_ms: 1000, took_us: 5000, failure: None });
-        assert_eq!(results.last_failure, Some((0, Failure::new(Reason::Connect, "failure 0"))));
-        assert_eq!((results.uptime(), results.since_ms), (Some(1.0), 1000));
+        let state = history.state();
+        assert_eq!(state.samples.len(), LENGTH);
+        assert_eq!(state.samples[0], Sample { ended_ms: 1000, took_us: 5000, failure: None });
+        let last = state.last_failure.expect("a failure");
+        assert_eq!((last.ended_ms, last.failure), (0, Failure::new(Reason::Connect, "failure 0")));
+        assert_eq!(state.since_ms, 1000);
+    }
+
+    #[test]
+    fn uptime_is_of_the_hours_asked_for() {
+        let history = History::default();
+        let hour = HOUR_MS / 1000;
+        // Every second run of the first hours fails, and none of the last.
+        for number in 0..2 * HOURS {
+            record(&history, number * hour, number < HOURS && number % 2 == 0);
+            record(&history, number * hour + 1, false);
+        }
+        let state = history.state();
+        let now_ms = (2 * HOURS - 1) * HOUR_MS;
+        assert_eq!(state.hours.len(), HOURS as usize);
+        assert_eq!((state.uptime(now_ms, 24), state.uptime(now_ms, HOURS)), (Some(1.0), Some(1.0)));
+        assert_eq!(state.uptime(now_ms + HOURS * HOUR_MS, 24), None, "nothing ran lately");
+        let past = History::default();
+        for number in 0..24 {
+            record(&past, number * hour, number < 6);
+        }
+        assert_eq!(past.state().uptime(23 * HOUR_MS, 24), Some(0.75));
+        assert_eq!(past.state().uptime(23 * HOUR_MS, 12), Some(1.0));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_costs_no_hour() {
+        let history = History::default();
+        record(&history, 7200, false);
+        record(&history, 0, true);
+        let hours = history.state().hours;
+        assert_eq!((hours.len(), hours[0].runs, hours[0].failures), (1, 2, 1));
     }
 
     #[test]
@@ -132,7 +264,7 @@ mod tests {
         for (failed, second) in [false, false, true, true, false].into_iter().zip(0..) {
             record(&history, second, failed);
         }
-        assert_eq!((history.results().since_ms, history.results().uptime()), (4000, Some(0.6)));
+        assert_eq!(history.state().since_ms, 4000);
     }
 
     #[test]

@@ -20,12 +20,13 @@ use futura_metrics::{
     serve::Limits,
     shutdown::{Drained, Shutdown},
 };
-use tokio::join;
+use tokio::{join, task::spawn_blocking};
 
 use self::{
     board::Board,
     checks::ChecksMetrics,
     errors::{Errors, ErrorsMetrics},
+    history::Store,
     listener::Listener,
     network::Network,
     probe::{Probes, ProbesConfig},
@@ -41,6 +42,7 @@ pub use self::{
     },
     config::{Config, ConfigError, Place, Problem, SCHEMA, Shard},
     errors::{ErrorsConfig, SpoolError, Upstream},
+    history::StoreError,
     listener::{Address, BindError},
     network::{TlsConfig, TlsError},
     probe::{ModulesError, ModulesReloader, ProbeServer, ProbeServerConfig, ProbesError, network as parse_network},
@@ -93,6 +95,9 @@ pub enum StartError {
     /// The spool cannot be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// The folder of the history cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A file that TLS needs went away after the configuration was read.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -123,7 +128,11 @@ impl Sidecar {
         }
         let network = Network::system();
         let checks_metrics = ChecksMetrics::register(metrics)?;
-        let board = Board::new(&config, checks_metrics, network.clone())?;
+        let store = match config.history.clone() {
+            Some(folder) => Some(spawn_blocking(move || Store::open(&folder)).await.expect("opening does not panic")?),
+            None => None,
+        };
+        let board = Board::new(&config, checks_metrics, network.clone(), store)?;
         metrics.on_scrape({
             let board = Arc::clone(&board);
             move || board.refresh()
@@ -182,6 +191,7 @@ impl Sidecar {
         // The page and the metrics are there to the end, so they are not tracked.
         let (drained, ()) =
             join!(shutdown.run(signal), self.listener.serve(self.router, Limits::default(), shutdown.drained()));
+        self.board.close().await;
         drained
     }
 }

@@ -1,12 +1,15 @@
-//! The sidecar's own HTTP: the status page, the same as JSON, `/metrics`, `/livez` and `/readyz`.
+//! The sidecar's own HTTP: the status pages, the same as JSON and as badges, `/metrics`, `/livez` and `/readyz`.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{collections::HashMap, future::Future, sync::Arc};
 
 use axum::{
     Json, Router,
     extract::{Path, Query, Request, State},
     middleware::{Next, from_fn, map_response},
-    response::{IntoResponse, Response},
+    response::{
+        IntoResponse, Redirect, Response,
+        sse::{KeepAlive, Sse},
+    },
     routing::{get, post},
 };
 use futura_metrics::{
@@ -14,19 +17,27 @@ use futura_metrics::{
     admin::{self, Readiness},
 };
 use http::{
-    HeaderName, HeaderValue, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{
-        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+        ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+        X_FRAME_OPTIONS,
     },
 };
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use self::view::View;
-use crate::{board::Board, config::duration, errors::ErrorsStatus, reload::Reloader};
+use self::view::{CheckDetail, CheckView, Mark, Timestamp, View};
+use crate::{board::Board, checks::Check, config::duration, errors::ErrorsStatus, reload::Reloader};
 
+mod badge;
+mod html;
+mod live;
 mod page;
 mod view;
+
+/// How many pages can be open at once and be told of what happens; further ones try again.
+const FEEDS: usize = 64;
 
 /// What every answer carries, unless it says otherwise itself.
 const HEADERS: &[(HeaderName, &str)] = &[
@@ -37,16 +48,31 @@ const HEADERS: &[(HeaderName, &str)] = &[
     (CACHE_CONTROL, "no-store"),
 ];
 
-/// What the page and the API tell about.
+/// What the pages and the API tell about.
 #[derive(Clone)]
 pub(crate) struct Status {
     board: Arc<Board>,
     errors: Option<Arc<ErrorsStatus>>,
+    feeds: Arc<Semaphore>,
 }
 
 #[derive(Deserialize)]
 struct PageQuery {
-    refresh: Option<String>,
+    /// Whether only the content is wanted, as a page that is open wants it.
+    #[serde(default)]
+    fragment: bool,
+}
+
+#[derive(Deserialize)]
+struct EventsQuery {
+    /// The check whose page is open; that of all without it.
+    check: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct BadgeQuery {
+    /// `24h`, `7d` or `30d` for the uptime; the state without it.
+    uptime: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -65,8 +91,12 @@ pub(crate) fn routes(status: Status, reloader: Reloader, metrics: &Metrics, read
         .route("/-/reload", post(reload).with_state(reloader))
         .layer(from_fn(refuse_other_sites));
     Router::new()
-        .route("/", get(status_page))
-        .route("/api/v1/checks", get(checks))
+        .route("/", get(all_checks_page))
+        .route("/checks/{name}", get(check_page))
+        .route("/checks/{name}/badge.svg", get(check_badge))
+        .route("/events", get(events))
+        .route("/api/v1/checks", get(all_checks))
+        .route("/api/v1/checks/{name}", get(check))
         .with_state(Arc::new(status))
         .merge(changing)
         .merge(admin::routes(metrics, readiness))
@@ -88,26 +118,36 @@ async fn pause(
     State(board): State<Arc<Board>>,
     Path(name): Path<String>,
     Query(query): Query<PauseQuery>,
-) -> (StatusCode, String) {
+    headers: HeaderMap,
+) -> Response {
     let time = match query.time.as_deref().map(duration::parse).transpose() {
         Ok(time) => time,
-        Err(message) => return (StatusCode::BAD_REQUEST, format!("for: {message}\n")),
+        Err(message) => return (StatusCode::BAD_REQUEST, format!("for: {message}\n")).into_response(),
     };
     let Some(check) = board.check(&name) else { return unknown(&name) };
     check.pause(time);
     tracing::info!(check = %name, ?time, "the check is paused");
-    (StatusCode::OK, format!("the check `{name}` is paused\n"))
+    done(&check, &headers, &format!("the check `{name}` is paused\n"))
 }
 
-async fn resume(State(board): State<Arc<Board>>, Path(name): Path<String>) -> (StatusCode, String) {
+async fn resume(State(board): State<Arc<Board>>, Path(name): Path<String>, headers: HeaderMap) -> Response {
     let Some(check) = board.check(&name) else { return unknown(&name) };
     check.resume();
     tracing::info!(check = %name, "the check is resumed");
-    (StatusCode::OK, format!("the check `{name}` runs again when it is due\n"))
+    done(&check, &headers, &format!("the check `{name}` runs again when it is due\n"))
 }
 
-fn unknown(name: &str) -> (StatusCode, String) {
-    (StatusCode::NOT_FOUND, format!("there is no check `{}`\n", name.escape_debug()))
+/// Leads a browser back to the page that it came from, and tells everything else in words.
+fn done(check: &Check, headers: &HeaderMap, message: &str) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    if accept.contains("text/html") {
+        return Redirect::to(&format!("/checks/{}", check.name)).into_response();
+    }
+    message.to_owned().into_response()
+}
+
+fn unknown(name: &str) -> Response {
+    (StatusCode::NOT_FOUND, format!("there is no check `{}`\n", name.escape_debug())).into_response()
 }
 
 /// Suspends the checks of the own pod: what calls this ends it.
@@ -117,18 +157,75 @@ async fn drain(State(board): State<Arc<Board>>) -> &'static str {
     "the checks of this pod are suspended\n"
 }
 
-async fn status_page(State(status): State<Arc<Status>>, Query(query): Query<PageQuery>) -> Response {
-    let nonce = Uuid::new_v4().simple().to_string();
-    let refresh = query.refresh.as_deref() != Some("off");
-    let page = page::render(&status.view(), &nonce, refresh);
-    let policy = format!(
-        "default-src 'none'; style-src 'nonce-{nonce}'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    );
-    ([(CONTENT_SECURITY_POLICY, policy), (CONTENT_TYPE, "text/html; charset=utf-8".to_owned())], page).into_response()
+async fn all_checks_page(State(status): State<Arc<Status>>, Query(query): Query<PageQuery>) -> Response {
+    let view = status.view();
+    if query.fragment { html(None, page::fragment(&view)) } else { document(|nonce| page::render(&view, nonce)) }
 }
 
-async fn checks(State(status): State<Arc<Status>>) -> Json<View> {
+async fn check_page(
+    State(status): State<Arc<Status>>,
+    Path(name): Path<String>,
+    Query(query): Query<PageQuery>,
+) -> Response {
+    let Some(check) = status.board.check(&name) else { return unknown(&name) };
+    let detail = CheckDetail::new(&check, Timestamp::now());
+    if query.fragment {
+        html(None, page::check_fragment(&detail))
+    } else {
+        document(|nonce| page::render_check(&detail, nonce))
+    }
+}
+
+/// A whole page, whose style and script its policy lets in by a number used once.
+fn document(render: impl FnOnce(&str) -> String) -> Response {
+    let nonce = Uuid::new_v4().simple().to_string();
+    let policy = format!(
+        "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; img-src data:; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    );
+    html(Some(policy), render(&nonce))
+}
+
+fn html(policy: Option<String>, content: String) -> Response {
+    let mut response = ([(CONTENT_TYPE, "text/html; charset=utf-8")], content).into_response();
+    if let Some(policy) = policy.and_then(|policy| HeaderValue::try_from(policy).ok()) {
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    response
+}
+
+/// Tells an open page of what happens.
+async fn events(State(status): State<Arc<Status>>, Query(query): Query<EventsQuery>) -> Response {
+    let Ok(permit) = Arc::clone(&status.feeds).try_acquire_owned() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("{FEEDS} pages are open already\n")).into_response();
+    };
+    Sse::new(live::stream(status, query.check, permit)).keep_alive(KeepAlive::default()).into_response()
+}
+
+async fn check_badge(
+    State(status): State<Arc<Status>>,
+    Path(name): Path<String>,
+    Query(query): Query<BadgeQuery>,
+) -> Response {
+    let Some(check) = status.board.check(&name) else { return unknown(&name) };
+    let view = CheckView::new(&check, Timestamp::now());
+    let badge = match query.uptime.as_deref() {
+        None => Some(badge::state(&view)),
+        Some(span) => badge::uptime(&view, span),
+    };
+    match badge {
+        Some(badge) => ([(CONTENT_TYPE, "image/svg+xml")], badge).into_response(),
+        None => (StatusCode::BAD_REQUEST, "uptime: write `24h`, `7d` or `30d`\n").into_response(),
+    }
+}
+
+async fn all_checks(State(status): State<Arc<Status>>) -> Json<View> {
     Json(status.view())
+}
+
+async fn check(State(status): State<Arc<Status>>, Path(name): Path<String>) -> Response {
+    let Some(check) = status.board.check(&name) else { return unknown(&name) };
+    Json(CheckDetail::new(&check, Timestamp::now())).into_response()
 }
 
 /// Answers when the configuration was taken, or with everything that is wrong in it.
@@ -150,11 +247,21 @@ async fn with_headers(mut response: Response) -> Response {
 
 impl Status {
     pub(crate) fn new(board: Arc<Board>, errors: Option<Arc<ErrorsStatus>>) -> Self {
-        Self { board, errors }
+        Self { board, errors, feeds: Arc::new(Semaphore::new(FEEDS)) }
     }
 
     fn view(&self) -> View {
-        View::new(&self.board.checks(), self.errors.as_deref(), SystemTime::now())
+        View::new(&self.board.checks(), self.errors.as_deref(), Timestamp::now())
+    }
+
+    /// By what is seen whether a check has changed.
+    fn marks(&self) -> HashMap<String, Mark> {
+        self.board.checks().iter().map(|check| (check.name.clone(), Mark::new(check))).collect()
+    }
+
+    /// Waits for the end of the sidecar.
+    fn ended(&self) -> impl Future<Output = ()> + use<> {
+        self.board.ended()
     }
 }
 

@@ -16,7 +16,7 @@ use futura_metrics::{
     },
 };
 
-use crate::network::{Chain, Connections, Trace};
+use crate::network::{Connections, Trace};
 
 type Labels = (Check, CheckKind);
 
@@ -177,7 +177,7 @@ impl CheckMetrics {
             self.last.steps.declare((name, step.name.as_str())).set(success);
             self.last.step_durations.declare((name, step.name.as_str())).set_duration(step.took);
         }
-        if let Some(expiry) = trace.chain.as_ref().and_then(Chain::expiry) {
+        if let Some(expiry) = trace.expiry() {
             self.last.expiry.declare((name, kind)).set(expiry as f64);
         }
         if let Some(Connections { current, available }) = trace.connections {

@@ -105,10 +105,10 @@ fn check_of(keys: &str, roots: RootCertStore, metrics: &Metrics) -> Check {
 async fn run_trusting(keys: &str, roots: RootCertStore) -> Result<(), Failure> {
     let check = check_of(keys, roots, &Metrics::new());
     check.run().await;
-    let results = check.history.results();
-    assert_eq!(results.samples.len(), 1);
-    assert_eq!(results.samples[0].failure, results.last_failure.as_ref().map(|(_, failure)| failure.reason));
-    results.last_failure.map_or(Ok(()), |(_, failure)| Err(failure))
+    let state = check.history.state();
+    assert_eq!(state.samples.len(), 1);
+    assert_eq!(state.samples[0].failure, state.last_failure.as_ref().map(|last| last.failure.reason));
+    state.last_failure.map_or(Ok(()), |last| Err(last.failure))
 }
 
 async fn run(keys: &str) -> Result<(), Failure> {
@@ -161,7 +161,7 @@ async fn the_request_is_as_configured_and_its_connection_new() {
     for _ in 0..3 {
         check.run().await;
     }
-    assert_eq!(check.history.results().uptime(), Some(1.0));
+    assert!(check.history.state().samples.iter().all(|sample| sample.failure.is_none()));
     assert_eq!(connections.load(Relaxed), 3);
     let head = seen.lock().expect("no panic").clone();
     assert!(head.starts_with("POST /a?b=c HTTP/1.1\r\n"), "{head}");
@@ -377,8 +377,9 @@ async fn a_certificate_is_known_even_if_it_is_not_trusted() {
         let metrics = Metrics::new();
         let check = check_of(&format!("kind: tls, target: \"old.local:{}\"", address.port()), roots, &metrics);
         check.run().await;
-        let (_, failure) = check.history.results().last_failure.expect("a failure");
-        fails(Err(failure), Reason::Expired, "expired");
+        let state = check.history.state();
+        assert_eq!(state.last.certificate_expiry, Some(1_580_688_000));
+        fails(Err(state.last_failure.expect("a failure").failure), Reason::Expired, "expired");
         let text = metrics.render(Format::Text);
         assert!(
             text.contains("check_certificate_expiry_timestamp_seconds{check=\"c\",kind=\"tls\"} 1580688000\n"),

@@ -242,10 +242,7 @@ fn folders_must_be_usable_and_are_not_made() {
 fn what_is_seldom_meant_is_warned_of() {
     let warnings = |text: &str| parse(text).expect("valid").warnings().join("\n");
     assert_snapshot!(warnings(""), @"nothing would be done: it has neither `checks` nor `modules` nor `errors`");
-    assert_snapshot!(warnings("{ errors: {}, history: ./history }"), @"
-    `errors.upstream` is not set or empty: envelopes are kept in the spool and not forwarded
-    `history` is not written yet: results are kept in memory and end with the process
-    ");
+    assert_snapshot!(warnings("{ errors: {}, history: ./history }"), @"`errors.upstream` is not set or empty: envelopes are kept in the spool and not forwarded");
     assert_eq!(warnings("checks: [{ name: a, kind: tcp, target: \"h:1\" }]"), "");
 }
 

@@ -52,6 +52,11 @@ impl Trace {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
+    /// When the first certificate of the target's chain expires, in seconds since the Unix epoch.
+    pub(crate) fn expiry(&self) -> Option<i64> {
+        self.chain.as_ref().and_then(Chain::expiry)
+    }
+
     /// Takes a failure down as that of the step that ran last, and names the step in it.
     pub(crate) fn fail_step(&mut self, failure: Failure) -> Failure {
         let Some(step) = self.steps.last_mut() else { return failure };

@@ -68,7 +68,7 @@ async fn a_stop_lets_the_run_in_flight_end_and_starts_no_other() {
     let first = offset("c", Duration::from_secs(10));
     // The third run takes two seconds; the stop falls into the first of them.
     run(Arc::clone(&check), lanes(1), sleep(first + Duration::from_secs(21))).await;
-    assert_eq!(check.history.results().samples.len(), 3);
+    assert_eq!(check.history.state().samples.len(), 3);
     assert_eq!(resolver.asked.lock().expect("no panic").len(), 3);
     run(check, lanes(1), async {}).await;
     assert_eq!(resolver.asked.lock().expect("no panic").len(), 3);
@@ -117,7 +117,7 @@ async fn a_target_that_hangs_is_given_up_in_time_for_the_next_run() {
     let registered = ChecksMetrics::register(&metrics).expect("free names");
     let check = Arc::new(Check::new(config.expect("valid").checks.remove(0), &registered, &network).expect("a client"));
     run(Arc::clone(&check), lanes(1), sleep(Duration::from_secs(20))).await;
-    let samples = check.history.results().samples;
+    let samples = check.history.state().samples;
     assert!(samples.iter().all(|sample| sample.failure == Some(futura_metrics::specs::checks::Reason::Timeout)));
     assert!(samples.len() >= 10, "{}", samples.len());
 }

@@ -3,20 +3,24 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use axum::body::to_bytes;
+use axum::{
+    body::{Bytes, to_bytes},
+    response::{IntoResponse, Sse},
+};
 use futura_metrics::{Metrics, admin::Readiness, specs::checks::Reason};
+use futures_util::StreamExt;
 use http::{HeaderMap, Request, StatusCode, request::Builder};
 use reqwest::dns::{Name, Resolve, Resolving};
 use rustls::RootCertStore;
 use serde_json::{Value, from_str, json};
 use tower::ServiceExt;
 
-use super::{Status, routes};
+use super::{Status, live, routes};
 use crate::{
     board::Board,
     checks::ChecksMetrics,
     config::Config,
-    network::{Failure, Network},
+    network::{Failure, Network, Trace},
     probe::{Probes, ProbesConfig},
     reload::Reloader,
 };
@@ -41,13 +45,14 @@ fn board(metrics: &Metrics) -> (Config, Arc<Board>) {
     let network = Network::new(Arc::new(NoResolver), RootCertStore::empty());
     let registered = ChecksMetrics::register(metrics).expect("free names");
     let config = config.expect("valid");
-    let board = Board::new(&config, registered, network).expect("a client");
+    let board = Board::new(&config, registered, network, None).expect("a client");
     let checks = board.checks();
-    let time = |second| SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + second);
+    let begin = SystemTime::now() - Duration::from_secs(100);
+    let time = |second| begin + Duration::from_secs(second);
     let failure = Failure::new(Reason::Tls, "<img src=x onerror=\"alert('1')\"> & more");
     for second in 0..100 {
-        checks[0].record(time(second), Duration::from_millis(second), None);
-        checks[1].record(time(second), Duration::from_millis(5), (second >= 98).then_some(&failure));
+        checks[0].record(time(second), Duration::from_millis(second), None, &Trace::default());
+        checks[1].record(time(second), Duration::from_millis(5), (second >= 98).then_some(&failure), &Trace::default());
     }
     (config, board)
 }
@@ -79,13 +84,46 @@ async fn the_page_tells_what_is_down_first_and_escapes_everything() {
     );
     assert!(html.contains("<title>✕ 1 of 3 checks down · Futura sidecar</title>"), "{html}");
     let at = |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} is not in\n{html}"));
-    assert!(at("<h3>down</h3>") < at("<h3>new</h3>") && at("<h3>new</h3>") < at("<h3>up</h3>"));
-    at("98 % of the last 100 runs");
+    let card = |name| at(&format!("<h3><a href=\"/checks/{name}\">{name}</a></h3>"));
+    assert!(card("down") < card("new") && card("new") < card("up"));
+    at("<dd>98 % in 24 h, 98 % in 7 d, 98 % in 30 d</dd>");
     at("<strong>tls</strong>, &lt;img src=x onerror=&quot;alert(&#39;1&#39;)&quot;&gt; &amp; more");
     at("not yet; the first is within 60 min");
     at("Latency of the last 60 runs, at most 99 ms; 0 failed");
     at("tcp [::1]:1, every 60 min, within 2 s");
-    assert!(!html.contains("<img") && !html.contains("<script") && !html.contains("secret"), "{html}");
+    assert!(!html.contains("<img") && !html.contains("secret"), "{html}");
+    let content = get("/?fragment=true").await.2;
+    assert!(content.starts_with("<p class=\"verdict down\"") && !content.contains("<script"), "{content}");
+}
+
+#[tokio::test]
+async fn a_check_has_a_page_of_its_own() {
+    let (status, _, html) = get("/checks/down").await;
+    assert_eq!(status, StatusCode::OK);
+    for text in [
+        "<title>down: down · Futura sidecar</title>",
+        "<main id=\"content\" data-events=\"/events?check=down\">",
+        "2 of 100 runs failed in 30 days",
+        "✕ tls</td>",
+        "action=\"/api/v1/checks/down/pause?for=1h\"",
+    ] {
+        assert!(html.contains(text), "{text} is not in\n{html}");
+    }
+    assert!(!html.contains("<img") && !html.contains("secret"), "{html}");
+    assert!(get("/checks/down?fragment=true").await.2.starts_with("<p><a href=\"/\">"));
+    assert!(get("/checks/new").await.2.contains("0 of 0 runs failed"));
+    assert_eq!(get("/checks/gone").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn badges_tell_of_state_and_uptime() {
+    let (status, headers, svg) = get("/checks/down/badge.svg").await;
+    assert_eq!((status, &headers["content-type"]), (StatusCode::OK, &"image/svg+xml".parse().expect("a header")));
+    assert!(svg.starts_with("<svg xmlns=") && svg.contains("aria-label=\"down: down\""), "{svg}");
+    assert!(get("/checks/down/badge.svg?uptime=7d").await.2.contains("aria-label=\"down 7d: 98 %\""));
+    assert!(get("/checks/new/badge.svg?uptime=30d").await.2.contains("no runs"));
+    assert_eq!(get("/checks/down/badge.svg?uptime=1y").await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(get("/checks/gone/badge.svg").await.0, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
@@ -93,7 +131,10 @@ async fn the_page_is_let_in_by_its_policy_and_brings_nothing_from_elsewhere() {
     let (_, headers, html) = get("/").await;
     let policy = headers["content-security-policy"].to_str().expect("text");
     let nonce = policy.split("'nonce-").nth(1).and_then(|rest| rest.split('\'').next()).expect("a nonce");
-    assert!(html.contains(&format!("<style nonce=\"{nonce}\">")), "{policy}\n{html}");
+    for element in ["style", "script"] {
+        assert!(html.contains(&format!("<{element} nonce=\"{nonce}\">")), "{policy}\n{html}");
+    }
+    assert_eq!(html.matches("<script").count(), 1, "{html}");
     assert!(policy.starts_with("default-src 'none';"), "{policy}");
     assert!(!html.contains("style=\"") && !html.contains("src=\"") && !html.contains("href=\"http"), "{html}");
     let (_, other, _) = get("/").await;
@@ -106,9 +147,8 @@ async fn the_page_is_let_in_by_its_policy_and_brings_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
-async fn the_page_renews_itself_unless_told_not_to() {
-    assert!(get("/").await.2.contains("http-equiv=\"refresh\" content=\"15\""));
-    assert!(!get("/?refresh=off").await.2.contains("http-equiv=\"refresh\""));
+async fn a_page_without_scripts_renews_itself() {
+    assert!(get("/").await.2.contains("<noscript><meta http-equiv=\"refresh\" content=\"15\"></noscript>"));
 }
 
 #[tokio::test]
@@ -118,9 +158,14 @@ async fn the_api_tells_the_same() {
     let mut body: Value = from_str(&text).expect("JSON");
     let mut checks: Vec<Value> = body["checks"].take().as_array().expect("a list").clone();
     assert_eq!(checks[1]["recent"].as_array().map(Vec::len), Some(60));
-    checks[1]["recent"] = json!([]);
+    let down = checks.remove(1);
+    let failed = &down["recent"][59];
+    assert_eq!((&failed["duration_seconds"], &failed["reason"]), (&json!(0.005), &json!("tls")));
+    let (since, ended) = (&down["recent"][58]["ended_at"], &failed["ended_at"]);
+    let mut told = down.clone();
+    told.as_object_mut().expect("an object").remove("recent");
     assert_eq!(
-        checks[1],
+        told,
         json!({
             "name": "down",
             "kind": "http",
@@ -129,23 +174,48 @@ async fn the_api_tells_the_same() {
             "timeout_seconds": 0.5,
             "state": "down",
             "suspended": null,
-            "since": "2023-11-14T22:14:58Z",
-            "uptime_ratio": 0.98,
-            "results": 100,
-            "last_run": { "ended_at": "2023-11-14T22:14:59Z", "duration_seconds": 0.005, "reason": "tls" },
+            "since": since,
+            "uptime_ratio": { "24h": 0.98, "7d": 0.98, "30d": 0.98 },
+            "certificate_expires_at": null,
+            "last_run": failed,
+            "phases": [],
+            "steps": [],
             "last_failure": {
-                "ended_at": "2023-11-14T22:14:59Z",
+                "ended_at": ended,
                 "reason": "tls",
                 "message": "<img src=x onerror=\"alert('1')\"> & more",
+                "phases": [],
             },
-            "recent": [],
         })
     );
-    assert_eq!(
-        (&checks[2]["state"], &checks[2]["last_run"], &checks[2]["uptime_ratio"]),
-        (&json!("pending"), &Value::Null, &Value::Null)
-    );
+    let new = &checks[1];
+    assert_eq!((&new["state"], &new["last_run"], &new["uptime_ratio"]), (&json!("pending"), &Value::Null, &json!({})));
     assert_eq!(body["errors"], Value::Null);
+    let detail: Value = from_str(&get("/api/v1/checks/down").await.2).expect("JSON");
+    let lengths = ["recent", "results", "days"].map(|key| detail[key].as_array().map(Vec::len));
+    assert_eq!(lengths, [Some(60), Some(100), Some(30)]);
+    assert_eq!(get("/api/v1/checks/gone").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn open_pages_are_told_what_changes() {
+    let metrics = Metrics::new();
+    let (_, board) = board(&metrics);
+    let status = Arc::new(Status::new(Arc::clone(&board), None));
+    let feed = |check: Option<&str>| {
+        let permit = Arc::clone(&status.feeds).try_acquire_owned().expect("a place");
+        let events = live::stream(Arc::clone(&status), check.map(str::to_owned), permit);
+        Sse::new(events).into_response().into_body().into_data_stream()
+    };
+    let (mut all, mut one) = (feed(None), feed(Some("up")));
+    let now = SystemTime::now() + Duration::from_secs(1);
+    board.checks()[0].record(now, Duration::from_millis(7), None, &Trace::default());
+    let text = |bytes: Option<Result<Bytes, _>>| String::from_utf8(bytes.expect("an event").expect("bytes").to_vec());
+    let card = text(all.next().await).expect("text");
+    assert!(card.starts_with("event: card\ndata: {\"name\":\"up\",\"html\":\"<article"), "{card}");
+    assert_eq!(text(one.next().await).expect("text"), "event: page\ndata: anew\n\n");
+    board.checks()[0].pause(None);
+    assert_eq!(text(all.next().await).expect("text"), "event: page\ndata: anew\n\n");
 }
 
 #[tokio::test]
@@ -168,4 +238,7 @@ async fn what_changes_something_is_not_taken_from_pages_of_other_sites() {
         assert_eq!(answered, status, "{path}: {text}");
         assert!(text.contains(part), "{path}: {text}");
     }
+    let browser = Request::post("/api/v1/checks/up/pause").header("accept", "text/html,*/*;q=0.8");
+    let (status, headers, _) = ask(browser).await;
+    assert_eq!((status, &headers["location"]), (StatusCode::SEE_OTHER, &"/checks/up".parse().expect("a header")));
 }

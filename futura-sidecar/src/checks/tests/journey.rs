@@ -177,10 +177,10 @@ async fn who_asks_is_told_from_the_configuration_or_a_file() {
     let check = check_of(&keys(&format!("bearer_file: {}", file.display())), RootCertStore::empty(), &Metrics::new());
     std::fs::write(&file, "t0k\n").expect("a file");
     check.run().await;
-    assert_eq!(check.history.results().last_failure, None);
+    assert!(check.history.state().last_failure.is_none());
     std::fs::remove_file(&file).expect("its own file");
     check.run().await;
-    let failure = check.history.results().last_failure.map(|(_, failure)| failure).expect("a failure");
+    let failure = check.history.state().last_failure.expect("a failure").failure;
     fails(Err(failure), Reason::Auth, "cannot be read");
 }
 
