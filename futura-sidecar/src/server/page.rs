@@ -147,8 +147,11 @@ fn write_target(html: &mut String, check: &CheckView) -> fmt::Result {
 
 fn write_run(html: &mut String, check: &CheckView, now: Timestamp) -> fmt::Result {
     let Some(run) = check.last_run else {
-        let interval = duration::render(check.interval);
-        return writeln!(html, "<dt>Last run</dt><dd>not yet; the first is within {interval}</dd>");
+        let within = match check.suspended {
+            Some(_) => String::new(),
+            None => format!("; the first is within {}", duration::render(check.interval)),
+        };
+        return writeln!(html, "<dt>Last run</dt><dd>not yet{within}</dd>");
     };
     let (ago, took) = (Ago(run.ended_at, now), duration::render(run.took));
     writeln!(html, "<dt>Last run</dt><dd>{ago}, took {took}</dd>")?;
@@ -161,8 +164,9 @@ fn write_uptime(html: &mut String, check: &CheckView) -> fmt::Result {
         return Ok(());
     }
     let spans = [("24h", "24 h"), ("7d", "7 d"), ("30d", "30 d")];
-    let told =
-        spans.iter().filter_map(|(key, name)| Some(format!("{} in {name}", Percent(*check.uptime_ratio.get(key)?))));
+    let told = spans.iter().filter_map(|(key, name)| {
+        Some(format!("<span class=\"whole\">{} in {name}</span>", Percent(*check.uptime_ratio.get(key)?)))
+    });
     writeln!(html, "<dt>Uptime</dt><dd>{}</dd>", told.collect::<Vec<_>>().join(", "))
 }
 
@@ -287,7 +291,9 @@ fn write_days(html: &mut String, detail: &CheckDetail) -> fmt::Result {
 
 fn write_results(html: &mut String, detail: &CheckDetail) -> fmt::Result {
     writeln!(html, "<section aria-labelledby=\"results\">\n<h2 id=\"results\">Last runs</h2>")?;
-    html.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"results\">\n<table>\n");
+    html.push_str(
+        "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Table of the last runs\">\n<table>\n",
+    );
     html.push_str("<thead><tr><th scope=\"col\">Ended</th><th scope=\"col\">Took</th><th scope=\"col\">Result</th></tr></thead>\n<tbody>\n");
     for run in &detail.results {
         let (ended, took) = (Moment(run.ended_at), duration::render(run.took));

@@ -1,6 +1,12 @@
 //! A whole sidecar's own port: readiness, the page and metrics while checks run.
 
-use std::{fs, future::pending, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    future::pending,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use futura_metrics::{
     Metrics,
@@ -17,7 +23,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use crate::sentry::wait_until;
+use crate::{exporter::closed_port, sentry::wait_until};
 
 async fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
@@ -209,4 +215,44 @@ async fn a_file_that_changes_is_read_without_being_asked() {
     fs::write(&next, THREE.replace("gone", "new")).expect("a folder");
     fs::rename(&next, &sidecar.file).expect("a folder");
     wait_until("the new check", || sidecar.has("check_success{check=\"new\"")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_known_of_a_check_outlives_a_kill() {
+    let folder = TempDir::new().expect("a folder");
+    let (address, log) = (closed_port().to_string(), folder.path().join("history/history.log"));
+    let text = format!(
+        "listen: {address}\nhistory: {}\nchecks:
+- {{ name: closed, kind: tcp, target: \"127.0.0.1:1\", interval: 100ms, timeout: 100ms }}",
+        folder.path().join("history").display()
+    );
+    let file = folder.path().join("sidecar.yaml");
+    fs::write(&file, text).expect("a folder");
+    let mut kept = 0;
+    for _ in 0..3 {
+        let mut sidecar = Command::new(env!("CARGO_BIN_EXE_futura-sidecar"));
+        sidecar.arg("run").arg("--config").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut sidecar = sidecar.spawn().expect("a program");
+        wait_until("the sidecar listens", || std::net::TcpStream::connect(&address).is_ok()).await;
+        assert!(runs(&address).await >= kept);
+        let before = kept;
+        while kept < before + 5 {
+            kept = runs(&address).await;
+        }
+        // What is written second was begun after these runs: all of them are in it or before it.
+        for _ in 0..2 {
+            let length = fs::metadata(&log).expect("a file").len();
+            wait_until("a write", || fs::metadata(&log).expect("a file").len() != length).await;
+        }
+        sidecar.kill().expect("it runs");
+        sidecar.wait().expect("it has ended");
+    }
+}
+
+/// How many results of the check are known.
+async fn runs(address: &str) -> u64 {
+    let answer = get(address, "/api/v1/checks/closed").await;
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+    let body: Value = serde_json::from_str(body).expect("JSON");
+    body["days"].as_array().expect("days").iter().filter_map(|day| day["runs"].as_u64()).sum()
 }
