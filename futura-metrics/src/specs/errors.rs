@@ -12,6 +12,8 @@ label! {
         Invalid => "invalid",
         /// Larger than an envelope may be.
         TooLarge => "too_large",
+        /// An event of the same id was accepted before.
+        Duplicate => "duplicate",
         /// The spool holds as much as it may.
         SpoolFull => "spool_full",
         /// The spool could not be written or read.

@@ -35,7 +35,7 @@ const CATEGORIES: &[(&str, &str)] = &[
 ];
 
 /// The category of an envelope whose first item is of no known type.
-const DEFAULT_CATEGORY: &str = "default";
+pub(super) const DEFAULT_CATEGORY: &str = "default";
 
 /// The beginning of an envelope.
 #[derive(Debug, PartialEq)]
@@ -72,10 +72,15 @@ impl Head {
         Ok(Self { header, header_length, category: category(&bytes[header_length..]) })
     }
 
-    /// The event's id as SDKs want it back: 32 hexadecimal digits.
-    pub(super) fn event_id(&self) -> Option<String> {
-        let id = self.header.get("event_id")?.as_str()?;
-        Uuid::parse_str(id).ok().map(|id| id.simple().to_string())
+    /// The event's id.
+    pub(super) fn event_id(&self) -> Option<Uuid> {
+        Uuid::parse_str(self.header.get("event_id")?.as_str()?).ok()
+    }
+
+    /// The id by which the envelope is known when it comes again. Those of errors and transactions are of one envelope; a
+    /// replay, say, has one id for many.
+    pub(super) fn known_by(&self) -> Option<Uuid> {
+        matches!(self.category, ERROR | "transaction").then(|| self.event_id()).flatten()
     }
 
     /// The header line to send in place of the first [`header_length`](Self::header_length) bytes.
@@ -103,14 +108,13 @@ impl Head {
     }
 }
 
-/// Makes the lines that turn an event, as the `store` endpoint takes it, into an envelope; and gives its id.
-pub(super) fn for_event(event: &[u8]) -> Result<(Vec<u8>, String), EnvelopeError> {
+/// Makes the lines that turn an event, as the `store` endpoint takes it, into an envelope.
+pub(super) fn for_event(event: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
     let fields: Map<String, Value> = serde_json::from_slice(event).map_err(|_| EnvelopeError::Event)?;
     let given = fields.get("event_id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
-    let id = given.unwrap_or_else(Uuid::new_v4).simple().to_string();
-    let header = json!({ "event_id": id });
+    let header = json!({ "event_id": given.unwrap_or_else(Uuid::new_v4).simple() });
     let item = json!({ "type": "event", "length": event.len() });
-    Ok((format!("{header}\n{item}\n").into_bytes(), id))
+    Ok(format!("{header}\n{item}\n").into_bytes())
 }
 
 /// The DSN without the secret that old ones have.

@@ -1,26 +1,26 @@
-//! The forwarding side: one task that sends the oldest envelope that may be sent, until the upstream has taken it.
+//! The forwarding side: one task that sends the oldest envelopes that may be sent, until the upstream has taken them.
 //!
+//! How many are on their way at once grows as they are delivered, and is one again when something fails.
 //! An envelope goes to the dead letters when the upstream says that it is wrong, or when it fails again and again while
 //! others get through. An upstream that is down, or that knows neither us nor the project, is waited for.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
-    io::{self, SeekFrom},
-    mem,
-    path::PathBuf,
+    io, mem,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use async_compression::tokio::write::GzipEncoder;
+use async_compression::{Level, tokio::write::GzipEncoder};
 use futura_metrics::specs::errors::DropReason;
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use reqwest::{Client, redirect::Policy};
 use time::UtcDateTime;
 use tokio::{
-    fs::File,
-    io::{AsyncSeekExt, AsyncWriteExt, copy},
+    io::AsyncWriteExt,
     select,
     task::spawn_blocking,
     time::{Instant, sleep_until, timeout},
@@ -29,9 +29,10 @@ use tracing::field;
 
 use super::{
     Upstream,
+    envelope::Head,
     limits::{Limits, Paused},
     metrics::ErrorsMetrics,
-    spool::{self, Entry, Spool},
+    spool::{Entry, Spool},
 };
 use crate::network::Network;
 
@@ -40,6 +41,12 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest pause that is waited out at the end: the grace period goes to what can be delivered in it.
 const LAST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How many envelopes are on their way at once at the most.
+const WINDOW: usize = 16;
+
+/// How many bytes of envelopes are on their way at once, unless one is larger.
+const WINDOW_BYTES: u64 = 32 * 1024 * 1024;
 
 /// How much of an upstream's explanation is logged.
 const DETAIL_LIMIT: usize = 200;
@@ -51,18 +58,32 @@ pub(super) struct Forwarder {
     metrics: ErrorsMetrics,
     failure: LastFailure,
     limits: Limits,
+    /// The envelopes that are on their way, and their lengths.
+    sending: BTreeMap<u64, u64>,
+    /// How many may be.
+    window: usize,
+    /// When a delivery failed for the last time: what had begun before may fail for the same cause.
+    failed_at: Option<Instant>,
+}
+
+/// An attempt to deliver an envelope, and what became of it.
+struct Attempt {
+    entry: Entry,
+    began: Instant,
+    outcome: Outcome,
 }
 
 /// Why the last delivery failed, until one succeeds.
 #[derive(Clone, Default)]
 pub(super) struct LastFailure(Arc<Mutex<Option<String>>>);
 
-/// Sends one envelope.
+/// Sends envelopes. Clones share their connections.
+#[derive(Clone)]
 struct Sender {
     client: Client,
     upstream: Upstream,
     url: url::Url,
-    auth: String,
+    auth: Arc<str>,
 }
 
 /// What became of one delivery.
@@ -93,7 +114,16 @@ impl Forwarder {
         failure: LastFailure,
         paused: Paused,
     ) -> Result<Self, reqwest::Error> {
-        Ok(Self { spool, sender: Sender::new(upstream, network)?, metrics, failure, limits: Limits::new(paused) })
+        Ok(Self {
+            spool,
+            sender: Sender::new(upstream, network)?,
+            metrics,
+            failure,
+            limits: Limits::new(paused),
+            sending: BTreeMap::new(),
+            window: 1,
+            failed_at: None,
+        })
     }
 
     /// Forwards until `closed` says that nothing can arrive any more, and then what is left.
@@ -101,21 +131,21 @@ impl Forwarder {
     /// A pod's disk may go with it, so the rest is tried, over short pauses too; but nothing waits long for an upstream
     /// that does not answer. Whoever runs this cuts it off when the time is over.
     pub(super) async fn run(mut self, closed: impl Future<Output = ()>) {
-        let mut closed = pin!(closed);
-        let mut closing = false;
+        let (mut closed, mut closing) = (pin!(closed), false);
+        let mut attempts = FuturesUnordered::new();
         loop {
             let now = Instant::now();
-            if let Some(entry) = self.spool.next(|entry| self.limits.rank(entry, now)) {
-                let sent = timeout(TIMEOUT, self.sender.send(self.spool.file(entry))).await;
-                let late = || Outcome::Failed(None, format!("no answer within {TIMEOUT:?}"));
-                self.conclude(entry, sent.unwrap_or_else(|_| late())).await;
-                continue;
+            while let Some(entry) = self.next(now) {
+                self.sending.insert(entry.number, self.spool.length(entry));
+                attempts.push(attempt(Arc::clone(&self.spool), self.sender.clone(), entry));
             }
             let end = self.limits.next_end(now);
-            if closing && (self.spool.size().0 == 0 || end.is_none_or(|end| end > now + LAST_PAUSE)) {
+            let left = self.spool.size().0 > 0 && end.is_some_and(|end| end <= now + LAST_PAUSE);
+            if closing && attempts.is_empty() && !left {
                 break;
             }
             select! {
+                Some(attempt) = attempts.next() => self.conclude(attempt).await,
                 () = &mut closed, if !closing => closing = true,
                 () = self.spool.arrived() => {}
                 () = sleep_until(end.unwrap_or(now)), if end.is_some() => {}
@@ -127,15 +157,36 @@ impl Forwarder {
         }
     }
 
-    async fn conclude(&mut self, entry: Entry, outcome: Outcome) {
+    /// The envelope that is to be sent next, if one may be.
+    fn next(&self, now: Instant) -> Option<Entry> {
+        if self.sending.len() >= self.window {
+            return None;
+        }
+        let free = |entry: Entry| !self.sending.contains_key(&entry.number);
+        let rank = |entry| free(entry).then(|| self.limits.rank(entry, now)).flatten();
+        let entry = self.spool.next(|category| self.limits.allow(category, now), rank)?;
+        let bytes = self.sending.values().sum::<u64>() + self.spool.length(entry);
+        (self.sending.is_empty() || bytes <= WINDOW_BYTES).then_some(entry)
+    }
+
+    async fn conclude(&mut self, Attempt { entry, began, outcome }: Attempt) {
+        self.sending.remove(&entry.number);
+        if outcome.is_upstreams() {
+            self.window = 1;
+            if self.failed_at.replace(Instant::now()).is_some_and(|failed| began < failed) {
+                // It failed with another one, and comes again like one that was not sent.
+                return self.metrics.retries.inc();
+            }
+        }
         match outcome {
             Outcome::Delivered(headers) => {
                 self.limits.delivered(&headers);
+                self.window = (self.window * 2).min(WINDOW);
                 self.metrics.forwarded.inc();
                 if self.failure.set(None) {
                     tracing::info!("the upstream takes envelopes again");
                 }
-                self.settle(entry, Spool::remove).await;
+                self.settle(entry, None).await;
             }
             Outcome::Limited(headers) => {
                 self.limits.limited(entry.category, &headers);
@@ -171,19 +222,40 @@ impl Forwarder {
     }
 
     async fn bury(&mut self, entry: Entry, reason: DropReason, message: String) {
-        tracing::warn!(reason = reason.as_str(), detail = %message, file = %self.spool.file(entry).display(), "an envelope will not be delivered and is kept in `dead`");
+        tracing::warn!(reason = reason.as_str(), detail = %message, "an envelope will not be delivered and is kept in `dead`");
         self.metrics.dropped(reason).inc();
         self.failure.set(Some(message));
-        self.settle(entry, Spool::bury).await;
+        self.settle(entry, Some(reason)).await;
     }
 
-    /// Takes an envelope out of the spool, off the runtime's threads.
-    async fn settle(&mut self, entry: Entry, how: fn(&Spool, Entry)) {
+    /// Takes an envelope out of the spool, off the runtime's threads: for a reason to the dead letters.
+    async fn settle(&mut self, entry: Entry, reason: Option<DropReason>) {
         self.limits.forget(entry);
         let spool = Arc::clone(&self.spool);
-        if let Err(error) = spawn_blocking(move || how(&spool, entry)).await {
+        let settled = spawn_blocking(move || match reason {
+            Some(reason) => spool.bury(entry, reason),
+            None => spool.remove(entry),
+        });
+        if let Err(error) = settled.await {
             tracing::error!(%error, "the spool failed");
         }
+    }
+}
+
+/// Sends an envelope, within its time.
+async fn attempt(spool: Arc<Spool>, sender: Sender, entry: Entry) -> Attempt {
+    let began = Instant::now();
+    let late = || Outcome::Failed(None, format!("no answer within {TIMEOUT:?}"));
+    let outcome = timeout(TIMEOUT, sender.send(spool, entry)).await.unwrap_or_else(|_| late());
+    Attempt { entry, began, outcome }
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// Whether it may be the upstream that failed, and not the envelope.
+    fn is_upstreams(&self) -> bool {
+        matches!(self, Self::Limited(_) | Self::Failed(..) | Self::Unreachable(_))
     }
 }
 
@@ -207,18 +279,18 @@ impl Sender {
     fn new(upstream: Upstream, network: &Network) -> Result<Self, reqwest::Error> {
         // A redirect would turn the envelope into a GET; the operator is to correct the DSN.
         let client =
-            network.client(upstream.speaks_tls()).pool_max_idle_per_host(1).redirect(Policy::none()).build()?;
+            network.client(upstream.speaks_tls()).pool_max_idle_per_host(WINDOW).redirect(Policy::none()).build()?;
         let agent = concat!("futura-sidecar/", env!("CARGO_PKG_VERSION"));
         Ok(Self {
             client,
             url: upstream.0.envelope_api_url(),
-            auth: upstream.0.to_auth(Some(agent)).to_string(),
+            auth: upstream.0.to_auth(Some(agent)).to_string().into(),
             upstream,
         })
     }
 
-    async fn send(&self, path: PathBuf) -> Outcome {
-        let body = match self.body(path).await {
+    async fn send(&self, spool: Arc<Spool>, entry: Entry) -> Outcome {
+        let body = match self.body(spool, entry).await {
             Ok(body) => body,
             Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound) => {
                 return Outcome::Lost(error.to_string());
@@ -228,7 +300,7 @@ impl Sender {
         let request = self
             .client
             .post(self.url.clone())
-            .header(HeaderName::from_static("x-sentry-auth"), &self.auth)
+            .header(HeaderName::from_static("x-sentry-auth"), &*self.auth)
             .header(header::CONTENT_TYPE, "application/x-sentry-envelope")
             .header(header::CONTENT_ENCODING, "gzip")
             .body(body);
@@ -240,14 +312,13 @@ impl Sender {
     }
 
     /// The envelope under the upstream's name, compressed.
-    async fn body(&self, path: PathBuf) -> io::Result<Vec<u8>> {
-        let (file, head) =
-            spawn_blocking(move || Ok::<_, io::Error>((std::fs::File::open(&path)?, spool::head(&path)?))).await??;
-        let mut file = File::from_std(file);
-        file.seek(SeekFrom::Start(head.header_length() as u64)).await?;
-        let mut encoder = GzipEncoder::new(Vec::new());
+    async fn body(&self, spool: Arc<Spool>, entry: Entry) -> io::Result<Vec<u8>> {
+        let envelope = spawn_blocking(move || spool.read(entry)).await??;
+        let head = Head::parse(&envelope).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let items = &envelope[head.header_length()..];
+        let mut encoder = GzipEncoder::with_quality(Vec::new(), Level::Fastest);
         encoder.write_all(&head.rewritten(&self.upstream.0, UtcDateTime::now())).await?;
-        copy(&mut file, &mut encoder).await?;
+        encoder.write_all(items).await?;
         encoder.shutdown().await?;
         Ok(encoder.into_inner())
     }

@@ -67,10 +67,10 @@ impl Limits {
         Self { paused, ..Self::default() }
     }
 
-    /// How an envelope ranks among those that may be sent, lowest first; none if it may not be sent now.
+    /// How an envelope ranks among those of an allowed category, lowest first; none if it may not be sent now.
     pub(super) fn rank(&self, entry: Entry, now: Instant) -> Option<u32> {
         let failing = self.failing.get(&entry.number);
-        let waits = !self.allow(entry.category, now) || failing.is_some_and(|failing| failing.until > now);
+        let waits = failing.is_some_and(|failing| failing.until > now);
         (!waits).then(|| failing.map_or(0, |failing| failing.attempts))
     }
 
@@ -151,7 +151,7 @@ impl Limits {
     }
 
     /// Whether envelopes of a category may be sent.
-    fn allow(&self, category: &str, now: Instant) -> bool {
+    pub(super) fn allow(&self, category: &str, now: Instant) -> bool {
         self.all_until.is_none_or(|until| until <= now) && self.paused.left(category, now).is_none()
     }
 

@@ -23,12 +23,13 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::io::StreamReader;
+use uuid::Uuid;
 
 use super::{
     envelope::{self, EnvelopeError, HEAD_LIMIT, Head},
     limits::Paused,
     metrics::ErrorsMetrics,
-    spool::{Draft, Spool, SpoolError},
+    spool::{Draft, Spool, SpoolError, Taken},
 };
 
 /// How long an envelope may take to arrive.
@@ -110,12 +111,12 @@ impl Receiver {
     }
 
     /// Streams an envelope into the spool as it is; only its head is looked at.
-    async fn envelope(&self, headers: &HeaderMap, body: Body) -> Result<Option<String>, ReceiveError> {
+    async fn envelope(&self, headers: &HeaderMap, body: Body) -> Result<Option<Uuid>, ReceiveError> {
         let mut reader = decoded(headers, body)?;
         let mut start = Vec::new();
         (&mut reader).take(HEAD_LIMIT as u64).read_to_end(&mut start).await.map_err(ReceiveError::Body)?;
         let head = Head::parse(&start)?;
-        let mut draft = self.begin(head.category).await?;
+        let mut draft = self.begin(&head)?;
         self.write(&mut draft, &start).await?;
         let mut chunk = vec![0; HEAD_LIMIT];
         loop {
@@ -125,25 +126,24 @@ impl Receiver {
             }
             self.write(&mut draft, &chunk[..length]).await?;
         }
-        let id = head.event_id();
-        draft.commit().await?;
-        Ok(id)
+        self.commit(draft).await?;
+        Ok(head.event_id())
     }
 
     /// Makes an envelope of an event.
-    async fn event(&self, headers: &HeaderMap, body: Body) -> Result<Option<String>, ReceiveError> {
+    async fn event(&self, headers: &HeaderMap, body: Body) -> Result<Option<Uuid>, ReceiveError> {
         let mut event = Vec::new();
         decoded(headers, body)?.take(EVENT_LIMIT + 1).read_to_end(&mut event).await.map_err(ReceiveError::Body)?;
         if event.len() as u64 > EVENT_LIMIT {
             return Err(ReceiveError::TooLarge(EVENT_LIMIT));
         }
-        let (lines, id) = envelope::for_event(&event)?;
-        let category = Head::parse(&lines)?.category;
-        let mut draft = self.begin(category).await?;
+        let lines = envelope::for_event(&event)?;
+        let head = Head::parse(&lines)?;
+        let mut draft = self.begin(&head)?;
         self.write(&mut draft, &lines).await?;
         self.write(&mut draft, &event).await?;
-        draft.commit().await?;
-        Ok(Some(id))
+        self.commit(draft).await?;
+        Ok(head.event_id())
     }
 
     async fn write(&self, draft: &mut Draft, bytes: &[u8]) -> Result<(), ReceiveError> {
@@ -153,8 +153,16 @@ impl Receiver {
         draft.write(bytes).await.map_err(|error| self.untaken(draft.category(), error))
     }
 
-    async fn begin(&self, category: &'static str) -> Result<Draft, ReceiveError> {
-        self.spool.begin(category).await.map_err(|error| self.untaken(category, error))
+    fn begin(&self, head: &Head) -> Result<Draft, ReceiveError> {
+        self.spool.begin(head.category, head.known_by()).map_err(|error| self.untaken(head.category, error))
+    }
+
+    /// One that is known already is acknowledged once more: its first acknowledgement was lost.
+    async fn commit(&self, draft: Draft) -> Result<(), ReceiveError> {
+        if draft.commit().await? == Taken::Known {
+            self.metrics.dropped(DropReason::Duplicate).inc();
+        }
+        Ok(())
     }
 
     /// A spool that is full because of the upstream's limits hands them on, so that SDKs send no more of the kind.
@@ -165,9 +173,9 @@ impl Receiver {
         }
     }
 
-    fn answer(&self, taken: Result<Option<String>, ReceiveError>) -> Response {
+    fn answer(&self, taken: Result<Option<Uuid>, ReceiveError>) -> Response {
         let error = match taken {
-            Ok(Some(id)) => return Json(json!({ "id": id })).into_response(),
+            Ok(Some(id)) => return Json(json!({ "id": id.simple() })).into_response(),
             Ok(None) => return Json(json!({})).into_response(),
             Err(error) => error,
         };

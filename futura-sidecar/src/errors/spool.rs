@@ -1,28 +1,45 @@
-//! Envelopes on disk, one file each, in the order of their arrival, bounded by count and by bytes.
+//! Envelopes on disk, in segments that are written one envelope after the other, bounded by count and by bytes.
 //!
 //! A quarter of the room is for errors alone: what the upstream limits, such as transactions, must not turn them away.
+//! Errors have segments of their own, so that others that have to wait keep no disk from them.
 //!
-//! A file is written under a temporary name, synced, renamed, and its folder synced; after that it counts as received. A
-//! crash at any step leaves a temporary file, which the next start removes, or a complete envelope.
+//! An envelope counts as received once it is synced; those that come at the same time share one sync. A crash at any step
+//! leaves whole records, which the next start takes over, and perhaps a torn one, which it passes over.
 
 use std::{
     collections::BTreeMap,
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, Read},
+    io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
 
 use futura_metrics::specs::errors::DropReason;
-use tokio::{io::AsyncWriteExt, sync::Notify, task::spawn_blocking};
+use tokio::sync::Notify;
+use uuid::Uuid;
 
+use self::{dead::DeadLetters, draft::Reservation, recent::Recent, room::Room, segment::HEAD, writer::Writer};
 use super::{
-    envelope::{ERROR, HEAD_LIMIT, Head},
+    envelope::{DEFAULT_CATEGORY, ERROR, HEAD_LIMIT, Head},
     metrics::ErrorsMetrics,
 };
+use crate::history::milliseconds;
 
-const ENVELOPE: &str = "envelope";
+pub(super) use self::draft::Draft;
+
+mod dead;
+mod draft;
+mod recent;
+mod room;
+mod segment;
+mod writer;
+
+/// How a segment's file ends.
+const SEGMENT: &str = "segment";
+
+/// How the file of a segment ends that is not whole yet.
 const TEMPORARY: &str = "tmp";
 
 /// How much a spool may hold.
@@ -57,62 +74,61 @@ pub enum SpoolError {
 
 /// The spool of one sidecar. It is locked: no two processes can have it open.
 pub(super) struct Spool {
-    folder: PathBuf,
-    limits: SpoolLimits,
-    state: Mutex<State>,
-    arrived: Notify,
-    metrics: ErrorsMetrics,
+    shared: Arc<Shared>,
+    writer: Writer,
     _lock: File,
 }
 
 /// An envelope in the spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
+    /// Where it is: a segment, and a place in it.
     pub(super) number: u64,
     pub(super) category: &'static str,
 }
 
-/// An envelope that is being written. Dropped without [`commit`](Draft::commit) it leaves nothing behind.
-pub(super) struct Draft {
-    spool: Arc<Spool>,
-    number: u64,
-    category: &'static str,
-    file: Option<tokio::fs::File>,
-    bytes: u64,
-    committed: bool,
+/// What became of an envelope that was handed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    New,
+    /// An event of this id is or was in the spool.
+    Known,
 }
 
-#[derive(Default)]
+/// What the spool and its writer have in common.
+struct Shared {
+    folder: PathBuf,
+    state: Mutex<State>,
+    arrived: Notify,
+    metrics: ErrorsMetrics,
+}
+
 struct State {
-    entries: BTreeMap<u64, Stored>,
-    dead: BTreeMap<u64, u64>,
-    next: u64,
-    /// What envelopes take, those being written included.
-    all: Taken,
-    /// What those take that are no errors.
-    others: Taken,
+    /// By category, oldest first, what is to be sent.
+    queues: BTreeMap<&'static str, BTreeMap<u64, Stored>>,
+    segments: BTreeMap<u32, Segment>,
+    next_segment: u32,
+    room: Room,
+    recent: Recent,
+    dead: DeadLetters,
 }
 
-/// An amount of room.
-#[derive(Clone, Copy, Default)]
-struct Taken {
-    envelopes: usize,
-    bytes: u64,
-}
-
+/// An envelope that is to be sent.
 #[derive(Clone, Copy)]
 struct Stored {
-    bytes: u64,
-    category: &'static str,
+    length: u32,
+    /// Of an event, by which it is known when it comes again.
+    id: Option<u128>,
 }
 
-// === impl SpoolLimits ===
-
-impl SpoolLimits {
-    /// What all but errors may take: three quarters, and at least one envelope.
-    fn without_reserve(self) -> Self {
-        Self { envelopes: self.envelopes - self.envelopes / 4, bytes: self.bytes - self.bytes / 4 }
-    }
+/// A file of envelopes. It goes when none of them is needed.
+#[derive(Clone, Copy)]
+struct Segment {
+    /// Whether it is of errors.
+    errors: bool,
+    bytes: u64,
+    /// How many of its envelopes are still needed, those being written included.
+    needed: u32,
 }
 
 // === impl Spool ===
@@ -124,139 +140,181 @@ impl Spool {
         let created = DirBuilder::new().recursive(true).mode(0o700).create(folder.join("dead"));
         created.and_then(|()| sync_folder(&folder.join(".."))).map_err(failed(folder))?;
         let lock = lock(folder)?;
-        let mut state = State::default();
-        for (path, number, bytes) in files(folder)? {
-            if path.extension().is_some_and(|extension| extension == TEMPORARY) {
-                fs::remove_file(&path).map_err(failed(&path))?;
-                continue;
-            }
-            // What cannot be read now is found out when it is sent.
-            let category = head(&path).map_or("default", |head| head.category);
-            state.entries.insert(number, Stored { bytes, category });
-            state.take(category, 1, bytes);
-        }
-        state.dead = files(&folder.join("dead"))?.into_iter().map(|(_, number, bytes)| (number, bytes)).collect();
-        let newest = state.entries.last_key_value().map(|(number, _)| *number);
-        state.next = newest.max(state.dead.last_key_value().map(|(number, _)| *number)).map_or(0, |number| number + 1);
-        let Taken { envelopes, bytes } = state.all;
-        if envelopes > 0 {
-            tracing::info!(envelopes, bytes, "envelopes wait in the spool");
+        let path = folder.join("recent");
+        let recent = Recent::open(&path).map_err(failed(&path))?;
+        let path = folder.join("dead");
+        let dead = DeadLetters::open(&path, limits, metrics.clone()).map_err(failed(&path))?;
+        let mut state = State {
+            queues: BTreeMap::new(),
+            segments: BTreeMap::new(),
+            next_segment: 0,
+            room: Room::new(limits),
+            recent,
+            dead,
+        };
+        for (path, number) in segments(folder)? {
+            state.next_segment = state.next_segment.max(number.saturating_add(1));
+            state.take_over(&path, number).map_err(failed(&path))?;
         }
         metrics.spool_limit_envelopes.set(limits.envelopes as f64);
         metrics.spool_limit_bytes.set(limits.bytes as f64);
-        let (state, folder) = (Mutex::new(state), folder.to_owned());
-        let spool = Self { folder, limits, state, arrived: Notify::new(), metrics, _lock: lock };
-        spool.measure(&spool.lock());
+        let (folder, state) = (folder.to_owned(), Mutex::new(state));
+        let shared = Arc::new(Shared { folder, state, arrived: Notify::new(), metrics });
+        shared.measure(&shared.lock());
+        let writer = Writer::start(Arc::clone(&shared)).map_err(failed(&shared.folder))?;
+        let spool = Self { shared, writer, _lock: lock };
+        let (envelopes, bytes) = spool.size();
+        if envelopes > 0 {
+            tracing::info!(envelopes, bytes, "envelopes wait in the spool");
+        }
         Ok(spool)
     }
 
-    /// Begins to write an envelope of a category.
-    pub(super) async fn begin(self: &Arc<Self>, category: &'static str) -> Result<Draft, SpoolError> {
-        let mut draft = {
-            let mut state = self.lock();
-            if !state.take_within(self.limits, category, 1, 0) {
-                return Err(SpoolError::Full);
-            }
-            let number = state.next;
-            state.next += 1;
-            Draft { spool: Arc::clone(self), number, category, file: None, bytes: 0, committed: false }
-        };
-        // The draft goes along: if nobody waits for it any more, the file goes when it is there.
-        let opened = spawn_blocking(move || {
-            let path = draft.spool.path(draft.number, TEMPORARY);
-            let file =
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed(&path))?;
-            draft.file = Some(tokio::fs::File::from_std(file));
-            Ok(draft)
-        });
-        opened.await.unwrap_or_else(|error| Err(failed(&self.folder)(io::Error::other(error))))
+    /// Begins to take an envelope of a category. By its id an event is known when it comes again.
+    pub(super) fn begin(&self, category: &'static str, id: Option<Uuid>) -> Result<Draft, SpoolError> {
+        if !self.shared.lock().room.take_within(category == ERROR, 1, HEAD) {
+            return Err(SpoolError::Full);
+        }
+        Ok(Draft::new(Arc::clone(&self.shared), self.writer.clone(), category, id.map(|id| id.as_u128())))
     }
 
-    /// The oldest envelope of the lowest rank that there is; one without a rank is passed over.
-    pub(super) fn next(&self, rank: impl Fn(Entry) -> Option<u32>) -> Option<Entry> {
-        let state = self.lock();
-        let mut best: Option<(u32, Entry)> = None;
-        for (number, stored) in &state.entries {
-            let entry = Entry { number: *number, category: stored.category };
-            match rank(entry) {
-                Some(0) => return Some(entry),
-                Some(rank) if best.is_none_or(|(lowest, _)| rank < lowest) => best = Some((rank, entry)),
-                _ => {}
-            }
-        }
-        best.map(|(_, entry)| entry)
+    /// The oldest envelope of the lowest rank in the first category that is allowed and has one: errors, then the others.
+    /// One without a rank is passed over.
+    pub(super) fn next(
+        &self,
+        allowed: impl Fn(&'static str) -> bool,
+        rank: impl Fn(Entry) -> Option<u32>,
+    ) -> Option<Entry> {
+        let state = self.shared.lock();
+        let errors = state.queues.get_key_value(ERROR);
+        let others = state.queues.iter().filter(|(category, _)| **category != ERROR);
+        let mut open = errors.into_iter().chain(others).filter(|(category, _)| allowed(category));
+        open.find_map(|(category, queue)| first(category, queue, &rank))
     }
 
     /// Waits until an envelope has arrived since the last wait.
     pub(super) async fn arrived(&self) {
-        self.arrived.notified().await;
+        self.shared.arrived.notified().await;
     }
 
-    /// How many envelopes there are, and how many bytes they take.
+    /// How many envelopes there are, and how many bytes they and what is in segments with them take.
     pub(super) fn size(&self) -> (usize, u64) {
-        let state = self.lock();
-        (state.entries.len(), state.all.bytes)
+        let state = self.shared.lock();
+        (state.queues.values().map(BTreeMap::len).sum(), state.room.bytes())
     }
 
-    /// Where an envelope's bytes are.
-    pub(super) fn file(&self, entry: Entry) -> PathBuf {
-        self.path(entry.number, ENVELOPE)
+    /// All envelopes, errors first and then by category, oldest first.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        let state = self.shared.lock();
+        let (errors, others): (Vec<_>, Vec<_>) = state.queues.iter().partition(|(category, _)| **category == ERROR);
+        let queues = errors.into_iter().chain(others);
+        queues.flat_map(|(category, queue)| queue.keys().map(|number| Entry { number: *number, category })).collect()
     }
 
-    /// Forgets an envelope that was delivered.
+    /// An envelope's length in bytes.
+    pub(super) fn length(&self, entry: Entry) -> u64 {
+        let state = self.shared.lock();
+        let stored = state.queues.get(entry.category).and_then(|queue| queue.get(&entry.number));
+        stored.map_or(0, |stored| stored.length.into())
+    }
+
+    /// Reads an envelope. This blocks.
+    pub(super) fn read(&self, entry: Entry) -> io::Result<Vec<u8>> {
+        segment::read(&self.shared.path(entry), offset(entry.number)).map(|(envelope, _)| envelope)
+    }
+
+    /// Forgets an envelope that was delivered. This blocks.
     pub(super) fn remove(&self, entry: Entry) {
-        let path = self.file(entry);
-        if let Err(error) = fs::remove_file(&path) {
-            tracing::warn!(path = %path.display(), %error, "a delivered envelope cannot be removed and will be sent again after a restart");
-        }
-        self.forget(entry);
+        self.shared.settle(entry);
     }
 
-    /// Puts an envelope that will never be delivered among the dead letters, of which the oldest make room.
-    pub(super) fn bury(&self, entry: Entry) {
-        let path = self.file(entry);
-        let Some(stored) = self.forget(entry) else { return };
-        if let Err(error) = fs::rename(&path, self.dead(entry.number)) {
-            tracing::warn!(path = %path.display(), %error, "an envelope cannot be kept as a dead letter");
-            return;
+    /// Puts an envelope that will never be delivered among the dead letters, of which the oldest make room. This blocks.
+    pub(super) fn bury(&self, entry: Entry, reason: DropReason) {
+        match self.read(entry) {
+            Ok(envelope) => self.shared.lock().dead.add(entry.number, reason, &envelope),
+            Err(error) => tracing::warn!(%error, "an envelope cannot be read and is no dead letter either"),
         }
+        self.shared.settle(entry);
+    }
+}
+
+/// The oldest envelope of the lowest rank in a queue.
+fn first(category: &'static str, queue: &BTreeMap<u64, Stored>, rank: impl Fn(Entry) -> Option<u32>) -> Option<Entry> {
+    let mut best: Option<(u32, Entry)> = None;
+    for number in queue.keys() {
+        let entry = Entry { number: *number, category };
+        match rank(entry) {
+            Some(0) => return Some(entry),
+            Some(rank) if best.is_none_or(|(lowest, _)| rank < lowest) => best = Some((rank, entry)),
+            _ => {}
+        }
+    }
+    best.map(|(_, entry)| entry)
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// An envelope is needed no longer: its record says so, and its segment goes with the last of them.
+    fn settle(&self, entry: Entry) {
         let mut state = self.lock();
-        state.dead.insert(entry.number, stored.bytes);
-        let too_many = |dead: &BTreeMap<u64, u64>| {
-            dead.len() > self.limits.envelopes || dead.values().sum::<u64>() > self.limits.bytes
+        let Some(stored) = state.queues.get_mut(entry.category).and_then(|queue| queue.remove(&entry.number)) else {
+            return;
         };
-        while too_many(&state.dead) {
-            let Some((number, bytes)) = state.dead.pop_first() else { break };
-            self.metrics.evicted.inc();
-            match fs::remove_file(self.dead(number)) {
-                Ok(()) => tracing::warn!(number, bytes, "`dead` is full: its oldest envelope was deleted"),
-                Err(error) => tracing::warn!(number, %error, "an old dead letter cannot be removed"),
+        let kept = stored.id.map_or(Ok(()), |id| state.recent.keep(id));
+        let path = self.path(entry);
+        let marked = kept.and_then(|()| segment::mark_done(&path, offset(entry.number)));
+        if let Err(error) = marked {
+            tracing::warn!(path = %path.display(), %error, "an envelope cannot be marked as delivered and will be sent again after a restart");
+        }
+        state.room.release(entry.category == ERROR, 1, 0);
+        self.release(&mut state, segment_of(entry.number));
+    }
+
+    /// One envelope less is needed of a segment.
+    fn release(&self, state: &mut State, number: u32) {
+        let Some(segment) = state.segments.get_mut(&number) else { return };
+        segment.needed -= 1;
+        if segment.needed == 0 {
+            let Segment { errors, bytes, .. } = *segment;
+            state.segments.remove(&number);
+            state.room.release(errors, 0, bytes);
+            let path = segment::path(&self.folder, number, SEGMENT);
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %error, "a segment that is needed no longer cannot be removed");
             }
         }
-        self.measure(&state);
+        self.measure(state);
     }
 
-    fn forget(&self, entry: Entry) -> Option<Stored> {
-        let mut state = self.lock();
-        let stored = state.entries.remove(&entry.number)?;
-        state.release(stored.category, 1, stored.bytes);
-        self.measure(&state);
-        Some(stored)
+    /// An envelope of a segment is durable and part of the spool.
+    fn arrive(&self, state: &mut State, segment: u32, offset: u32, room: &mut Reservation) {
+        room.stays = true;
+        let length = u32::try_from(room.bytes - HEAD).expect("envelopes are bounded far below");
+        let queue = state.queues.entry(room.category).or_default();
+        queue.insert(entry_number(segment, offset), Stored { length, id: room.id });
+        self.measure(state);
+        self.metrics.received.inc();
+        self.arrived.notify_one();
+    }
+
+    /// An envelope of a segment has not become durable; its room is given back with the reservation.
+    fn give_up(&self, state: &mut State, number: u32, room: &Reservation) {
+        if let Some(segment) = state.segments.get_mut(&number) {
+            segment.bytes -= room.bytes;
+        }
+        self.release(state, number);
+    }
+
+    /// The file that an envelope is in.
+    fn path(&self, entry: Entry) -> PathBuf {
+        segment::path(&self.folder, segment_of(entry.number), SEGMENT)
     }
 
     fn measure(&self, state: &State) {
-        self.metrics.spool_envelopes.set(state.entries.len() as f64);
-        self.metrics.spool_bytes.set(state.all.bytes as f64);
-        self.metrics.dead_envelopes.set(state.dead.len() as f64);
-    }
-
-    /// Twenty digits hold every number, so that names sort as numbers do.
-    fn path(&self, number: u64, extension: &str) -> PathBuf {
-        self.folder.join(format!("{number:020}.{extension}"))
-    }
-
-    fn dead(&self, number: u64) -> PathBuf {
-        self.folder.join("dead").join(format!("{number:020}.{ENVELOPE}"))
+        self.metrics.spool_envelopes.set(state.queues.values().map(BTreeMap::len).sum::<usize>() as f64);
+        self.metrics.spool_bytes.set(state.room.bytes() as f64);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -267,103 +325,51 @@ impl Spool {
 // === impl State ===
 
 impl State {
-    /// Takes room unless that would go past the limits.
-    fn take_within(&mut self, limits: SpoolLimits, category: &str, envelopes: usize, bytes: u64) -> bool {
-        let fits = |taken: Taken, limits: SpoolLimits| {
-            taken.envelopes + envelopes <= limits.envelopes && taken.bytes + bytes <= limits.bytes
-        };
-        let room = fits(self.all, limits) && (category == ERROR || fits(self.others, limits.without_reserve()));
-        if room {
-            self.take(category, envelopes, bytes);
+    /// A number that no other segment has had.
+    fn new_segment(&mut self) -> u32 {
+        let number = self.next_segment;
+        self.next_segment = number.checked_add(1).expect("no disk has written so much");
+        number
+    }
+
+    fn begin_segment(&mut self, number: u32, errors: bool) {
+        self.segments.insert(number, Segment { errors, bytes: 0, needed: 0 });
+    }
+
+    /// An envelope more is needed of a segment, which is why it stays.
+    fn grow_segment(&mut self, number: u32, room: &Reservation) {
+        let segment = self.segments.get_mut(&number).expect("it was begun");
+        segment.bytes += room.bytes;
+        segment.needed += 1;
+    }
+
+    /// Takes over what a segment holds that is still needed.
+    fn take_over(&mut self, path: &Path, number: u32) -> io::Result<()> {
+        let scan = segment::scan(path, HEAD_LIMIT)?;
+        if scan.damaged > 0 {
+            tracing::warn!(path = %path.display(), bytes = scan.damaged, "what was torn off or damaged is passed over");
         }
-        room
-    }
-
-    fn take(&mut self, category: &str, envelopes: usize, bytes: u64) {
-        self.change(category, |taken| {
-            taken.envelopes += envelopes;
-            taken.bytes += bytes;
-        });
-    }
-
-    fn release(&mut self, category: &str, envelopes: usize, bytes: u64) {
-        self.change(category, |taken| {
-            taken.envelopes -= envelopes;
-            taken.bytes -= bytes;
-        });
-    }
-
-    fn change(&mut self, category: &str, change: impl Fn(&mut Taken)) {
-        change(&mut self.all);
-        if category != ERROR {
-            change(&mut self.others);
+        let (mut bytes, mut needed, mut errors) = (0, 0, false);
+        for found in &scan.records {
+            bytes += HEAD + u64::from(found.length);
+            // What cannot be read is found out when it is sent.
+            let head = Head::parse(&found.start).ok();
+            let id = head.as_ref().and_then(Head::known_by).map(|id| id.as_u128());
+            id.map(|id| self.recent.insert(id));
+            if found.live {
+                let category = head.map_or(DEFAULT_CATEGORY, |head| head.category);
+                let stored = Stored { length: found.length, id };
+                self.queues.entry(category).or_default().insert(entry_number(number, found.offset), stored);
+                self.room.take(category == ERROR, 1, 0);
+                (needed, errors) = (needed + 1, category == ERROR);
+            }
         }
-    }
-}
-
-// === impl Draft ===
-
-impl Draft {
-    /// Adds to the envelope, within the spool's limit.
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), SpoolError> {
-        let length = bytes.len() as u64;
-        if !self.spool.lock().take_within(self.spool.limits, self.category, 0, length) {
-            return Err(SpoolError::Full);
+        if needed == 0 {
+            return fs::remove_file(path);
         }
-        self.bytes += length;
-        let Some(file) = &mut self.file else { return Ok(()) };
-        file.write_all(bytes).await.map_err(failed(&self.spool.folder))
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    pub(super) fn category(&self) -> &'static str {
-        self.category
-    }
-
-    /// Makes the envelope durable and part of the spool.
-    ///
-    /// It is done whole or not at all, even if nobody waits for it any more.
-    pub(super) async fn commit(mut self) -> Result<(), SpoolError> {
-        let Some(mut file) = self.file.take() else { return Ok(()) };
-        file.flush().await.map_err(failed(&self.spool.folder))?;
-        let file = file.into_std().await;
-        let folder = self.spool.folder.clone();
-        let durable = spawn_blocking(move || self.store(&file));
-        durable.await.unwrap_or_else(|error| Err(failed(&folder)(io::Error::other(error))))
-    }
-
-    fn store(mut self, file: &File) -> Result<(), SpoolError> {
-        let spool = Arc::clone(&self.spool);
-        let (temporary, path) = (spool.path(self.number, TEMPORARY), spool.path(self.number, ENVELOPE));
-        file.sync_all().map_err(failed(&temporary))?;
-        fs::rename(&temporary, &path).map_err(failed(&temporary))?;
-        if let Err(error) = sync_folder(&spool.folder) {
-            // It may not be there after a crash, so it must not be taken for received.
-            let _ = fs::remove_file(&path);
-            return Err(failed(&spool.folder)(error));
-        }
-        self.committed = true;
-        let mut state = spool.lock();
-        state.entries.insert(self.number, Stored { bytes: self.bytes, category: self.category });
-        spool.measure(&state);
-        drop(state);
-        spool.metrics.received.inc();
-        spool.arrived.notify_one();
+        self.room.take(errors, 0, bytes);
+        self.segments.insert(number, Segment { errors, bytes, needed });
         Ok(())
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if self.committed {
-            return;
-        }
-        // It may not have come into being; otherwise the next start removes it.
-        let _ = fs::remove_file(self.spool.path(self.number, TEMPORARY));
-        self.spool.lock().release(self.category, 1, self.bytes);
     }
 }
 
@@ -379,11 +385,20 @@ impl SpoolError {
     }
 }
 
-/// Reads the beginning of an envelope.
-pub(super) fn head(path: &Path) -> io::Result<Head> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(HEAD_LIMIT as u64).read_to_end(&mut bytes)?;
-    Head::parse(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+fn entry_number(segment: u32, offset: u32) -> u64 {
+    u64::from(segment) << 32 | u64::from(offset)
+}
+
+fn segment_of(number: u64) -> u32 {
+    (number >> 32) as u32
+}
+
+fn offset(number: u64) -> u32 {
+    (number & u64::from(u32::MAX)) as u32
+}
+
+fn now_ms() -> u64 {
+    milliseconds(SystemTime::now())
 }
 
 fn lock(folder: &Path) -> Result<File, SpoolError> {
@@ -397,22 +412,22 @@ fn lock(folder: &Path) -> Result<File, SpoolError> {
     }
 }
 
-/// The envelopes and temporary files of a folder, with their numbers and sizes; what else is there is not ours.
-fn files(folder: &Path) -> Result<Vec<(PathBuf, u64, u64)>, SpoolError> {
-    let mut files = Vec::new();
+/// The segments of a folder in their order; those that were not written to their end are removed, and what else is there is
+/// not ours.
+fn segments(folder: &Path) -> Result<Vec<(PathBuf, u32)>, SpoolError> {
+    let mut segments = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed(folder))? {
-        let entry = entry.map_err(failed(folder))?;
-        let path = entry.path();
-        // A number that leaves no room for others is none of ours.
-        let number =
-            path.file_stem().and_then(|stem| stem.to_str()?.parse().ok()).filter(|number| *number < u64::MAX / 2);
-        let ours = path.extension().is_some_and(|extension| extension == ENVELOPE || extension == TEMPORARY);
-        if let (Some(number), true) = (number, ours) {
-            let bytes = entry.metadata().map_err(failed(&path))?.len();
-            files.push((path, number, bytes));
+        let path = entry.map_err(failed(folder))?.path();
+        let number: Option<u32> = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        match (number, extension) {
+            (Some(number), Some(SEGMENT)) => segments.push((path, number)),
+            (Some(_), Some(TEMPORARY)) => fs::remove_file(&path).map_err(failed(&path))?,
+            _ => {}
         }
     }
-    Ok(files)
+    segments.sort_by_key(|(_, number)| *number);
+    Ok(segments)
 }
 
 /// Makes the names in a folder durable.

@@ -5,7 +5,7 @@ use http::{HeaderMap, StatusCode};
 use tempfile::{TempDir, tempdir};
 use tokio::time::{Duration, Instant, advance};
 
-use super::{Forwarder, LastFailure, Outcome, judge};
+use super::{Attempt, Forwarder, LastFailure, Outcome, WINDOW, judge};
 use crate::{
     errors::{
         Upstream,
@@ -26,7 +26,7 @@ async fn forwarder(envelopes: usize) -> (TempDir, Forwarder) {
     let limits = SpoolLimits { envelopes: 100, bytes: 10_000 };
     let spool = Arc::new(Spool::open(folder.path(), limits, metrics.clone()).expect("a spool"));
     for _ in 0..envelopes {
-        let mut draft = spool.begin("error").await.expect("room");
+        let mut draft = spool.begin("error", None).expect("room");
         draft.write(b"{}\n{\"type\":\"event\"}\n{}\n").await.expect("room");
         draft.commit().await.expect("a disk");
     }
@@ -37,28 +37,37 @@ async fn forwarder(envelopes: usize) -> (TempDir, Forwarder) {
 }
 
 fn next(forwarder: &Forwarder) -> Option<Entry> {
-    forwarder.spool.next(|entry| forwarder.limits.rank(entry, Instant::now()))
+    forwarder.next(Instant::now())
+}
+
+/// An attempt that begins and ends now.
+fn attempt(entry: Entry, outcome: Outcome) -> Attempt {
+    Attempt { entry, began: Instant::now(), outcome }
 }
 
 fn outcome(status: StatusCode) -> Outcome {
     judge(status, HeaderMap::new())
 }
 
-/// The numbers of the envelopes in turn, when the first always ends so and all others are delivered.
-async fn order(forwarder: &mut Forwarder, first: fn() -> Outcome) -> Vec<u64> {
-    let mut order = Vec::new();
+/// The envelopes in turn, by their place at the start, when the first always ends so and all others are delivered.
+async fn order(forwarder: &mut Forwarder, first: fn() -> Outcome) -> Vec<usize> {
+    let (mut order, mut known) = (Vec::new(), forwarder.spool.entries());
     while forwarder.spool.size().0 > 0 {
         let Some(entry) = next(forwarder) else {
             advance(LONG).await;
             continue;
         };
-        order.push(entry.number);
-        let outcome = if entry.number == 0 { first() } else { outcome(StatusCode::OK) };
-        forwarder.conclude(entry, outcome).await;
+        let place = known.iter().position(|other| *other == entry).unwrap_or_else(|| {
+            known.push(entry);
+            known.len() - 1
+        });
+        order.push(place);
+        let outcome = if place == 0 { first() } else { outcome(StatusCode::OK) };
+        forwarder.conclude(attempt(entry, outcome)).await;
         assert!(order.len() < 1000, "it never ends: {order:?}");
         // Envelopes go on arriving, one at a time.
-        if forwarder.spool.size().0 == 1 && entry.number == 0 {
-            let mut draft = forwarder.spool.begin("error").await.expect("room");
+        if forwarder.spool.size().0 == 1 && place == 0 {
+            let mut draft = forwarder.spool.begin("error", None).expect("room");
             draft.write(b"{}").await.expect("room");
             draft.commit().await.expect("a disk");
         }
@@ -78,10 +87,11 @@ async fn an_envelope_that_always_fails_holds_nobody_up_and_is_buried() {
         let (folder, mut forwarder) = forwarder(3).await;
         let order = order(&mut forwarder, fail).await;
         assert_eq!(order[..4], [0, 1, 2, 0], "{order:?}");
-        let tries = order.iter().filter(|number| **number == 0).count();
+        let tries = order.iter().filter(|place| **place == 0).count();
         assert_eq!(tries, 11, "{order:?}");
         assert_eq!(forwarder.metrics.dropped(reason).get(), 1);
-        assert!(folder.path().join("dead/00000000000000000000.envelope").exists());
+        let name = format!("dead/{:020}-{}.envelope", 0, reason.as_str());
+        assert!(folder.path().join(name).exists());
     }
 }
 
@@ -95,10 +105,46 @@ async fn an_upstream_that_takes_nothing_buries_nothing() {
         }
         let statuses = [401, 403, 404, 405, 500, 502, 503];
         let status = StatusCode::from_u16(statuses[number % statuses.len()]).expect("a status");
-        forwarder.conclude(next(&forwarder).expect("an envelope"), outcome(status)).await;
+        let entry = next(&forwarder).expect("an envelope");
+        forwarder.conclude(attempt(entry, outcome(status))).await;
     }
     assert_eq!(forwarder.spool.size().0, 3);
     assert_eq!(fs::read_dir(folder.path().join("dead")).expect("a folder").count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_go_at_once_as_they_are_delivered_and_one_alone_after_a_failure() {
+    let (_folder, mut forwarder) = forwarder(90).await;
+    let send = |forwarder: &mut Forwarder| {
+        let mut round = Vec::new();
+        while let Some(entry) = next(forwarder) {
+            forwarder.sending.insert(entry.number, 1);
+            round.push(entry);
+        }
+        round
+    };
+    let mut rounds = Vec::new();
+    for _ in 0..5 {
+        let round = send(&mut forwarder);
+        rounds.push(round.len());
+        for entry in round {
+            forwarder.conclude(attempt(entry, outcome(StatusCode::OK))).await;
+        }
+    }
+    assert_eq!(rounds, [1, 2, 8, WINDOW, WINDOW]);
+    // All that were on their way fail for one cause, which is one failure.
+    let round: Vec<_> = send(&mut forwarder)
+        .into_iter()
+        .map(|entry| attempt(entry, Outcome::Unreachable("refused".to_owned())))
+        .collect();
+    for attempt in round {
+        advance(Duration::from_millis(1)).await;
+        forwarder.conclude(attempt).await;
+    }
+    assert_eq!(next(&forwarder), None);
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(send(&mut forwarder).len(), 1);
+    assert_eq!(forwarder.spool.size().0, 90 - rounds.iter().sum::<usize>());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,18 +1,22 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 
-use futura_metrics::Metrics;
-use futures_util::FutureExt;
+use futura_metrics::{Metrics, specs::errors::DropReason};
+use futures_util::future::join_all;
 use tempfile::{TempDir, tempdir};
-use tokio::task::spawn_blocking;
+use uuid::Uuid;
 
-use super::{Entry, Spool, SpoolError, SpoolLimits};
+use super::{Entry, HEAD, Spool, SpoolError, SpoolLimits, Taken};
 use crate::errors::{envelope::ERROR, metrics::ErrorsMetrics};
 
-const LIMITS: SpoolLimits = SpoolLimits { envelopes: 3, bytes: 100 };
+const LIMITS: SpoolLimits = SpoolLimits { envelopes: 3, bytes: 100 + 3 * HEAD };
+
+fn open_with(folder: &Path, limits: SpoolLimits) -> Result<Arc<Spool>, SpoolError> {
+    let metrics = ErrorsMetrics::register(&Metrics::new()).expect("free names");
+    Spool::open(folder, limits, metrics).map(Arc::new)
+}
 
 fn open(folder: &Path) -> Result<Arc<Spool>, SpoolError> {
-    let metrics = ErrorsMetrics::register(&Metrics::new()).expect("free names");
-    Spool::open(folder, LIMITS, metrics).map(Arc::new)
+    open_with(folder, LIMITS)
 }
 
 fn spool() -> (TempDir, Arc<Spool>) {
@@ -21,24 +25,28 @@ fn spool() -> (TempDir, Arc<Spool>) {
     (folder, spool)
 }
 
-async fn put(spool: &Arc<Spool>, text: &str) -> Result<(), SpoolError> {
-    put_as(spool, ERROR, text).await
+async fn put(spool: &Arc<Spool>, text: &str) -> Result<Taken, SpoolError> {
+    put_as(spool, ERROR, None, text).await
 }
 
-async fn put_as(spool: &Arc<Spool>, category: &'static str, text: &str) -> Result<(), SpoolError> {
-    let mut draft = spool.begin(category).await?;
+async fn put_as(spool: &Arc<Spool>, category: &'static str, id: Option<Uuid>, text: &str) -> Result<Taken, SpoolError> {
+    let mut draft = spool.begin(category, id)?;
     draft.write(text.as_bytes()).await?;
     draft.commit().await
 }
 
+fn next(spool: &Spool) -> Option<Entry> {
+    spool.next(|_| true, |_| Some(0))
+}
+
 fn text(spool: &Spool, entry: Entry) -> String {
-    fs::read_to_string(spool.file(entry)).expect("an envelope")
+    String::from_utf8(spool.read(entry).expect("an envelope")).expect("text")
 }
 
 /// Takes out everything, oldest first.
 fn drain(spool: &Spool) -> Vec<String> {
     let mut texts = Vec::new();
-    while let Some(entry) = spool.next(|_| Some(0)) {
+    while let Some(entry) = next(spool) {
         texts.push(text(spool, entry));
         spool.remove(entry);
     }
@@ -53,6 +61,18 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// What a spool leaves that is empty.
+const EMPTY: [&str; 3] = ["dead", "lock", "recent"];
+
+/// Copies what a process leaves that is killed now.
+fn crash(folder: &Path) -> TempDir {
+    let crashed = tempdir().expect("a folder");
+    for name in names(folder).iter().filter(|name| *name != "dead") {
+        fs::copy(folder.join(name), crashed.path().join(name)).expect("a copy");
+    }
+    crashed
+}
+
 #[tokio::test]
 async fn envelopes_come_out_in_the_order_of_their_arrival_also_after_a_restart() {
     let (folder, spool) = spool();
@@ -61,43 +81,106 @@ async fn envelopes_come_out_in_the_order_of_their_arrival_also_after_a_restart()
     drop(spool);
     let spool = open(folder.path()).expect("the spool again");
     put(&spool, "{}\nthird").await.expect("room");
-    assert_eq!(spool.size(), (3, 8 + 9 + 8));
-    assert_eq!(drain(&spool), ["{}\nfirst", "{}\nsecond", "{}\nthird"]);
+    assert_eq!(spool.size(), (3, 8 + 9 + 8 + 3 * HEAD));
+    // The category of what was read again is that of its text.
+    assert_eq!(drain(&spool), ["{}\nthird", "{}\nfirst", "{}\nsecond"]);
     assert_eq!(spool.size(), (0, 0));
-    assert_eq!(names(folder.path()), ["dead", "lock"]);
+    assert_eq!(names(folder.path()), EMPTY);
 }
 
 #[tokio::test]
-async fn a_crash_leaves_whole_envelopes_and_nothing_else() {
-    let (folder, spool) = spool();
-    put(&spool, "{}\nwhole").await.expect("room");
-    let mut torn = spool.begin(ERROR).await.expect("room");
-    torn.write(b"{}\nto").await.expect("room");
-    // A process that is killed runs no destructor, and lets go of its lock.
-    std::mem::forget(torn);
-    let crashed = folder.path().join("crashed");
-    fs::create_dir(&crashed).expect("a folder");
-    for name in names(folder.path()).iter().filter(|name| name.ends_with(".tmp") || name.ends_with(".envelope")) {
-        fs::copy(folder.path().join(name), crashed.join(name)).expect("a copy");
+async fn a_crash_leaves_what_was_acknowledged_and_nothing_that_was_delivered() {
+    let limits = SpoolLimits { envelopes: 100, bytes: 2_000_000 };
+    let folder = tempdir().expect("a folder");
+    let spool = open_with(folder.path(), limits).expect("a spool");
+    for text in ["first", "second", "third"] {
+        put(&spool, text).await.expect("room");
     }
-    assert_eq!(names(&crashed).len(), 2);
-    let spool = open(&crashed).expect("the spool of the crash");
-    assert_eq!(spool.size(), (1, 8));
-    put(&spool, "{}\nafter").await.expect("room");
-    assert_eq!(drain(&spool), ["{}\nwhole", "{}\nafter"]);
-    assert_eq!(names(&crashed), ["dead", "lock"]);
+    let large = "x".repeat(600_000);
+    put(&spool, &large).await.expect("room");
+    spool.remove(next(&spool).expect("the first"));
+    let mut torn = spool.begin(ERROR, None).expect("room");
+    torn.write(large.as_bytes()).await.expect("room");
+    assert_eq!(names(folder.path()).iter().filter(|name| name.ends_with(".tmp")).count(), 1);
+    let crashed = crash(folder.path());
+    let again = open_with(crashed.path(), limits).expect("the spool of the crash");
+    assert_eq!(drain(&again), ["second", "third", &large]);
+    assert_eq!(names(crashed.path()), EMPTY);
+}
+
+#[tokio::test]
+async fn what_a_crash_tore_off_costs_nothing_else() {
+    let (folder, spool) = spool();
+    for text in ["first", "second"] {
+        put(&spool, text).await.expect("room");
+    }
+    let name = names(folder.path()).into_iter().find(|name| name.ends_with(".segment")).expect("a segment");
+    let whole = fs::read(folder.path().join(&name)).expect("a file");
+    for cut in 0..=whole.len() {
+        let crashed = crash(folder.path());
+        fs::write(crashed.path().join(&name), &whole[..cut]).expect("a file");
+        let again = open(crashed.path()).expect("the spool of the crash");
+        put(&again, "after").await.expect("room");
+        let record = |text: &str| HEAD as usize + text.len();
+        let mut expected = vec!["after"];
+        expected.extend((cut >= record("first")).then_some("first"));
+        expected.extend((cut >= record("first") + record("second")).then_some("second"));
+        assert_eq!(drain(&again), expected, "{cut}");
+        assert_eq!(names(crashed.path()), EMPTY);
+    }
 }
 
 #[tokio::test]
 async fn a_draft_that_is_given_up_leaves_no_trace() {
-    let (folder, spool) = spool();
-    let mut draft = spool.begin(ERROR).await.expect("room");
-    draft.write(b"{}\n").await.expect("room");
-    assert_eq!(names(folder.path()).len(), 3);
-    drop(draft);
-    assert_eq!(names(folder.path()), ["dead", "lock"]);
-    assert_eq!(spool.size(), (0, 0));
-    assert_eq!(spool.next(|_| Some(0)), None);
+    let folder = tempdir().expect("a folder");
+    let spool = open_with(folder.path(), SpoolLimits { envelopes: 3, bytes: 1_000_000 }).expect("a spool");
+    for length in [3, 600_000] {
+        let mut draft = spool.begin(ERROR, Some(Uuid::from_u128(7))).expect("room");
+        draft.write(&vec![b' '; length]).await.expect("room");
+        drop(draft);
+        assert_eq!(names(folder.path()), EMPTY);
+        assert_eq!((spool.size(), next(&spool)), ((0, 0), None));
+    }
+    assert_eq!(put_as(&spool, ERROR, Some(Uuid::from_u128(7)), "{}").await.expect("room"), Taken::New);
+}
+
+#[tokio::test]
+async fn an_event_that_comes_again_is_known_also_after_a_restart() {
+    let folder = tempdir().expect("a folder");
+    let limits = SpoolLimits { envelopes: 100, bytes: 1_000_000 };
+    let envelope = |id: u128| format!("{{\"event_id\":\"{id:032x}\"}}\n{{\"type\":\"event\"}}\n{{}}");
+    let send = async |spool: &Arc<Spool>, id: u128| {
+        put_as(spool, ERROR, Some(Uuid::from_u128(id)), &envelope(id)).await.expect("room")
+    };
+    let spool = open_with(folder.path(), limits).expect("a spool");
+    assert_eq!(
+        (send(&spool, 1).await, send(&spool, 2).await, send(&spool, 1).await),
+        (Taken::New, Taken::New, Taken::Known)
+    );
+    spool.remove(next(&spool).expect("the first"));
+    let at_once = join_all([3, 3, 3].map(|id| send(&spool, id))).await;
+    assert_eq!(at_once.iter().filter(|taken| **taken == Taken::New).count(), 1);
+    drop(spool);
+    let spool = open_with(folder.path(), limits).expect("the spool again");
+    for id in 1..=3 {
+        assert_eq!(send(&spool, id).await, Taken::Known, "{id}");
+    }
+    assert_eq!(drain(&spool).len(), 2);
+}
+
+#[tokio::test]
+async fn many_at_once_share_a_segment() {
+    let folder = tempdir().expect("a folder");
+    let spool = open_with(folder.path(), SpoolLimits { envelopes: 1000, bytes: 1_000_000 }).expect("a spool");
+    let texts: Vec<_> = (0..200).map(|number| format!("{{}}\n{number:03}")).collect();
+    for taken in join_all(texts.iter().map(|text| put(&spool, text))).await {
+        assert_eq!(taken.expect("room"), Taken::New);
+    }
+    assert_eq!(names(folder.path()).len(), EMPTY.len() + 1);
+    let mut drained = drain(&spool);
+    drained.sort();
+    assert_eq!(drained, texts);
+    assert_eq!(names(folder.path()), EMPTY);
 }
 
 #[tokio::test]
@@ -107,89 +190,51 @@ async fn a_full_spool_takes_no_more_until_there_is_room() {
         put(&spool, &format!("{{}}\n{number}")).await.expect("room");
     }
     assert!(matches!(put(&spool, "{}").await, Err(SpoolError::Full)));
-    let oldest = spool.next(|_| Some(0)).expect("an envelope");
-    spool.remove(oldest);
-    // What is being written counts, or many at once would go past the limit.
-    let mut large = spool.begin(ERROR).await.expect("room");
-    large.write(&[b' '; 90]).await.expect("room");
+    drain(&spool);
+    // What is being taken counts, or many at once would go past the limit.
+    let mut large = spool.begin(ERROR, None).expect("room");
+    large.write(&[b' '; 100 + 2 * HEAD as usize]).await.expect("room");
     assert!(matches!(large.write(b"more").await, Err(SpoolError::Full)));
-    assert!(matches!(spool.begin(ERROR).await.map(drop), Err(SpoolError::Full)));
+    assert!(matches!(spool.begin(ERROR, None).map(drop), Err(SpoolError::Full)));
     drop(large);
     put(&spool, "{}\nfits").await.expect("room");
-    assert_eq!(spool.size().0, 3);
+    assert_eq!(spool.size().0, 1);
 }
 
 #[tokio::test]
-async fn room_is_reserved_for_errors_in_count_and_in_bytes() {
+async fn others_take_no_room_that_is_reserved_for_errors() {
     let folder = tempdir().expect("a folder");
-    let metrics = ErrorsMetrics::register(&Metrics::new()).expect("free names");
-    let limits = SpoolLimits { envelopes: 8, bytes: 100 };
-    let spool = Arc::new(Spool::open(folder.path(), limits, metrics).expect("a spool"));
+    let spool = open_with(folder.path(), SpoolLimits { envelopes: 8, bytes: 1000 }).expect("a spool");
     for _ in 0..6 {
-        put_as(&spool, "transaction", "{}").await.expect("room");
+        put_as(&spool, "transaction", None, "{}").await.expect("room");
     }
-    assert!(matches!(put_as(&spool, "session", "{}").await, Err(SpoolError::Full)));
+    assert!(matches!(put_as(&spool, "session", None, "{}").await, Err(SpoolError::Full)));
     for _ in 0..2 {
         put(&spool, "{}").await.expect("the reserve");
     }
     assert!(matches!(put(&spool, "{}").await, Err(SpoolError::Full)));
     assert_eq!(drain(&spool).len(), 8);
-    let mut large = spool.begin("transaction").await.expect("room");
-    large.write(&[b' '; 75]).await.expect("room");
-    assert!(matches!(large.write(b"x").await, Err(SpoolError::Full)));
-    put(&spool, "{} and twenty-two more bytes").await.expect_err("more than there is");
-    put(&spool, "{} and twenty-two more..").await.expect("the reserve");
-    drop(large);
-    put_as(&spool, "transaction", &" ".repeat(75)).await.expect("room again");
-}
-
-#[test]
-fn one_envelope_is_room_for_any_category() {
-    assert_eq!(SpoolLimits { envelopes: 1, bytes: 1 }.without_reserve().envelopes, 1);
 }
 
 #[tokio::test]
-async fn what_is_of_lower_rank_comes_first() {
-    let (_folder, spool) = spool();
-    for text in ["{}\n0", "{}\n1", "{}\n2"] {
-        put(&spool, text).await.expect("room");
+async fn errors_come_first_and_what_is_of_lower_rank_before_the_rest() {
+    let folder = tempdir().expect("a folder");
+    let spool = open_with(folder.path(), SpoolLimits { envelopes: 8, bytes: 1000 }).expect("a spool");
+    for (category, text) in [("transaction", "t"), (ERROR, "e0"), (ERROR, "e1"), (ERROR, "e2")] {
+        put_as(&spool, category, None, text).await.expect("room");
     }
-    let number = |ranks: [Option<u32>; 3]| spool.next(|entry| ranks[entry.number as usize]).map(|entry| entry.number);
-    assert_eq!(number([Some(2), Some(1), Some(1)]), Some(1));
-    assert_eq!(number([Some(1), None, Some(0)]), Some(2));
-    assert_eq!(number([None; 3]), None);
-}
-
-#[tokio::test]
-async fn files_are_opened_off_the_runtime_and_a_draft_nobody_waits_for_leaves_no_trace() {
-    let (folder, spool) = spool();
-    // Opened on this thread, it would be there at the first poll.
-    assert!(spool.begin(ERROR).now_or_never().is_none());
-    let left = Arc::clone(&spool);
-    let gone = spawn_blocking(move || {
-        while left.lock().all.envelopes > 0 {
-            std::thread::yield_now();
-        }
-    });
-    tokio::time::timeout(std::time::Duration::from_secs(30), gone).await.expect("it is given up").expect("no panic");
-    assert_eq!(names(folder.path()), ["dead", "lock"]);
-}
-
-#[tokio::test]
-async fn the_oldest_of_an_allowed_category_is_next() {
-    let (folder, spool) = spool();
-    for category in ["transaction", "error", "error"] {
-        let item = if category == ERROR { "event" } else { category };
-        put_as(&spool, category, &format!("{{}}\n{{\"type\":\"{item}\"}}\n")).await.expect("room");
-    }
-    let (any, error) = (spool.next(|_| Some(0)), spool.next(|entry| (entry.category == "error").then_some(0)));
-    assert_eq!((any.map(|entry| entry.number), error.map(|entry| entry.number)), (Some(0), Some(1)));
-    assert_eq!(spool.next(|entry| (entry.category == "session").then_some(0)), None);
-    drop(spool);
-    assert_eq!(
-        open(folder.path()).expect("the spool again").next(|entry| (entry.category == "error").then_some(0)),
-        error
-    );
+    let errors: Vec<_> = spool.shared.lock().queues[ERROR].keys().copied().collect();
+    let chosen = |ranks: [Option<u32>; 3], allowed: &dyn Fn(&str) -> bool| {
+        let rank =
+            |entry: Entry| errors.iter().position(|number| *number == entry.number).map_or(Some(0), |at| ranks[at]);
+        spool.next(allowed, rank).map(|entry| text(&spool, entry))
+    };
+    let any: &dyn Fn(&str) -> bool = &|_| true;
+    assert_eq!(chosen([Some(2), Some(1), Some(1)], any).as_deref(), Some("e1"));
+    assert_eq!(chosen([Some(1), None, Some(0)], any).as_deref(), Some("e2"));
+    assert_eq!(chosen([None; 3], any).as_deref(), Some("t"));
+    assert_eq!(chosen([Some(0); 3], &|category| category != ERROR).as_deref(), Some("t"));
+    assert_eq!(chosen([None; 3], &|category| category == ERROR), None);
 }
 
 #[tokio::test]
@@ -197,23 +242,34 @@ async fn dead_letters_are_kept_within_the_limits() {
     let (folder, spool) = spool();
     for number in 0..5 {
         put(&spool, &format!("{{}}\n{number}")).await.expect("room");
-        spool.bury(spool.next(|_| Some(0)).expect("an envelope"));
+        spool.bury(next(&spool).expect("an envelope"), DropReason::Refused);
     }
     assert_eq!(spool.size(), (0, 0));
     // What made room is counted, for nobody else would know of it.
-    assert_eq!(spool.metrics.evicted.get(), 2);
+    assert_eq!(spool.shared.metrics.evicted.get(), 2);
     let dead = folder.path().join("dead");
-    assert_eq!(
-        names(&dead),
-        ["00000000000000000002.envelope", "00000000000000000003.envelope", "00000000000000000004.envelope"]
-    );
+    assert_eq!(names(&dead).len(), 3);
+    let last = names(&dead).pop().expect("the last");
+    assert!(last.ends_with("-refused.envelope"), "{last}");
+    assert_eq!(fs::read_to_string(dead.join(&last)).expect("a file"), "{}\n4");
     drop(spool);
-    // Numbers go on after a restart, so that nothing is written over.
+    // They are counted after a restart, and the oldest goes first then too.
     let spool = open(folder.path()).expect("the spool again");
     put(&spool, "{}\nnew").await.expect("room");
-    spool.bury(spool.next(|_| Some(0)).expect("an envelope"));
-    assert_eq!(names(&dead).last().map(String::as_str), Some("00000000000000000005.envelope"));
+    spool.bury(next(&spool).expect("an envelope"), DropReason::Undeliverable);
     assert_eq!(names(&dead).len(), 3);
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_is_told_and_leaves_room_for_what_comes_when_it_works_again() {
+    let (folder, spool) = spool();
+    let hidden = folder.path().with_extension("hidden");
+    fs::rename(folder.path(), &hidden).expect("a folder");
+    assert!(matches!(put(&spool, "{}").await, Err(SpoolError::Io { .. })));
+    assert_eq!(spool.size(), (0, 0));
+    fs::rename(&hidden, folder.path()).expect("a folder");
+    put(&spool, "{}\nagain").await.expect("room");
+    assert_eq!(drain(&spool), ["{}\nagain"]);
 }
 
 #[tokio::test]
@@ -223,7 +279,9 @@ async fn a_spool_is_for_one_process_and_its_owner() {
     put(&spool, "{}").await.expect("room");
     let mode = |path: &Path| fs::metadata(path).expect("a file").permissions().mode() & 0o777;
     assert_eq!(mode(&folder.path().join("dead")), 0o700);
-    assert_eq!(mode(&spool.file(spool.next(|_| Some(0)).expect("an envelope"))), 0o600);
+    for name in names(folder.path()).iter().filter(|name| *name != "dead") {
+        assert_eq!(mode(&folder.path().join(name)), 0o600, "{name}");
+    }
     let blocked = folder.path().join("file");
     fs::write(&blocked, "").expect("a file");
     let error = open(&blocked).map(drop).expect_err("no folder");
@@ -234,8 +292,8 @@ async fn a_spool_is_for_one_process_and_its_owner() {
 async fn files_of_others_are_left_alone() {
     let folder = tempdir().expect("a folder");
     fs::write(folder.path().join("notes.txt"), "mine").expect("a file");
-    fs::write(folder.path().join("x.envelope"), "not ours").expect("a file");
+    fs::write(folder.path().join("x.segment"), "not ours").expect("a file");
     let spool = open(folder.path()).expect("a spool");
     assert_eq!(spool.size(), (0, 0));
-    assert_eq!(names(folder.path()), ["dead", "lock", "notes.txt", "x.envelope"]);
+    assert_eq!(names(folder.path()), ["dead", "lock", "notes.txt", "recent", "x.segment"]);
 }
