@@ -32,6 +32,8 @@ const CATEGORIES: &[(&str, &str)] = &[
     ("statsd", "metric_bucket"),
     ("trace_metric", "trace_metric"),
     ("client_report", "internal"),
+    ("raw_security", "security"),
+    ("security", "security"),
 ];
 
 /// The category of an envelope whose first item is of no known type.
@@ -56,6 +58,10 @@ pub(super) enum EnvelopeError {
     HeaderTooLong,
     #[error("the event is not a JSON object")]
     Event,
+    #[error("the report is not JSON")]
+    Report,
+    #[error("there is no minidump: it is the body, or the field `upload_file_minidump` of a form")]
+    Minidump,
 }
 
 // === impl Head ===
@@ -108,15 +114,6 @@ impl Head {
     }
 }
 
-/// Makes the lines that turn an event, as the `store` endpoint takes it, into an envelope.
-pub(super) fn for_event(event: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
-    let fields: Map<String, Value> = serde_json::from_slice(event).map_err(|_| EnvelopeError::Event)?;
-    let given = fields.get("event_id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
-    let header = json!({ "event_id": given.unwrap_or_else(Uuid::new_v4).simple() });
-    let item = json!({ "type": "event", "length": event.len() });
-    Ok(format!("{header}\n{item}\n").into_bytes())
-}
-
 /// The DSN without the secret that old ones have.
 fn public_dsn(dsn: &Dsn) -> String {
     let port = if dsn.port() == dsn.scheme().default_port() { String::new() } else { format!(":{}", dsn.port()) };
@@ -132,7 +129,12 @@ pub(super) fn known_category(name: &str) -> Option<&'static str> {
 fn category(items: &[u8]) -> &'static str {
     let line = items.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let item: Map<String, Value> = serde_json::from_slice(line).unwrap_or_default();
-    let kind = item.get("type").and_then(Value::as_str).unwrap_or_default();
+    let text = |name| item.get(name).and_then(Value::as_str).unwrap_or_default();
+    let kind = match text("attachment_type") {
+        // A crash without an event of its own.
+        "event.minidump" | "event.applecrashreport" => "event",
+        _ => text("type"),
+    };
     CATEGORIES.iter().find(|(name, _)| *name == kind).map_or(DEFAULT_CATEGORY, |(_, category)| category)
 }
 

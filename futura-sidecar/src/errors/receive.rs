@@ -2,35 +2,33 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use async_compression::{
-    tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder},
-    zstd::DParameter,
-};
 use axum::{
     Json, Router,
     body::Body,
-    extract::State,
+    extract::{DefaultBodyLimit, Query, Request, State},
     response::{IntoResponse, Response},
     routing::post,
 };
 use futura_metrics::specs::errors::DropReason;
-use futures_util::TryStreamExt;
 use http::{HeaderMap, StatusCode, header};
 use serde_json::json;
 use tokio::{
-    io::{AsyncBufRead, AsyncRead, AsyncReadExt},
+    io::AsyncReadExt,
     sync::Semaphore,
     time::{Instant, timeout},
 };
-use tokio_util::io::StreamReader;
 use uuid::Uuid;
 
+use self::uploads::ReportQuery;
 use super::{
-    envelope::{self, EnvelopeError, HEAD_LIMIT, Head},
+    envelope::{EnvelopeError, HEAD_LIMIT, Head},
     limits::Paused,
     metrics::ErrorsMetrics,
     spool::{Draft, Spool, SpoolError, Taken},
 };
+
+mod encoding;
+mod uploads;
 
 /// How long an envelope may take to arrive.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,10 +36,10 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How many envelopes are received at once; further ones wait, within their time. It bounds the decoders' memory.
 const CONCURRENT: usize = 16;
 
-/// The window of zstd that RFC 9659 has receivers support: 2^23 bytes.
-const ZSTD_WINDOW: u32 = 23;
+/// How many minidumps are received at once, as they are held in memory.
+const UPLOADS: usize = 2;
 
-/// An event on the old endpoint may be this large, as at Sentry; it is held in memory.
+/// An event or report that is no envelope may be this large, as at Sentry; it is held in memory.
 const EVENT_LIMIT: u64 = 1024 * 1024;
 
 /// When to come again if the spool is full.
@@ -52,6 +50,7 @@ pub(super) struct Receiver {
     spool: Arc<Spool>,
     limit: u64,
     permits: Semaphore,
+    uploads: Semaphore,
     metrics: ErrorsMetrics,
     paused: Paused,
 }
@@ -65,6 +64,8 @@ enum ReceiveError {
     Encoding(String),
     #[error("the body cannot be read: {0}")]
     Body(io::Error),
+    #[error("the form cannot be read: {0}")]
+    Form(String),
     #[error("more than {0} bytes, uncompressed")]
     TooLarge(u64),
     #[error("not sent to its end within {} seconds", TIMEOUT.as_secs())]
@@ -75,13 +76,19 @@ enum ReceiveError {
     Spool(#[from] SpoolError),
 }
 
-/// The endpoints of a Sentry server that SDKs send to, for any project.
+/// The endpoints of a Sentry server that SDKs and browsers send to, for any project and with any key.
 pub(super) fn routes(receiver: Arc<Receiver>) -> Router {
     Router::new()
         .route("/api/{project}/envelope/", post(take_envelope))
         .route("/api/{project}/envelope", post(take_envelope))
         .route("/api/{project}/store/", post(take_event))
         .route("/api/{project}/store", post(take_event))
+        .route("/api/{project}/security/", post(take_report))
+        .route("/api/{project}/security", post(take_report))
+        .route("/api/{project}/minidump/", post(take_minidump))
+        .route("/api/{project}/minidump", post(take_minidump))
+        // Each has limits of its own.
+        .layer(DefaultBodyLimit::disable())
         .with_state(receiver)
 }
 
@@ -91,15 +98,49 @@ async fn take_envelope(State(receiver): State<Arc<Receiver>>, headers: HeaderMap
 }
 
 async fn take_event(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Body) -> Response {
-    let taken = receiver.in_time(receiver.event(&headers, body)).await;
-    receiver.answer(taken)
+    let taken = receiver.in_time(async {
+        let event = receiver.read(&headers, body, EVENT_LIMIT).await?;
+        receiver.take(&uploads::of_event(&event)?).await
+    });
+    receiver.answer(taken.await)
+}
+
+async fn take_report(
+    State(receiver): State<Arc<Receiver>>,
+    Query(query): Query<ReportQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let taken = receiver.in_time(async {
+        let report = receiver.read(&headers, body, EVENT_LIMIT).await?;
+        receiver.take(&uploads::of_report(&report, &query)?).await
+    });
+    receiver.answer(taken.await)
+}
+
+/// Answers with the id alone, as crash reporters want it.
+async fn take_minidump(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
+    let taken = receiver.in_time(async {
+        let _permit = receiver.uploads.acquire().await.expect("the semaphore is never closed");
+        let envelope = if uploads::is_minidump(request.headers()) {
+            let (parts, body) = request.into_parts();
+            uploads::of_minidump(&receiver.read(&parts.headers, body, receiver.limit).await?)?
+        } else {
+            uploads::of_form(request, receiver.limit).await?
+        };
+        receiver.take(&envelope).await
+    });
+    match taken.await {
+        Ok(Some(id)) => id.to_string().into_response(),
+        taken => receiver.answer(taken),
+    }
 }
 
 // === impl Receiver ===
 
 impl Receiver {
     pub(super) fn new(spool: Arc<Spool>, limit: u64, metrics: ErrorsMetrics, paused: Paused) -> Self {
-        Self { spool, limit, permits: Semaphore::new(CONCURRENT), metrics, paused }
+        Self { spool, limit, permits: Semaphore::new(CONCURRENT), uploads: Semaphore::new(UPLOADS), metrics, paused }
     }
 
     async fn in_time<T>(&self, receive: impl Future<Output = Result<T, ReceiveError>>) -> Result<T, ReceiveError> {
@@ -112,7 +153,7 @@ impl Receiver {
 
     /// Streams an envelope into the spool as it is; only its head is looked at.
     async fn envelope(&self, headers: &HeaderMap, body: Body) -> Result<Option<Uuid>, ReceiveError> {
-        let mut reader = decoded(headers, body)?;
+        let mut reader = encoding::decoded(headers, body)?;
         let mut start = Vec::new();
         (&mut reader).take(HEAD_LIMIT as u64).read_to_end(&mut start).await.map_err(ReceiveError::Body)?;
         let head = Head::parse(&start)?;
@@ -130,18 +171,19 @@ impl Receiver {
         Ok(head.event_id())
     }
 
-    /// Makes an envelope of an event.
-    async fn event(&self, headers: &HeaderMap, body: Body) -> Result<Option<Uuid>, ReceiveError> {
-        let mut event = Vec::new();
-        decoded(headers, body)?.take(EVENT_LIMIT + 1).read_to_end(&mut event).await.map_err(ReceiveError::Body)?;
-        if event.len() as u64 > EVENT_LIMIT {
-            return Err(ReceiveError::TooLarge(EVENT_LIMIT));
-        }
-        let lines = envelope::for_event(&event)?;
-        let head = Head::parse(&lines)?;
+    /// Reads a body that is no envelope.
+    async fn read(&self, headers: &HeaderMap, body: Body, limit: u64) -> Result<Vec<u8>, ReceiveError> {
+        let mut bytes = Vec::new();
+        let mut reader = encoding::decoded(headers, body)?.take(limit + 1);
+        reader.read_to_end(&mut bytes).await.map_err(ReceiveError::Body)?;
+        if bytes.len() as u64 > limit { Err(ReceiveError::TooLarge(limit)) } else { Ok(bytes) }
+    }
+
+    /// Takes an envelope that was made of something else.
+    async fn take(&self, envelope: &[u8]) -> Result<Option<Uuid>, ReceiveError> {
+        let head = Head::parse(envelope)?;
         let mut draft = self.begin(&head)?;
-        self.write(&mut draft, &lines).await?;
-        self.write(&mut draft, &event).await?;
+        self.write(&mut draft, envelope).await?;
         self.commit(draft).await?;
         Ok(head.event_id())
     }
@@ -198,13 +240,15 @@ impl ReceiveError {
             Self::TooLarge(_) => DropReason::TooLarge,
             Self::Limited { .. } => DropReason::SpoolFull,
             Self::Spool(error) => error.reason(),
-            Self::Envelope(_) | Self::Encoding(_) | Self::Body(_) | Self::Timeout => DropReason::Invalid,
+            Self::Envelope(_) | Self::Encoding(_) | Self::Body(_) | Self::Form(_) | Self::Timeout => {
+                DropReason::Invalid
+            }
         }
     }
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::Envelope(_) | Self::Body(_) => StatusCode::BAD_REQUEST,
+            Self::Envelope(_) | Self::Body(_) | Self::Form(_) => StatusCode::BAD_REQUEST,
             Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
@@ -226,31 +270,6 @@ impl IntoResponse for ReceiveError {
             _ => (self.status(), detail).into_response(),
         }
     }
-}
-
-/// The body without its content encoding. How much comes out is bounded where it is read.
-fn decoded(headers: &HeaderMap, body: Body) -> Result<Box<dyn AsyncRead + Send + Unpin>, ReceiveError> {
-    let encodings: Vec<_> = headers.get_all(header::CONTENT_ENCODING).iter().collect();
-    let encoding = match encodings[..] {
-        [] => "identity",
-        [encoding] => encoding.to_str().unwrap_or("?").trim(),
-        _ => "several",
-    };
-    let body = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
-    Ok(match encoding.to_ascii_lowercase().as_str() {
-        "" | "identity" => Box::new(body),
-        "gzip" | "x-gzip" => Box::new(multiple(GzipDecoder::new(body))),
-        "deflate" => Box::new(ZlibDecoder::new(body)),
-        "br" => Box::new(BrotliDecoder::new(body)),
-        "zstd" => Box::new(ZstdDecoder::with_params(body, &[DParameter::window_log_max(ZSTD_WINDOW)])),
-        _ => return Err(ReceiveError::Encoding(encoding.to_owned())),
-    })
-}
-
-/// A gzip body may be several members in a row.
-fn multiple<R: AsyncBufRead>(mut decoder: GzipDecoder<R>) -> GzipDecoder<R> {
-    decoder.multiple_members(true);
-    decoder
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use sentry_types::Dsn;
 use serde_json::{Value, from_slice, json};
 use time::UtcDateTime;
 
-use super::{EnvelopeError, HEAD_LIMIT, Head, for_event};
+use super::{EnvelopeError, HEAD_LIMIT, Head};
 
 fn upstream() -> Dsn {
     "https://public:secret@sentry.example.org/prefix/42".parse().expect("a DSN")
@@ -55,6 +55,7 @@ fn ids_are_given_back_as_sdks_write_them() {
 fn the_first_item_gives_the_category() {
     let category = |items: &str| Head::parse(format!("{{}}\n{items}").as_bytes()).expect(items).category;
     assert_eq!(category("{\"type\":\"event\"}\n{}\n{\"type\":\"attachment\"}\n"), "error");
+    assert_eq!(category("{\"type\":\"attachment\",\"attachment_type\":\"event.minidump\"}\n"), "error");
     assert_eq!(category("{\"type\":\"transaction\",\"length\":2}\n{}"), "transaction");
     for items in ["", "\n", "{\"type\":\"new\"}\n", "{\"type\":1}", "garbage", "[]"] {
         assert_eq!(category(items), "default", "{items}");
@@ -71,25 +72,11 @@ fn what_is_no_envelope_is_told_apart() {
     assert_eq!(Head::parse(format!("{{\"a\":{deep}\n").as_bytes()), Err(EnvelopeError::Header));
 }
 
-#[test]
-fn an_event_becomes_an_envelope() {
-    let event = br#"{"event_id":"9EC79C33-EC99-42AB-8353-589FCB2E04DC","message":"a"}"#;
-    let lines = for_event(event).expect("an event");
-    let id = uuid::Uuid::parse_str("9ec79c33ec9942ab8353589fcb2e04dc").ok();
-    let head = Head::parse(&lines).expect("an envelope");
-    assert_eq!((head.event_id(), head.known_by(), head.category), (id, id, "error"));
-    let item: Value = from_slice(lines.split(|byte| *byte == b'\n').nth(1).expect("an item")).expect("JSON");
-    assert_eq!(item, json!({ "type": "event", "length": event.len() }));
-    assert!(for_event(b"{}").is_ok_and(|lines| Head::parse(&lines).is_ok_and(|head| head.event_id().is_some())));
-    assert_eq!(for_event(b"[]").map(|_| ()), Err(EnvelopeError::Event));
-}
-
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in vec(any::<u8>(), 0..300)) {
         if let Ok(head) = Head::parse(&bytes) {
             head.rewritten(&upstream(), UtcDateTime::UNIX_EPOCH);
         }
-        let _ = for_event(&bytes);
     }
 }

@@ -177,12 +177,32 @@ async fn an_event_of_the_old_endpoint_is_kept_as_an_envelope() {
         assert_eq!(text(fixture.post(path, Some("gzip"), encoded("gzip", event.as_bytes()).await).await).await, ID);
     }
     let expected = format!(
-        "{{\"event_id\":\"9ec79c33ec9942ab8353589fcb2e04dc\"}}\n{{\"length\":{},\"type\":\"event\"}}\n{event}",
+        "{{\"event_id\":\"9ec79c33ec9942ab8353589fcb2e04dc\"}}\n{{\"length\":{},\"type\":\"event\"}}\n{event}\n",
         event.len()
     );
     assert_eq!(fixture.spooled(), [expected], "what comes again is acknowledged and kept once");
     fixture.dropped("duplicate", 1);
     assert_eq!(fixture.post("/api/1/store/", None, "[]").await.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn reports_and_minidumps_are_kept_as_envelopes() {
+    let fixture = Fixture::new();
+    for path in ["/api/1/security/?sentry_key=k&sentry_release=1", "/api/1/security?sentry_environment=test"] {
+        let response = fixture.post(path, None, "{\"csp-report\":{}}").await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+    }
+    let dump = Request::post("/api/1/minidump/?sentry_key=k").header("content-type", "application/x-dmp");
+    let dump = dump.body(Body::from("MDMP")).expect("a request");
+    let response = routes(Arc::clone(&fixture.receiver)).oneshot(dump).await.expect("an answer");
+    assert_eq!(response.status(), StatusCode::OK);
+    let id = text(response).await;
+    let spooled = fixture.spooled();
+    assert!(id.len() == 36 && spooled[0].contains(&id.replace('-', "")), "{id} {spooled:?}");
+    assert!(spooled[1].contains("raw_security") && spooled[1].contains("csp-report"), "{spooled:?}");
+    assert_eq!(fixture.post("/api/1/minidump/", None, "no form").await.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(fixture.post("/api/1/security/", None, "no report").await.status(), StatusCode::BAD_REQUEST);
+    fixture.dropped("invalid", 2);
 }
 
 #[tokio::test]
