@@ -20,6 +20,7 @@ use serde_yaml::Value;
 
 use self::{
     forward::Forwarder,
+    incoming::Incoming,
     limits::Paused,
     receive::Receiver,
     spool::{Spool, SpoolLimits},
@@ -32,14 +33,22 @@ use crate::{
 };
 
 pub(crate) use self::metrics::ErrorsMetrics;
-pub use self::spool::SpoolError;
+pub use self::{
+    command::ErrorsArgs,
+    spool::{Selection, SpoolError, SpoolFolder, SpooledEnvelope},
+};
 
+mod command;
 mod envelope;
 mod forward;
+mod incoming;
 mod limits;
 mod metrics;
 mod receive;
 mod spool;
+
+/// How the file of an envelope ends that is alone in it.
+const ENVELOPE: &str = "envelope";
 
 /// Where envelopes are taken unless the configuration says otherwise.
 const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9470);
@@ -71,6 +80,7 @@ pub struct Upstream(Dsn);
 /// The receiving and the forwarding side over one spool.
 pub(crate) struct Errors {
     receiver: Arc<Receiver>,
+    incoming: Incoming,
     forwarder: Option<Forwarder>,
     status: Arc<ErrorsStatus>,
 }
@@ -212,11 +222,12 @@ impl Errors {
         let paused = Paused::default();
         let receiver = Receiver::new(Arc::clone(&spool), config.envelope_max_bytes, metrics.clone(), paused.clone());
         let receiver = Arc::new(receiver);
+        let incoming = Incoming::new(&config.spool, Arc::clone(&receiver));
         let forwarder = match config.upstream.clone() {
             Some(upstream) => Some(Forwarder::new(spool, upstream, network, metrics, failure, paused)?),
             None => None,
         };
-        Ok(Self { receiver, forwarder, status })
+        Ok(Self { receiver, incoming, forwarder, status })
     }
 
     pub(crate) fn routes(&self) -> Router {
@@ -229,6 +240,7 @@ impl Errors {
 
     /// Starts forwarding, on the shutdown's tracker, until nothing can arrive any more.
     pub(crate) fn start(self, shutdown: &Shutdown, closed: impl Future<Output = ()> + Send + 'static) {
+        shutdown.tracker().spawn(self.incoming.run(shutdown.requested()));
         if let Some(forwarder) = self.forwarder {
             shutdown.tracker().spawn(forwarder.run(closed));
         }

@@ -41,7 +41,7 @@ pub use self::{
         StepConfig, TcpConfig, TlsCheckConfig, Variables,
     },
     config::{Config, ConfigError, Place, Problem, SCHEMA, Shard},
-    errors::{ErrorsConfig, SpoolError, Upstream},
+    errors::{ErrorsArgs, ErrorsConfig, Selection, SpoolError, SpoolFolder, SpooledEnvelope, Upstream},
     history::StoreError,
     listener::{Address, BindError},
     network::{TlsConfig, TlsError},

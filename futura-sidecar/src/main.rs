@@ -20,7 +20,7 @@ use futura_metrics::{
     shutdown::{self, Drained, Shutdown, ShutdownConfig},
     telemetry::{self, Telemetry, TelemetryConfig, VARIABLES},
 };
-use futura_sidecar::{Address, Config, ErrorsConfig, ProbeServer, ProbeServerConfig, SCHEMA, Sidecar};
+use futura_sidecar::{Address, Config, ErrorsArgs, ErrorsConfig, ProbeServer, ProbeServerConfig, SCHEMA, Sidecar};
 use ipnet::IpNet;
 use tokio::{
     runtime, select,
@@ -69,6 +69,8 @@ enum Command {
     /// Works on the configuration file.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Looks into the spool of errors: lists, exports, sends once more or deletes what is in it.
+    Errors(ErrorsArgs),
     /// Writes the alert rules and dashboards of all declared metrics, or checks those on disk.
     Generate(GenerateArgs),
 }
@@ -162,6 +164,7 @@ fn main() -> ExitCode {
         Command::Probe(args) => probe(args),
         Command::Config(ConfigCommand::Check { file }) => check(file),
         Command::Config(ConfigCommand::Schema) => io::stdout().write_all(SCHEMA.as_bytes()).map_err(failure),
+        Command::Errors(args) => args.run(&mut io::stdout().lock()).map_err(|error| Failed(FAILURE, error)),
         Command::Generate(args) => generate(&args),
     };
     match done {

@@ -57,7 +57,7 @@ pub(super) struct Receiver {
 
 /// Why an envelope was not taken.
 #[derive(Debug, thiserror::Error)]
-enum ReceiveError {
+pub(super) enum ReceiveError {
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
     #[error("content encoding `{0}` is not spoken: send identity, gzip, deflate, br or zstd")]
@@ -179,7 +179,17 @@ impl Receiver {
         if bytes.len() as u64 > limit { Err(ReceiveError::TooLarge(limit)) } else { Ok(bytes) }
     }
 
-    /// Takes an envelope that was made of something else.
+    /// How large an envelope may be, in bytes.
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Takes an envelope that was put into the spool's folder.
+    pub(super) async fn take_file(&self, envelope: &[u8]) -> Result<(), ReceiveError> {
+        self.take(envelope).await.map(drop)
+    }
+
+    /// Takes an envelope that is at hand.
     async fn take(&self, envelope: &[u8]) -> Result<Option<Uuid>, ReceiveError> {
         let head = Head::parse(envelope)?;
         let mut draft = self.begin(&head)?;
@@ -235,6 +245,11 @@ impl Receiver {
 // === impl ReceiveError ===
 
 impl ReceiveError {
+    /// Whether it would be taken another time.
+    pub(super) fn is_for_now(&self) -> bool {
+        matches!(self, Self::Spool(_) | Self::Limited { .. })
+    }
+
     fn reason(&self) -> DropReason {
         match self {
             Self::TooLarge(_) => DropReason::TooLarge,

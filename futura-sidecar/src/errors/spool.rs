@@ -28,9 +28,11 @@ use super::{
 use crate::history::milliseconds;
 
 pub(super) use self::draft::Draft;
+pub use self::inspect::{Selection, SpoolFolder, SpooledEnvelope};
 
 mod dead;
 mod draft;
+mod inspect;
 mod recent;
 mod room;
 mod segment;
@@ -137,7 +139,8 @@ impl Spool {
     /// Opens the folder, made where it is not there; drops what was not written to its end and takes over the rest.
     pub(super) fn open(folder: &Path, limits: SpoolLimits, metrics: ErrorsMetrics) -> Result<Self, SpoolError> {
         // Envelopes hold personal data: the folder is for its owner alone.
-        let created = DirBuilder::new().recursive(true).mode(0o700).create(folder.join("dead"));
+        let create = |name| DirBuilder::new().recursive(true).mode(0o700).create(folder.join(name));
+        let created = create("dead").and_then(|()| create("incoming"));
         created.and_then(|()| sync_folder(&folder.join(".."))).map_err(failed(folder))?;
         let lock = lock(folder)?;
         let path = folder.join("recent");
@@ -152,6 +155,9 @@ impl Spool {
             recent,
             dead,
         };
+        for (path, _) in numbered(folder, TEMPORARY)? {
+            fs::remove_file(&path).map_err(failed(&path))?;
+        }
         for (path, number) in segments(folder)? {
             state.next_segment = state.next_segment.max(number.saturating_add(1));
             state.take_over(&path, number).map_err(failed(&path))?;
@@ -235,6 +241,7 @@ impl Spool {
             Ok(envelope) => self.shared.lock().dead.add(entry.number, reason, &envelope),
             Err(error) => tracing::warn!(%error, "an envelope cannot be read and is no dead letter either"),
         }
+        self.shared.forget_id(entry);
         self.shared.settle(entry);
     }
 }
@@ -256,6 +263,15 @@ fn first(category: &'static str, queue: &BTreeMap<u64, Stored>, rank: impl Fn(En
 // === impl Shared ===
 
 impl Shared {
+    /// A dead letter that is sent once more is no stranger.
+    fn forget_id(&self, entry: Entry) {
+        let mut state = self.lock();
+        let stored = state.queues.get_mut(entry.category).and_then(|queue| queue.get_mut(&entry.number));
+        if let Some(id) = stored.and_then(|stored| stored.id.take()) {
+            state.recent.remove(id);
+        }
+    }
+
     /// An envelope is needed no longer: its record says so, and its segment goes with the last of them.
     fn settle(&self, entry: Entry) {
         let mut state = self.lock();
@@ -412,22 +428,23 @@ fn lock(folder: &Path) -> Result<File, SpoolError> {
     }
 }
 
-/// The segments of a folder in their order; those that were not written to their end are removed, and what else is there is
-/// not ours.
+/// The segments of a folder in their order.
 fn segments(folder: &Path) -> Result<Vec<(PathBuf, u32)>, SpoolError> {
-    let mut segments = Vec::new();
+    numbered(folder, SEGMENT)
+}
+
+/// The files of a folder that end so and have a number, in its order; what else is there is not ours.
+fn numbered(folder: &Path, extension: &str) -> Result<Vec<(PathBuf, u32)>, SpoolError> {
+    let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed(folder))? {
         let path = entry.map_err(failed(folder))?.path();
         let number: Option<u32> = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        match (number, extension) {
-            (Some(number), Some(SEGMENT)) => segments.push((path, number)),
-            (Some(_), Some(TEMPORARY)) => fs::remove_file(&path).map_err(failed(&path))?,
-            _ => {}
+        if let Some(number) = number.filter(|_| path.extension().is_some_and(|end| end == extension)) {
+            files.push((path, number));
         }
     }
-    segments.sort_by_key(|(_, number)| *number);
-    Ok(segments)
+    files.sort_by_key(|(_, number)| *number);
+    Ok(files)
 }
 
 /// Makes the names in a folder durable.

@@ -329,3 +329,45 @@ async fn a_proxy_of_the_environment_gets_no_errors() {
     sentry.wait_for(1).await;
     assert!(proxy.seen().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_is_looked_into_and_dead_letters_are_sent_once_more() {
+    let folder = tempdir().expect("a folder");
+    let spool = folder.path().join("spool");
+    let errors = |arguments: &[&str]| {
+        let output = output(&[&["errors"], arguments, &["--spool", &spool.display().to_string()]].concat());
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let sentry = Sentry::new([(400, vec![])]);
+    let upstream = sentry.listen("127.0.0.1:0".parse().expect("an address")).await;
+    let process = Process::start(folder.path(), &format!("http://public@{upstream}/1"));
+    assert!(process.send(7).starts_with("HTTP/1.1 200"));
+    let listed = || errors(&["list"]).1;
+    wait_until("a dead letter", || listed().ends_with("0 wait to be sent, 1 dead letters\n")).await;
+    assert!(listed().contains("refused        error ") && listed().contains("-refused\n"), "{}", listed());
+
+    let out = folder.path().join("out");
+    let (code, path, _) = errors(&["export", "--out", &out.display().to_string()]);
+    assert_eq!(code, Some(0));
+    let exported = fs::read_to_string(path.trim()).expect("a file");
+    assert!(exported.contains("{\"message\":\"7\"}"), "{exported}");
+
+    let (code, _, told) = errors(&["replay", "no-such-name"]);
+    assert_eq!((code, told.as_str()), (Some(1), "no envelope of the spool is called no-such-name\n"));
+    assert!(errors(&["replay"]).1.starts_with("1 dead letters are sent once more"));
+    sentry.wait_for(1).await;
+    wait_until("an empty spool", || listed() == "0 wait to be sent, 0 dead letters\n").await;
+    assert_eq!(output(&["errors", "list"]).status.code(), Some(64));
+    drop(process);
+
+    // Without a sidecar too.
+    let process = Process::start(folder.path(), "");
+    assert!(process.send(8).starts_with("HTTP/1.1 200"));
+    drop(process);
+    let (_, json, _) = errors(&["list", "--json"]);
+    let listed: serde_json::Value = serde_json::from_str(&json).expect("one line of JSON");
+    assert_eq!((&listed["category"], &listed["reason"]), (&"error".into(), &serde_json::Value::Null));
+    let id = listed["event_id"].as_str().expect("an id").to_owned();
+    assert!(errors(&["list", &id]).1.contains(" waits "));
+    assert!(errors(&["purge"]).1.starts_with("0 dead letters"));
+}

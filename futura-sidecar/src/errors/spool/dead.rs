@@ -10,10 +10,18 @@ use std::{
 use futura_metrics::specs::errors::DropReason;
 
 use super::{SpoolLimits, segment};
-use crate::errors::metrics::ErrorsMetrics;
+use crate::{
+    errors::{ENVELOPE, metrics::ErrorsMetrics},
+    history::milliseconds,
+};
 
-/// How a dead letter's file ends.
-const ENVELOPE: &str = "envelope";
+/// A dead letter, as its file tells of it.
+pub(super) struct DeadLetter {
+    pub(super) path: PathBuf,
+    pub(super) reason: String,
+    pub(super) since_ms: u64,
+    pub(super) bytes: u64,
+}
 
 /// The dead letters of a spool.
 pub(super) struct DeadLetters {
@@ -27,13 +35,7 @@ pub(super) struct DeadLetters {
 
 impl DeadLetters {
     pub(super) fn open(folder: &Path, limits: SpoolLimits, metrics: ErrorsMetrics) -> io::Result<Self> {
-        let mut letters = BTreeMap::new();
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            if entry.path().extension().is_some_and(|extension| extension == ENVELOPE) {
-                letters.insert(entry.path(), entry.metadata()?.len());
-            }
-        }
+        let letters: BTreeMap<_, _> = list(folder)?.into_iter().map(|letter| (letter.path, letter.bytes)).collect();
         metrics.dead_envelopes.set(letters.len() as f64);
         Ok(Self { folder: folder.to_owned(), limits, letters, metrics })
     }
@@ -49,6 +51,8 @@ impl DeadLetters {
             tracing::warn!(path = %path.display(), %error, "an envelope cannot be kept as a dead letter");
             return;
         }
+        // Some may have been replayed or deleted since.
+        self.letters.retain(|path, _| path.exists());
         self.letters.insert(path, envelope.len() as u64);
         while self.letters.len() > self.limits.envelopes || self.letters.values().sum::<u64>() > self.limits.bytes {
             let Some((path, bytes)) = self.letters.pop_first() else { break };
@@ -62,4 +66,19 @@ impl DeadLetters {
         }
         self.metrics.dead_envelopes.set(self.letters.len() as f64);
     }
+}
+
+/// The dead letters of a folder, oldest first.
+pub(super) fn list(folder: &Path) -> io::Result<Vec<DeadLetter>> {
+    let mut letters = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let (path, metadata) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?)))?;
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        if let (Some((_, reason)), true) = (stem.split_once('-'), path.extension().is_some_and(|end| end == ENVELOPE)) {
+            let (reason, since_ms) = (reason.to_owned(), milliseconds(metadata.modified()?));
+            letters.push(DeadLetter { path, reason, since_ms, bytes: metadata.len() });
+        }
+    }
+    letters.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(letters)
 }

@@ -62,12 +62,12 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// What a spool leaves that is empty.
-const EMPTY: [&str; 3] = ["dead", "lock", "recent"];
+const EMPTY: [&str; 4] = ["dead", "incoming", "lock", "recent"];
 
 /// Copies what a process leaves that is killed now.
 fn crash(folder: &Path) -> TempDir {
     let crashed = tempdir().expect("a folder");
-    for name in names(folder).iter().filter(|name| *name != "dead") {
+    for name in names(folder).iter().filter(|name| !["dead", "incoming"].contains(&name.as_str())) {
         fs::copy(folder.join(name), crashed.path().join(name)).expect("a copy");
     }
     crashed
@@ -279,7 +279,7 @@ async fn a_spool_is_for_one_process_and_its_owner() {
     put(&spool, "{}").await.expect("room");
     let mode = |path: &Path| fs::metadata(path).expect("a file").permissions().mode() & 0o777;
     assert_eq!(mode(&folder.path().join("dead")), 0o700);
-    for name in names(folder.path()).iter().filter(|name| *name != "dead") {
+    for name in names(folder.path()).iter().filter(|name| !["dead", "incoming"].contains(&name.as_str())) {
         assert_eq!(mode(&folder.path().join(name)), 0o600, "{name}");
     }
     let blocked = folder.path().join("file");
@@ -295,5 +295,5 @@ async fn files_of_others_are_left_alone() {
     fs::write(folder.path().join("x.segment"), "not ours").expect("a file");
     let spool = open(folder.path()).expect("a spool");
     assert_eq!(spool.size(), (0, 0));
-    assert_eq!(names(folder.path()), ["dead", "lock", "notes.txt", "recent", "x.segment"]);
+    assert_eq!(names(folder.path()), ["dead", "incoming", "lock", "notes.txt", "recent", "x.segment"]);
 }

@@ -1,0 +1,119 @@
+//! The folder `incoming` of the spool: whole envelopes that others put there, a file each.
+//!
+//! What an application could not hand over while no sidecar ran waits there, and dead letters that are to be sent once more
+//! go the same way.
+
+use std::{
+    fs,
+    future::Future,
+    io,
+    path::{Path, PathBuf},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    select,
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{ENVELOPE, receive::Receiver};
+
+/// How often is looked for what has come.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// How many envelopes are taken at one look: the rest waits for the next.
+const AT_ONCE: usize = 1000;
+
+/// Takes what is put into the folder.
+pub(super) struct Incoming {
+    folder: PathBuf,
+    receiver: Arc<Receiver>,
+}
+
+// === impl Incoming ===
+
+impl Incoming {
+    pub(super) fn new(spool: &Path, receiver: Arc<Receiver>) -> Self {
+        Self { folder: spool.join("incoming"), receiver }
+    }
+
+    /// Takes what comes until `closed`.
+    pub(super) async fn run(self, closed: impl Future<Output = ()>) {
+        let (mut closed, mut ticks) = (pin!(closed), interval(INTERVAL));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            select! {
+                () = &mut closed => return,
+                _ = ticks.tick() => self.look().await,
+            }
+        }
+    }
+
+    async fn look(&self) {
+        let folder = self.folder.clone();
+        let files = spawn_blocking(move || whole(&folder)).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let files = match files {
+            Ok(files) => files,
+            Err(error) => return tracing::warn!(folder = %self.folder.display(), %error, "it cannot be looked into"),
+        };
+        for file in files {
+            if !self.take(&file).await {
+                return;
+            }
+        }
+    }
+
+    /// Takes a file; tells whether there is room for others.
+    async fn take(&self, file: &Path) -> bool {
+        let (path, limit) = (file.to_owned(), self.receiver.limit());
+        let read = spawn_blocking(move || {
+            let length = fs::metadata(&path)?.len();
+            let fits = length <= limit;
+            if fits { fs::read(&path) } else { Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is too large")) }
+        });
+        let envelope = match read.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                tracing::warn!(file = %file.display(), %error, "an envelope cannot be read and is left where it is");
+                set_aside(file);
+                return true;
+            }
+        };
+        match self.receiver.take_file(&envelope).await {
+            Ok(()) => {
+                if let Err(error) = fs::remove_file(file) {
+                    tracing::warn!(file = %file.display(), %error, "an envelope that was taken cannot be removed");
+                }
+                true
+            }
+            Err(error) if error.is_for_now() => false,
+            Err(error) => {
+                tracing::warn!(file = %file.display(), %error, "a file is no envelope and is left where it is");
+                set_aside(file);
+                true
+            }
+        }
+    }
+}
+
+/// The files that are whole, oldest names first: whoever writes one gives it its name at the end.
+fn whole(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == ENVELOPE) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files.truncate(AT_ONCE);
+    Ok(files)
+}
+
+/// Has a file not be tried again and again.
+fn set_aside(file: &Path) {
+    let _ = fs::rename(file, file.with_extension("refused"));
+}
