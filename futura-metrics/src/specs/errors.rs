@@ -1,4 +1,6 @@
 //! Sentry envelopes that the sidecar forwards.
+//!
+//! The account balances: received and recovered are forwarded, dropped or in the spool.
 
 use crate::{
     label,
@@ -6,8 +8,8 @@ use crate::{
 };
 
 label! {
-    /// Why an envelope was not accepted or not delivered.
-    pub enum DropReason: "reason" {
+    /// Why an envelope was not accepted.
+    pub enum RejectReason: "reason" {
         /// Not an envelope, in an encoding that is not spoken, or not sent to its end in time.
         Invalid => "invalid",
         /// Larger than an envelope may be.
@@ -16,12 +18,20 @@ label! {
         Duplicate => "duplicate",
         /// The spool holds as much as it may.
         SpoolFull => "spool_full",
-        /// The spool could not be written or read.
+        /// The spool could not be written.
         SpoolError => "spool_error",
+    }
+}
+
+label! {
+    /// Why an envelope that was accepted is not delivered.
+    pub enum DropReason: "reason" {
         /// The upstream refused it for good.
         Refused => "refused",
         /// It failed again and again while others got through.
         Undeliverable => "undeliverable",
+        /// The spool could not be read.
+        SpoolError => "spool_error",
     }
 }
 
@@ -32,7 +42,13 @@ crate::declare! {
     /// Sentry envelopes that the upstream took.
     pub ERROR_ENVELOPES_FORWARDED_TOTAL: CounterSpec = CounterSpec::new("error_envelopes_forwarded_total", Unit::Count);
 
-    /// Sentry envelopes that were refused or given up, by reason.
+    /// Sentry envelopes that waited in the spool when the process started.
+    pub ERROR_ENVELOPES_RECOVERED_TOTAL: CounterSpec = CounterSpec::new("error_envelopes_recovered_total", Unit::Count);
+
+    /// Sentry envelopes that were not accepted, by reason; whoever sent one was told.
+    pub ERROR_ENVELOPES_REJECTED_TOTAL: CounterSpec<(RejectReason,)> = CounterSpec::new("error_envelopes_rejected_total", Unit::Count);
+
+    /// Accepted Sentry envelopes that were refused or given up, by reason; they are dead letters then.
     pub ERROR_ENVELOPES_DROPPED_TOTAL: CounterSpec<(DropReason,)> = CounterSpec::new("error_envelopes_dropped_total", Unit::Count);
 
     /// Attempts to deliver an envelope that failed and will be made again.

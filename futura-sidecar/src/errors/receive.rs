@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use futura_metrics::specs::errors::DropReason;
+use futura_metrics::specs::errors::RejectReason;
 use http::{HeaderMap, StatusCode, header};
 use serde_json::json;
 use tokio::{
@@ -212,7 +212,7 @@ impl Receiver {
     /// One that is known already is acknowledged once more: its first acknowledgement was lost.
     async fn commit(&self, draft: Draft) -> Result<(), ReceiveError> {
         if draft.commit().await? == Taken::Known {
-            self.metrics.dropped(DropReason::Duplicate).inc();
+            self.metrics.rejected(RejectReason::Duplicate).inc();
         }
         Ok(())
     }
@@ -231,7 +231,7 @@ impl Receiver {
             Ok(None) => return Json(json!({})).into_response(),
             Err(error) => error,
         };
-        self.metrics.dropped(error.reason()).inc();
+        self.metrics.rejected(error.reason()).inc();
         match &error {
             // The application is told, and asked to come again; the disk is for the operator to see to.
             ReceiveError::Spool(SpoolError::Full) => tracing::warn!("the spool is full: an envelope was turned away"),
@@ -250,13 +250,13 @@ impl ReceiveError {
         matches!(self, Self::Spool(_) | Self::Limited { .. })
     }
 
-    fn reason(&self) -> DropReason {
+    fn reason(&self) -> RejectReason {
         match self {
-            Self::TooLarge(_) => DropReason::TooLarge,
-            Self::Limited { .. } => DropReason::SpoolFull,
+            Self::TooLarge(_) => RejectReason::TooLarge,
+            Self::Limited { .. } => RejectReason::SpoolFull,
             Self::Spool(error) => error.reason(),
             Self::Envelope(_) | Self::Encoding(_) | Self::Body(_) | Self::Form(_) | Self::Timeout => {
-                DropReason::Invalid
+                RejectReason::Invalid
             }
         }
     }

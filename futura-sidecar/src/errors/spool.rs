@@ -16,7 +16,7 @@ use std::{
     time::SystemTime,
 };
 
-use futura_metrics::specs::errors::DropReason;
+use futura_metrics::specs::errors::{DropReason, RejectReason};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -170,6 +170,7 @@ impl Spool {
         let writer = Writer::start(Arc::clone(&shared)).map_err(failed(&shared.folder))?;
         let spool = Self { shared, writer, _lock: lock };
         let (envelopes, bytes) = spool.size();
+        spool.shared.metrics.recovered.add(envelopes as u64);
         if envelopes > 0 {
             tracing::info!(envelopes, bytes, "envelopes wait in the spool");
         }
@@ -393,10 +394,10 @@ impl State {
 
 impl SpoolError {
     /// How an envelope counts that was not taken for this reason.
-    pub(super) fn reason(&self) -> DropReason {
+    pub(super) fn reason(&self) -> RejectReason {
         match self {
-            Self::Full => DropReason::SpoolFull,
-            Self::InUse { .. } | Self::Io { .. } => DropReason::SpoolError,
+            Self::Full => RejectReason::SpoolFull,
+            Self::InUse { .. } | Self::Io { .. } => RejectReason::SpoolError,
         }
     }
 }

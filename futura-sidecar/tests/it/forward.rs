@@ -66,8 +66,29 @@ impl Running {
 
     async fn stop(self) -> Drained {
         self.stop.send(()).expect("it runs");
-        self.done.await.expect("no panic")
+        let drained = self.done.await.expect("no panic");
+        balances(&self.metrics);
+        drained
     }
+}
+
+/// What was received or recovered is forwarded, dropped or in the spool.
+fn balances(metrics: &Metrics) {
+    let text = metrics.render(Format::Text);
+    let sum = |name: &str| -> u64 {
+        let of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+        let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<u64>().ok()).expect("a number");
+        text.lines().filter(of_name).map(value).sum()
+    };
+    let [received, recovered, forwarded, dropped, held] = [
+        "error_envelopes_received_total",
+        "error_envelopes_recovered_total",
+        "error_envelopes_forwarded_total",
+        "error_envelopes_dropped_total",
+        "error_spool_envelopes",
+    ]
+    .map(sum);
+    assert_eq!(received + recovered, forwarded + dropped + held, "{text}");
 }
 
 fn items(number: usize, kind: &str) -> String {
@@ -281,7 +302,7 @@ async fn a_full_spool_turns_away_and_the_application_is_told() {
     }
     assert_eq!(statuses, [200, 200, 503, 503]);
     assert!(
-        running.has("error_envelopes_dropped_total{reason=\"spool_full\"} 2")
+        running.has("error_envelopes_rejected_total{reason=\"spool_full\"} 2")
             && running.has("error_spool_limit_envelopes 2")
     );
 }

@@ -22,6 +22,7 @@ pub(super) async fn errors_delivered(world: &World) -> Result<()> {
     metrics::equals(&world.prometheus, "error_spool_envelopes", 0).await?;
     metrics::equals(&world.prometheus, "error_envelopes_received_total - error_envelopes_forwarded_total", 0).await?;
     metrics::equals(&world.prometheus, "sum(error_envelopes_dropped_total)", 0).await?;
+    metrics::equals(&world.prometheus, "sum(error_envelopes_rejected_total)", 0).await?;
     let events = world.bugsink.events().await?;
     let traces: Vec<_> = events.iter().map(trace_id).collect();
     ensure!(traces == [drive::PANIC_TRACE_ID], "the events in Bugsink carry the traces {traces:?}");

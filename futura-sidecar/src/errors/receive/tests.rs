@@ -59,9 +59,9 @@ impl Fixture {
     }
 
     #[track_caller]
-    fn dropped(&self, reason: &str, count: u64) {
+    fn rejected(&self, reason: &str, count: u64) {
         let text = self.metrics.render(Format::Text);
-        assert!(text.contains(&format!("error_envelopes_dropped_total{{reason=\"{reason}\"}} {count}\n")), "{text}");
+        assert!(text.contains(&format!("error_envelopes_rejected_total{{reason=\"{reason}\"}} {count}\n")), "{text}");
     }
 }
 
@@ -140,7 +140,7 @@ async fn what_is_no_envelope_is_refused_and_leaves_nothing() {
         assert_eq!(response.status(), status);
         let text = text(response).await;
         assert!(text.starts_with("{\"detail\":") && text.contains(part), "{text}");
-        fixture.dropped("invalid", number);
+        fixture.rejected("invalid", number);
     }
     let broken = stream::iter([Ok(ENVELOPE.as_bytes()), Err(io::Error::other("gone"))]);
     assert_eq!(
@@ -160,7 +160,7 @@ async fn a_bomb_ends_at_the_limit() {
         let body = encoded(encoding.unwrap_or_default(), &bomb).await;
         let response = fixture.post("/api/1/envelope/", encoding, body).await;
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE, "{encoding:?}");
-        fixture.dropped("too_large", number);
+        fixture.rejected("too_large", number);
     }
     bomb.pop();
     assert_eq!(fixture.post("/api/1/envelope/", None, bomb).await.status(), StatusCode::OK);
@@ -181,7 +181,7 @@ async fn an_event_of_the_old_endpoint_is_kept_as_an_envelope() {
         event.len()
     );
     assert_eq!(fixture.spooled(), [expected], "what comes again is acknowledged and kept once");
-    fixture.dropped("duplicate", 1);
+    fixture.rejected("duplicate", 1);
     assert_eq!(fixture.post("/api/1/store/", None, "[]").await.status(), StatusCode::BAD_REQUEST);
 }
 
@@ -202,7 +202,7 @@ async fn reports_and_minidumps_are_kept_as_envelopes() {
     assert!(spooled[1].contains("raw_security") && spooled[1].contains("csp-report"), "{spooled:?}");
     assert_eq!(fixture.post("/api/1/minidump/", None, "no form").await.status(), StatusCode::BAD_REQUEST);
     assert_eq!(fixture.post("/api/1/security/", None, "no report").await.status(), StatusCode::BAD_REQUEST);
-    fixture.dropped("invalid", 2);
+    fixture.rejected("invalid", 2);
 }
 
 #[tokio::test]
@@ -214,7 +214,7 @@ async fn a_full_spool_answers_503_with_a_time_to_come_back() {
     let response = fixture.post("/api/1/envelope/", None, ENVELOPE).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.headers()["retry-after"], "30");
-    fixture.dropped("spool_full", 1);
+    fixture.rejected("spool_full", 1);
     assert_eq!(fixture.spooled().len(), 10);
     fixture.spool.remove(fixture.spool.entries()[0]);
     assert_eq!(fixture.post("/api/1/envelope/", None, ENVELOPE).await.status(), StatusCode::OK);
@@ -248,7 +248,7 @@ async fn a_full_spool_hands_the_upstreams_limits_on() {
     let secs = response.headers()["retry-after"].to_str().expect("text").to_owned();
     assert!(secs.parse().is_ok_and(|secs: u64| 60 < secs && secs < 100), "{secs}");
     assert_eq!(response.headers()["x-sentry-rate-limits"], format!("{secs}:transaction:organization"));
-    fixture.dropped("spool_full", 1);
+    fixture.rejected("spool_full", 1);
     let session = "{}\n{\"type\":\"session\"}\n{}\n";
     let response = fixture.post("/api/1/envelope/", None, session).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -262,7 +262,7 @@ async fn a_disk_that_fails_answers_503_and_is_counted() {
     let response = fixture.post("/api/1/envelope/", None, ENVELOPE).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(text(response).await, "{\"detail\":\"the spool did not take it\"}");
-    fixture.dropped("spool_error", 1);
+    fixture.rejected("spool_error", 1);
     assert_eq!(fixture.spool.size(), (0, 0));
 }
 
