@@ -16,7 +16,7 @@ use crate::{
     peers::installed,
 };
 
-mod targets;
+pub(crate) mod targets;
 
 /// How a probe's answer may differ from the peer's.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 mod cli;
 mod conformance;
 mod exporter;
+mod faults;
 mod forward;
 mod peers;
 mod probe;
