@@ -22,7 +22,7 @@ pub(crate) use self::{
     dial::{Dialer, Family, Stream},
     dialogue::{Turn, converse},
     failure::Failure,
-    guard::Guard,
+    guard::{Guard, HostPattern},
     http::{HttpClient, HttpRequest, HttpResponse},
     tls::Tls,
     trace::{Connections, Step, Trace},

@@ -425,3 +425,6 @@ impl fmt::Debug for Probes {
         formatter.debug_struct("Probes").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,9 @@ const MODIFIED: Gauge = Gauge::new(
     "Returns the Last-Modified HTTP response header in unixtime",
 );
 
+/// How much of a body is read where nobody says: more than any page has, and an end to what has none.
+const DEFAULT_BODY_LIMIT: u64 = 256 * 1024 * 1024;
+
 /// How many redirects are followed.
 const REDIRECTS_LIMIT: u32 = 10;
 
@@ -102,7 +105,7 @@ impl HttpModule {
         let tls_config = section.tls_module();
         let http2 = section.or("enable_http2", form::flag, true);
         let compression = section.or("compression", compression, None);
-        let body_limit = section.or("body_size_limit", size, None);
+        let body_limit = section.or("body_size_limit", size, Some(DEFAULT_BODY_LIMIT));
         for (key, instead) in REFUSED {
             section.refuse(key, instead);
         }
@@ -159,7 +162,7 @@ fn compression(value: &Value) -> Result<Option<String>, String> {
     }
 }
 
-/// A number of bytes such as `10MB`, in powers of 1024 as the peer counts.
+/// A number of bytes such as `10MB`, in powers of 1024 as the peer counts; none, which is no limit, for 0.
 fn size(value: &Value) -> Result<Option<u64>, String> {
     let text = value.as_u64().map_or_else(|| form::text(value), |number| Ok(number.to_string()))?;
     let split = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
