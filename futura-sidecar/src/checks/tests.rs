@@ -4,6 +4,7 @@ use std::{
     future::{Future, pending},
     io,
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -16,9 +17,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{CertificateParams, CertifiedKey, KeyPair, generate_simple_self_signed};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedKey, IsCa, Issuer, KeyPair, generate_simple_self_signed};
 use reqwest::dns::{Name, Resolve, Resolving};
-use rustls::{RootCertStore, ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
+use rustls::{RootCertStore, ServerConfig, crypto::ring, pki_types::PrivateKeyDer, server::WebPkiClientVerifier};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream, UdpSocket},
@@ -386,6 +387,67 @@ async fn a_certificate_is_known_even_if_it_is_not_trusted() {
         );
         assert!(text.contains("check_last_phase_duration_seconds{check=\"c\",kind=\"tls\",phase=\"tls\"}"), "{text}");
     }
+}
+
+/// A client's certificate and its key in two files, and the roots of who trusts it.
+fn client_certificate(folder: &Path) -> RootCertStore {
+    let authority_key = KeyPair::generate().expect("a key");
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.self_signed(&authority_key).expect("a certificate").der().clone()).expect("a root");
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(["client".to_owned()]).expect("a name");
+    let certificate = params.signed_by(&key, &Issuer::new(authority, authority_key)).expect("a certificate");
+    std::fs::write(folder.join("client.pem"), certificate.pem()).expect("a file");
+    std::fs::write(folder.join("client.key"), key.serialize_pem()).expect("a file");
+    roots
+}
+
+#[tokio::test]
+async fn a_client_shows_its_certificate_and_takes_the_one_that_is_renewed() {
+    let (old, new) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    client_certificate(old.path());
+    let trusted = client_certificate(new.path());
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["good.local".to_owned()]).expect("a certificate");
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(trusted), Arc::clone(&provider)).build();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_client_cert_verifier(verifier.expect("a verifier"))
+        .with_single_cert(vec![cert.der().clone()], PrivateKeyDer::Pkcs8(signing_key.serialize_der().into()))
+        .expect("a key that fits");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let address = serve(move |stream| {
+        let acceptor = acceptor.clone();
+        async move { answer(&mut acceptor.accept(stream).await?, OK).await }
+    })
+    .await;
+    std::fs::write(old.path().join("ca.pem"), cert.pem()).expect("a file");
+    let file = |name: &str| old.path().join(name).display().to_string();
+    let keys = format!(
+        "kind: http, url: \"https://good.local:{}/\", tls: {{ ca: {}, certificate: {}, key: {} }}",
+        address.port(),
+        file("ca.pem"),
+        file("client.pem"),
+        file("client.key")
+    );
+    let check = check_of(&keys, RootCertStore::empty(), &Metrics::new());
+    let result = async || {
+        check.run().await;
+        check.history.results().samples.last().and_then(|sample| sample.failure)
+    };
+    assert_eq!(result().await, Some(Reason::Tls), "the server does not trust it");
+    let renew = |name: &str| std::fs::copy(new.path().join(name), file(name)).map(|_| ()).expect("a file");
+    renew("client.pem");
+    assert_eq!(result().await, Some(Reason::Tls), "half of it does not fit, and what was before goes on");
+    renew("client.key");
+    assert_eq!(result().await, None);
+    let without =
+        format!("kind: http, url: \"https://good.local:{}/\", tls: {{ ca: {} }}", address.port(), file("ca.pem"));
+    fails(run(&without).await, Reason::Tls, "CertificateRequired");
 }
 
 #[tokio::test]

@@ -10,7 +10,10 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::{exporter::Exporter, sentry::wait_until};
+use crate::{
+    exporter::{Exporter, closed_port},
+    sentry::wait_until,
+};
 
 /// A folder with the modules in a file, and the file.
 fn modules(text: &str) -> (TempDir, PathBuf) {
@@ -126,6 +129,27 @@ async fn a_hangup_has_the_modules_read_anew() {
         tokio::task::yield_now().await;
     }
     assert!(!shown().await.contains("before"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_that_runs_probes_too_and_takes_other_modules() {
+    let (folder, listen) = (tempdir().expect("a folder"), closed_port());
+    let file = folder.path().join("sidecar.yaml");
+    let configure = |name: &str| {
+        let text = format!("listen: {listen}\nmodules: {{ {name}: {{ prober: tcp, timeout: 1s }} }}");
+        fs::write(&file, text).expect("a file");
+    };
+    configure("before");
+    let sidecar = Exporter::run(&file, listen).await;
+    let probe = async |module: &str| sidecar.get(&format!("/probe?module={module}&target={listen}")).await;
+    assert!(probe("before").await.body.contains("probe_success 1\n"));
+    configure("after");
+    assert_eq!(sidecar.post("/-/reload").await.status, 200);
+    assert!(probe("after").await.body.contains("probe_success 1\n"));
+    assert_eq!(probe("before").await.status, 400);
+    fs::write(&file, "modules: { none: { prober: smtp } }").expect("a file");
+    assert_eq!(sidecar.post("/-/reload").await.status, 422);
+    assert!(probe("after").await.body.contains("probe_success 1\n"));
 }
 
 #[test]
