@@ -472,6 +472,7 @@ fn the_schema_has_exactly_the_keys_that_are_read() {
             "/$defs/module/properties/http/properties/authorization",
             "modules: { a: { http: { authorization: { zzz: 1 } } } }",
         ),
+        ("/$defs/module/properties/http/properties/oauth2", "modules: { a: { http: { oauth2: { zzz: 1 } } } }"),
         ("/$defs/module_header", "modules: { a: { http: { fail_if_header_matches: [{ zzz: 1 }] } } }"),
         ("/$defs/module/properties/tcp", "modules: { a: { tcp: { zzz: 1 } } }"),
         (

@@ -48,13 +48,23 @@ impl Dialer {
         Self { network, guard, family: Family::default(), source: None }
     }
 
+    /// The same without rules for what may be dialled, and for any address.
+    pub(crate) fn unguarded(&self) -> Self {
+        Self { guard: Guard::default(), family: Family::Any, ..self.clone() }
+    }
+
+    /// Fails if a host may not be dialled by its name.
+    pub(crate) fn judge_name(&self, host: &str) -> Result<(), Failure> {
+        match self.guard.allows_name(host) {
+            true => Ok(()),
+            false => Err(Failure::new(Reason::RefusedByPolicy, format!("{host} may not be checked"))),
+        }
+    }
+
     /// The addresses of a host that are to be dialled: at least one.
     pub(crate) async fn resolve(&self, trace: &mut Trace, host: &str) -> Result<Vec<IpAddr>, Failure> {
         trace.begin(Phase::Resolve);
-        let refused = |what: &str| Failure::new(Reason::RefusedByPolicy, format!("{host}{what} may not be checked"));
-        if !self.guard.allows_name(host) {
-            return Err(refused(""));
-        }
+        self.judge_name(host)?;
         let found = self.network.addresses(host).await.map_err(|error| Failure::dns(host, error.as_ref()))?;
         trace.end();
         let chosen = self.family.choose(found);
@@ -64,7 +74,9 @@ impl Dialer {
         let (allowed, others): (Vec<_>, Vec<_>) =
             chosen.into_iter().partition(|address| self.guard.allows(host, *address));
         match others.first() {
-            Some(address) if allowed.is_empty() => Err(refused(&format!(": {address}"))),
+            Some(address) if allowed.is_empty() => {
+                Err(Failure::new(Reason::RefusedByPolicy, format!("{host}: {address} may not be checked")))
+            }
             _ => Ok(allowed),
         }
     }

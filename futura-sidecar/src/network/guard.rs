@@ -78,7 +78,7 @@ impl TryFrom<String> for HostPattern {
 }
 
 impl HostPattern {
-    fn matches(&self, host: &str) -> bool {
+    pub(crate) fn matches(&self, host: &str) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         match self.below {
             true => host.strip_suffix(&self.name).is_some_and(|rest| rest.ends_with('.')),

@@ -31,7 +31,7 @@ const MODULES_LIMIT: usize = 1000;
 const LIST_LIMIT: usize = 100;
 
 /// Keys whose values nobody is shown.
-const SECRETS: [&str; 11] = [
+const SECRETS: [&str; 13] = [
     "body",
     "password",
     "credentials",
@@ -43,6 +43,8 @@ const SECRETS: [&str; 11] = [
     "key",
     "proxy-authorization",
     "send",
+    "proxy_url",
+    "proxy_connect_header",
 ];
 
 /// All modules, by name.

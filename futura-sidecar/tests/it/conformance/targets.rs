@@ -69,6 +69,11 @@ const PLAIN: &[(&str, &str, bool)] = &[
     ("http_2xx", "/basic", false),
     ("http_bearer", "/bearer", true),
     ("http_host", "/host", true),
+    ("http_proxy", "/text", true),
+    ("http_proxy", "/missing", false),
+    ("http_proxy_refusing", "/text", false),
+    ("http_oauth2", "/bearer", true),
+    ("http_oauth2_wrong", "/bearer", false),
 ];
 
 /// Of the name server: module, and whether the probe is to succeed.
@@ -86,7 +91,7 @@ const DNS: &[(&str, bool)] = &[
 /// Each runs until the value goes.
 pub(super) struct Targets {
     nginx: Child,
-    plain: SocketAddr,
+    pub(super) plain: SocketAddr,
     /// With a good certificate, one that has expired, one that signs itself, one of another name.
     tls: [SocketAddr; 4],
     lines: SocketAddr,
@@ -172,6 +177,9 @@ impl Targets {
         vec![
             ("https", secure(0), true, Nowhere),
             ("https_1", secure(0), true, Nowhere),
+            ("https_proxy", secure(0), true, Nowhere),
+            ("https_proxy", secure(1), false, InMoreOfTls),
+            ("https_proxy_refusing", secure(0), false, Nowhere),
             ("https_1_2", secure(0), true, Nowhere),
             ("https_any", secure(0), true, Nowhere),
             ("https", secure(1), false, InMoreOfTls),

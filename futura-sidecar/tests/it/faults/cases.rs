@@ -211,6 +211,7 @@ pub(super) const CHECKS: &[Case] = &[
 
 const ANY: &str = "prober: http";
 const ANY_TLS: &str = "prober: http, http: { tls_config: { ca_file: CA } }";
+const PROXIED: &str = "prober: http, http: { proxy_url: \"http://TARGET\" }";
 const PATTERN: &str = "prober: http, http: { fail_if_body_not_matches_regexp: [never] }";
 const LIMITED: &str = "prober: http, http: { body_size_limit: 1MB }";
 const LINE: &str = "prober: tcp, tcp: { query_response: [{ expect: \"^220\" }] }";
@@ -242,6 +243,13 @@ pub(super) const MODULES: &[Case] = &[
     ("https_stranger", ANY_TLS, Tcp(&[Tls("self")]), Fails("tls")),
     ("https_other_name", ANY_TLS, Tcp(&[Tls("other")]), Fails("tls")),
     ("https_hangs_later", ANY_TLS, Tcp(&[Tls("good")]), HangsIn("first_byte")),
+    ("https_proxy_full", PROXIED, Full, HangsIn("connect")),
+    ("https_proxy_silent", PROXIED, Tcp(&[]), HangsIn("connect")),
+    ("https_proxy_slow", PROXIED, Tcp(&[Hear, Say(b"HTTP/1.1 200"), Drip(b' ')]), HangsIn("connect")),
+    ("https_proxy_refusing", PROXIED, Tcp(&[Hear, Say(b"HTTP/1.1 403 No\r\n\r\n")]), Fails("connect")),
+    ("https_proxy_stranger", PROXIED, Tcp(&[Hear, Say(b"HTTP/1.1 407 Who\r\n\r\n")]), Fails("auth")),
+    ("https_proxy_garbage", PROXIED, Tcp(&[Hear, Flood(GARBAGE)]), Fails("connect")),
+    ("https_proxy_hangs_later", PROXIED, Tcp(&[Hear, Say(b"HTTP/1.1 200 OK\r\n\r\n")]), HangsIn("tls")),
     ("tcp_full", "prober: tcp", Full, HangsIn("connect")),
     ("tcp_silent", LINE, Tcp(&[]), HangsIn("transfer")),
     ("tcp_slow", LINE, Tcp(&[Say(b"22"), Drip(b'2')]), HangsIn("transfer")),
