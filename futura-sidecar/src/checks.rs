@@ -387,7 +387,7 @@ impl Target {
         };
         let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
         // Only an address of this host's can be bound.
-        let is_own = |address| UdpSocket::bind(SocketAddr::new(address, 0)).is_ok();
+        let is_own = |address: IpAddr| address.is_loopback() || UdpSocket::bind(SocketAddr::new(address, 0)).is_ok();
         host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(is_own)
     }
 

@@ -12,7 +12,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use futura_metrics::{Metrics, exposition::Format, specs::checks::Reason};
+use futura_metrics::{
+    Metrics,
+    exposition::Format,
+    specs::checks::{Reason, Suspension},
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
@@ -38,7 +42,8 @@ mod peers;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 
-/// A resolver that knows `hangs`, which never resolves, and the names that end in `.local`, which are this host.
+/// A resolver that knows `hangs`, which never resolves, `two`, which has two addresses, and the names that end in `.local`, which are
+/// this host.
 struct TestResolver;
 
 impl Resolve for TestResolver {
@@ -46,6 +51,7 @@ impl Resolve for TestResolver {
         Box::pin(async move {
             match name.as_str() {
                 "hangs" => pending().await,
+                "two" => Ok(Box::new([2, 1].map(|last| SocketAddr::from(([127, 0, 0, last], 0))).into_iter()) as _),
                 name if name.ends_with(".local") => {
                     Ok(Box::new([SocketAddr::from(([127, 0, 0, 1], 0))].into_iter()) as _)
                 }
@@ -241,6 +247,43 @@ async fn no_connection_fails_by_why() {
     })
     .await;
     fails(run(&format!("kind: http, url: \"http://{reset}/\"")).await, Reason::Connect, "reset");
+}
+
+#[tokio::test]
+async fn an_address_that_hangs_leaves_the_next_one_its_share_of_the_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    // A queue that is full lets nobody in and turns nobody away.
+    let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let address = SocketAddr::from(([127, 0, 0, 2], port));
+    full.bind(&address.into()).expect("the same port");
+    full.listen(0).expect("a socket that is bound");
+    let mut waiting = Vec::new();
+    let patience = std::time::Duration::from_millis(200);
+    while let Ok(Ok(stream)) = tokio::time::timeout(patience, TcpStream::connect(address)).await {
+        waiting.push(stream);
+    }
+    assert_eq!(run(&format!("kind: tcp, target: \"two:{port}\", timeout: 2s")).await, Ok(()));
+    drop(listener);
+    fails(run(&format!("kind: tcp, target: \"two:{port}\", timeout: 400ms")).await, Reason::Connect, "refused");
+}
+
+#[test]
+fn only_checks_of_the_own_host_drain() {
+    for (keys, own) in [
+        ("kind: tcp, target: \"127.0.0.1:1\"", true),
+        ("kind: redis, target: \"localhost:1\"", true),
+        ("kind: http, url: \"http://[::1]:1/\"", true),
+        ("kind: http, url: \"http://api.localhost/\"", true),
+        ("kind: dns, target: \"192.0.2.1:53\", query: a", false),
+        ("kind: tcp, target: \"example.org:1\"", false),
+        ("kind: journey, steps: [{ name: a, url: \"http://127.0.0.1:1/{{run_id}}\" }]", true),
+        ("kind: journey, base_url: \"http://192.0.2.1\", steps: [{ name: a, url: / }]", false),
+    ] {
+        let check = check_of(keys, RootCertStore::empty(), &Metrics::new());
+        check.drain();
+        assert_eq!(check.suspension(), own.then_some(Suspension::Draining), "{keys}");
+    }
 }
 
 #[tokio::test]
