@@ -124,22 +124,29 @@ impl Shutdown {
     }
 }
 
-/// Resolves on SIGTERM or SIGINT; a second one ends the process at once with exit code 130.
-pub async fn signal() {
-    let (mut terminate, mut interrupt) =
-        match (unix_signal(SignalKind::terminate()), unix_signal(SignalKind::interrupt())) {
-            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-            (Err(error), _) | (_, Err(error)) => {
+/// Resolves on SIGTERM or SIGINT, from the call on and not only once it is awaited; a second one ends the process at once with exit
+/// code 130.
+///
+/// # Panics
+/// Outside of a tokio runtime.
+pub fn signal() -> impl Future<Output = ()> {
+    let signals = unix_signal(SignalKind::terminate())
+        .and_then(|terminate| Ok((terminate, unix_signal(SignalKind::interrupt())?)));
+    async {
+        let (mut terminate, mut interrupt) = match signals {
+            Ok(signals) => signals,
+            Err(error) => {
                 tracing::error!(%error, "signals cannot be received; only SIGKILL will stop this process");
                 return std::future::pending().await;
             }
         };
-    select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-    // The one task that belongs to no tracker: it must outlive whatever is stuck.
-    tokio::spawn(async move {
         select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        process::exit(ABORTED);
-    });
+        // The one task that belongs to no tracker: it must outlive whatever is stuck.
+        tokio::spawn(async move {
+            select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            process::exit(ABORTED);
+        });
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashSet,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr, UdpSocket},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -265,6 +265,10 @@ impl Check {
     }
 
     fn take_down(&self, Attempt { took, failure, trace }: Attempt) {
+        if failure.is_some() && self.suspension() == Some(Suspension::Draining) {
+            tracing::debug!(check = %self.name, "the check failed while its target was ending");
+            return;
+        }
         let changed = self.record(SystemTime::now(), took, failure.as_ref(), &trace);
         let (reason, up) = (failure.as_ref().map(|failure| failure.reason), self.is_up().unwrap_or(true));
         self.metrics.record(took, reason, up, &trace);
@@ -372,7 +376,7 @@ impl Target {
         }
     }
 
-    /// Whether it is of the same pod: its address is the loopback's.
+    /// Whether it is of the same pod: its address is one of this host's own.
     fn is_local(&self) -> bool {
         let host = match self {
             Self::Dns(check) => check.host(),
@@ -387,7 +391,9 @@ impl Target {
             Self::Tls(check) => check.host(),
         };
         let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+        // Only an address of this host's can be bound.
+        let is_own = |address: IpAddr| address.is_loopback() || UdpSocket::bind(SocketAddr::new(address, 0)).is_ok();
+        host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(is_own)
     }
 
     /// The names of a journey's steps.

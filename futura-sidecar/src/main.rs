@@ -4,6 +4,7 @@ use std::{
     fmt::Write as _,
     future::Future,
     io::{self, Write as _},
+    net::SocketAddr,
     path::{Path, PathBuf},
     pin::pin,
     process::ExitCode,
@@ -26,6 +27,8 @@ use tokio::{
     runtime, select,
     signal::unix::{SignalKind, signal},
 };
+
+mod drain;
 
 /// A wrong command line, configuration or environment: `EX_USAGE` of sysexits.h.
 const USAGE: u8 = 64;
@@ -66,6 +69,10 @@ enum Command {
     /// with anything wrong changes nothing. Targets that resolve to link-local, cloud metadata or unspecified addresses are
     /// refused: `--probe.allow` or a module's `guard` lets them in.
     Probe(ProbeArgs),
+    /// Has a sidecar that runs suspend the checks of its own pod, as a preStop hook.
+    ///
+    /// What those checks find while the pod ends is no failure. Checks of other hosts go on.
+    Drain(DrainArgs),
     /// Works on the configuration file.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -120,6 +127,13 @@ struct ProbeArgs {
     history_limit: Option<u32>,
 }
 
+#[derive(Args)]
+struct DrainArgs {
+    /// Where the sidecar listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9469")]
+    sidecar: SocketAddr,
+}
+
 #[derive(Subcommand)]
 enum ConfigCommand {
     /// Says whether a file could be run here, with this environment, and if not, everything that is wrong in it.
@@ -162,6 +176,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run(&args),
         Command::Probe(args) if args.check => check_modules(&args),
         Command::Probe(args) => probe(args),
+        Command::Drain(args) => drain(&args),
         Command::Config(ConfigCommand::Check { file }) => check(file),
         Command::Config(ConfigCommand::Schema) => io::stdout().write_all(SCHEMA.as_bytes()).map_err(failure),
         Command::Errors(args) => args.run(&mut io::stdout().lock()).map_err(|error| Failed(FAILURE, error)),
@@ -193,6 +208,11 @@ fn check(file: PathBuf) -> Result<(), Failed> {
         Some(ErrorsConfig { spool, .. }) => format!("keeps errors in {}", spool.display()),
     };
     writeln!(io::stdout(), "{name}: ok, runs {checks}, {errors}, listens on {}", config.listen).map_err(failure)
+}
+
+fn drain(args: &DrainArgs) -> Result<(), Failed> {
+    let said = drain::ask(args.sidecar).map_err(failure)?;
+    writeln!(io::stdout(), "{said}").map_err(failure)
 }
 
 fn generate(args: &GenerateArgs) -> Result<(), Failed> {

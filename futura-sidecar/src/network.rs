@@ -22,8 +22,9 @@ pub(crate) use self::{
     dial::{Dialer, Family, Stream},
     dialogue::{Turn, converse},
     failure::Failure,
-    guard::Guard,
+    guard::{Guard, HostPattern},
     http::{HttpClient, HttpRequest, HttpResponse},
+    proxy::Proxy,
     tls::Tls,
     trace::{Connections, Step, Trace},
 };
@@ -39,6 +40,7 @@ pub(crate) mod grpc;
 mod guard;
 mod http;
 pub(crate) mod icmp;
+mod proxy;
 mod tls;
 mod trace;
 

@@ -47,11 +47,13 @@ pub use self::{
     server::{ModulesError, ModulesReloader, ProbeServer, ProbeServerConfig},
 };
 
+mod access;
 mod config;
 mod dns;
 mod grpc;
 mod http;
 mod icmp;
+mod oauth2;
 mod pattern;
 mod samples;
 mod server;
@@ -425,3 +427,6 @@ impl fmt::Debug for Probes {
         formatter.debug_struct("Probes").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,8 +18,7 @@ use crate::{
 pub struct DnsConfig {
     /// The server: `host:port`; an IPv6 address stands in brackets. Required.
     pub target: HostPort,
-    /// The type that is asked for, such as `MX`. Default `A`.
-    record: u16,
+    /// What is asked, under `record` for which type, such as `MX`. Default `A`.
     question: Question,
     /// The name that is asked for, under `query`. Required.
     pub query: String,
@@ -65,7 +64,7 @@ impl DnsConfig {
         }
         let answers_min = answers_min?.unwrap_or(u64::from(code == 0));
         let (target, answer_matches) = (target?, answer_matches?);
-        Some(Self { target, record, question, query: name, transport, tls, code, answers_min, answer_matches })
+        Some(Self { target, question, query: name, transport, tls, code, answers_min, answer_matches })
     }
 }
 
@@ -120,7 +119,7 @@ impl DnsCheck {
             let expected = dns::CODES[usize::from(config.code)];
             return Err(Failure::new(Reason::Status, format!("{}, expected {expected}", answer.code_name())));
         }
-        let records: Vec<_> = answer.answers.iter().filter(|record| record.kind == config.record).collect();
+        let records: Vec<_> = answer.of(&config.question).collect();
         if (records.len() as u64) < config.answers_min {
             let message = format!("{} records, expected at least {}", records.len(), config.answers_min);
             return Err(Failure::new(Reason::Body, message));

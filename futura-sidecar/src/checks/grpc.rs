@@ -58,7 +58,8 @@ impl GrpcCheck {
         let tls = config.tls.as_ref().map(|tls| Tls::new(tls, network, &[b"h2"])).transpose()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let origin = Url::parse(&format!("{scheme}://{}/", config.target)).expect("a host and a port make a URL");
-        let client = HttpClient { dialer: Dialer::new(network.clone(), Guard::default()), tls, http2: true };
+        let client =
+            HttpClient { dialer: Dialer::new(network.clone(), Guard::default()), tls, http2: true, proxy: None };
         Ok(Self { config, origin, client })
     }
 

@@ -213,7 +213,7 @@ impl Client {
         };
         let tls = speaks_tls.then(|| Tls::new(&transport.tls, network, protocols)).transpose()?;
         let dialer = Dialer::new(network.clone(), Guard::default());
-        let http = HttpClient { dialer, tls, http2: transport.http2 == Http2::Only };
+        let http = HttpClient { dialer, tls, http2: transport.http2 == Http2::Only, proxy: None };
         Ok(Self { transport, http })
     }
 

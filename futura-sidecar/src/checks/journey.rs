@@ -86,6 +86,7 @@ enum Source {
 /// A check that can be run.
 pub(super) struct JourneyCheck {
     config: JourneyConfig,
+    host: String,
     client: Client,
 }
 
@@ -233,12 +234,14 @@ impl std::fmt::Debug for Variables {
 impl JourneyCheck {
     pub(super) fn new(config: JourneyConfig, network: &Network) -> Result<Self, TlsError> {
         let client = Client::new(config.transport.clone(), true, network)?;
-        Ok(Self { config, client })
+        let first = || Url::parse(&config.steps.first()?.url.fill(&config.variables.0)).ok();
+        let host = config.base_url.clone().or_else(first).and_then(|url| url.host_str().map(str::to_owned));
+        Ok(Self { host: host.unwrap_or_default(), config, client })
     }
 
-    /// The host of the base.
+    /// The host of the base, or else that of the first step as far as it is known beforehand.
     pub(super) fn host(&self) -> &str {
-        self.config.base_url.as_ref().and_then(Url::host_str).unwrap_or_default()
+        &self.host
     }
 
     /// The base, or else how many steps there are: a step's URL may hold a secret.

@@ -242,6 +242,9 @@ impl Session {
         if line.is_empty() {
             return Err(Failure::new(Reason::Connect, "the server has closed the connection"));
         }
+        if !line.ends_with(b"\n") {
+            return Err(Failure::new(Reason::Protocol, format!("a line of {} bytes without an end", line.len())));
+        }
         Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
     }
 }

@@ -4,6 +4,7 @@ use std::{
     future::{Future, pending},
     io,
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -11,14 +12,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use futura_metrics::{Metrics, exposition::Format, specs::checks::Reason};
+use futura_metrics::{
+    Metrics,
+    exposition::Format,
+    specs::checks::{Reason, Suspension},
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{CertificateParams, CertifiedKey, KeyPair, generate_simple_self_signed};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedKey, IsCa, Issuer, KeyPair, generate_simple_self_signed};
 use reqwest::dns::{Name, Resolve, Resolving};
-use rustls::{RootCertStore, ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
+use rustls::{RootCertStore, ServerConfig, crypto::ring, pki_types::PrivateKeyDer, server::WebPkiClientVerifier};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream, UdpSocket},
@@ -37,7 +42,8 @@ mod peers;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 
-/// A resolver that knows `hangs`, which never resolves, and the names that end in `.local`, which are this host.
+/// A resolver that knows `hangs`, which never resolves, `two`, which has two addresses, and the names that end in `.local`, which are
+/// this host.
 struct TestResolver;
 
 impl Resolve for TestResolver {
@@ -45,6 +51,7 @@ impl Resolve for TestResolver {
         Box::pin(async move {
             match name.as_str() {
                 "hangs" => pending().await,
+                "two" => Ok(Box::new([2, 1].map(|last| SocketAddr::from(([127, 0, 0, last], 0))).into_iter()) as _),
                 name if name.ends_with(".local") => {
                     Ok(Box::new([SocketAddr::from(([127, 0, 0, 1], 0))].into_iter()) as _)
                 }
@@ -243,6 +250,43 @@ async fn no_connection_fails_by_why() {
 }
 
 #[tokio::test]
+async fn an_address_that_hangs_leaves_the_next_one_its_share_of_the_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    // A queue that is full lets nobody in and turns nobody away.
+    let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let address = SocketAddr::from(([127, 0, 0, 2], port));
+    full.bind(&address.into()).expect("the same port");
+    full.listen(0).expect("a socket that is bound");
+    let mut waiting = Vec::new();
+    let patience = std::time::Duration::from_millis(200);
+    while let Ok(Ok(stream)) = tokio::time::timeout(patience, TcpStream::connect(address)).await {
+        waiting.push(stream);
+    }
+    assert_eq!(run(&format!("kind: tcp, target: \"two:{port}\", timeout: 2s")).await, Ok(()));
+    drop(listener);
+    fails(run(&format!("kind: tcp, target: \"two:{port}\", timeout: 400ms")).await, Reason::Connect, "refused");
+}
+
+#[test]
+fn only_checks_of_the_own_host_drain() {
+    for (keys, own) in [
+        ("kind: tcp, target: \"127.0.0.1:1\"", true),
+        ("kind: redis, target: \"localhost:1\"", true),
+        ("kind: http, url: \"http://[::1]:1/\"", true),
+        ("kind: http, url: \"http://api.localhost/\"", true),
+        ("kind: dns, target: \"192.0.2.1:53\", query: a", false),
+        ("kind: tcp, target: \"example.org:1\"", false),
+        ("kind: journey, steps: [{ name: a, url: \"http://127.0.0.1:1/{{run_id}}\" }]", true),
+        ("kind: journey, base_url: \"http://192.0.2.1\", steps: [{ name: a, url: / }]", false),
+    ] {
+        let check = check_of(keys, RootCertStore::empty(), &Metrics::new());
+        check.drain();
+        assert_eq!(check.suspension(), own.then_some(Suspension::Draining), "{keys}");
+    }
+}
+
+#[tokio::test]
 async fn a_connection_is_all_that_tcp_asks_for() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -387,6 +431,67 @@ async fn a_certificate_is_known_even_if_it_is_not_trusted() {
         );
         assert!(text.contains("check_last_phase_duration_seconds{check=\"c\",kind=\"tls\",phase=\"tls\"}"), "{text}");
     }
+}
+
+/// A client's certificate and its key in two files, and the roots of who trusts it.
+fn client_certificate(folder: &Path) -> RootCertStore {
+    let authority_key = KeyPair::generate().expect("a key");
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.self_signed(&authority_key).expect("a certificate").der().clone()).expect("a root");
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(["client".to_owned()]).expect("a name");
+    let certificate = params.signed_by(&key, &Issuer::new(authority, authority_key)).expect("a certificate");
+    std::fs::write(folder.join("client.pem"), certificate.pem()).expect("a file");
+    std::fs::write(folder.join("client.key"), key.serialize_pem()).expect("a file");
+    roots
+}
+
+#[tokio::test]
+async fn a_client_shows_its_certificate_and_takes_the_one_that_is_renewed() {
+    let (old, new) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    client_certificate(old.path());
+    let trusted = client_certificate(new.path());
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["good.local".to_owned()]).expect("a certificate");
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(trusted), Arc::clone(&provider)).build();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_client_cert_verifier(verifier.expect("a verifier"))
+        .with_single_cert(vec![cert.der().clone()], PrivateKeyDer::Pkcs8(signing_key.serialize_der().into()))
+        .expect("a key that fits");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let address = serve(move |stream| {
+        let acceptor = acceptor.clone();
+        async move { answer(&mut acceptor.accept(stream).await?, OK).await }
+    })
+    .await;
+    std::fs::write(old.path().join("ca.pem"), cert.pem()).expect("a file");
+    let file = |name: &str| old.path().join(name).display().to_string();
+    let keys = format!(
+        "kind: http, url: \"https://good.local:{}/\", tls: {{ ca: {}, certificate: {}, key: {} }}",
+        address.port(),
+        file("ca.pem"),
+        file("client.pem"),
+        file("client.key")
+    );
+    let check = check_of(&keys, RootCertStore::empty(), &Metrics::new());
+    let result = async || {
+        check.run().await;
+        check.history.state().samples.back().and_then(|sample| sample.failure)
+    };
+    assert_eq!(result().await, Some(Reason::Tls), "the server does not trust it");
+    let renew = |name: &str| std::fs::copy(new.path().join(name), file(name)).map(|_| ()).expect("a file");
+    renew("client.pem");
+    assert_eq!(result().await, Some(Reason::Tls), "half of it does not fit, and what was before goes on");
+    renew("client.key");
+    assert_eq!(result().await, None);
+    let without =
+        format!("kind: http, url: \"https://good.local:{}/\", tls: {{ ca: {} }}", address.port(), file("ca.pem"));
+    fails(run(&without).await, Reason::Tls, "CertificateRequired");
 }
 
 #[tokio::test]

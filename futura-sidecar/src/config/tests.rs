@@ -34,10 +34,39 @@ fn of_http(keys: &str) -> String {
 #[test]
 fn the_example_is_valid_and_says_what_is_the_default() {
     let config = parse(EXAMPLE).expect("the example");
-    assert_eq!(config.checks.len(), 3);
+    assert_eq!(config.checks.len(), 12);
     let default = parse("errors: {}").expect("an empty section");
     assert_eq!(config.listen, default.listen);
     assert_eq!(format!("{:?}", config.errors), format!("{:?}", default.errors));
+}
+
+#[test]
+fn the_example_shows_every_key() {
+    fn collect(schema: &serde_json::Value, keys: &mut BTreeSet<String>) {
+        match schema {
+            serde_json::Value::Object(object) => {
+                if let Some(properties) = object.get("properties").and_then(serde_json::Value::as_object) {
+                    keys.extend(properties.keys().cloned());
+                }
+                object.values().for_each(|value| collect(value, keys));
+            }
+            serde_json::Value::Array(values) => values.iter().for_each(|value| collect(value, keys)),
+            _ => {}
+        }
+    }
+    let mut schema: serde_json::Value = serde_json::from_str(SCHEMA).expect("JSON");
+    // Of the modules only what is ours: the rest is blackbox_exporter's to explain.
+    let definitions = schema["$defs"].as_object_mut().expect("definitions");
+    let module = definitions.remove("module").expect("the module");
+    definitions.retain(|name, _| !name.starts_with("module"));
+    let mut keys = BTreeSet::new();
+    collect(&schema, &mut keys);
+    collect(&module["properties"]["guard"], &mut keys);
+    let told = |key: &str| {
+        EXAMPLE.split(|character: char| !character.is_alphanumeric() && character != '_').any(|word| word == key)
+    };
+    let missing: Vec<_> = keys.iter().filter(|key| !told(key)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]
@@ -432,6 +461,26 @@ fn the_schema_has_exactly_the_keys_that_are_read() {
         ("/$defs/authorization", "checks: [{ name: a, kind: http, authorization: { zzz: 1 } }]"),
         ("/$defs/step", "checks: [{ name: a, kind: journey, steps: [{ zzz: 1 }] }]"),
         ("/$defs/capture", "checks: [{ name: a, kind: journey, steps: [{ capture: { x: { zzz: 1 } } }] }]"),
+        ("/$defs/module", "modules: { a: { zzz: 1 } }"),
+        ("/$defs/module/properties/guard", "modules: { a: { guard: { zzz: 1 } } }"),
+        ("/$defs/module/properties/http", "modules: { a: { http: { zzz: 1 } } }"),
+        ("/$defs/module/properties/http/properties/basic_auth", "modules: { a: { http: { basic_auth: { zzz: 1 } } } }"),
+        (
+            "/$defs/module/properties/http/properties/authorization",
+            "modules: { a: { http: { authorization: { zzz: 1 } } } }",
+        ),
+        ("/$defs/module/properties/http/properties/oauth2", "modules: { a: { http: { oauth2: { zzz: 1 } } } }"),
+        ("/$defs/module_header", "modules: { a: { http: { fail_if_header_matches: [{ zzz: 1 }] } } }"),
+        ("/$defs/module/properties/tcp", "modules: { a: { tcp: { zzz: 1 } } }"),
+        (
+            "/$defs/module/properties/tcp/properties/query_response/items",
+            "modules: { a: { tcp: { query_response: [{ zzz: 1 }] } } }",
+        ),
+        ("/$defs/module/properties/dns", "modules: { a: { dns: { zzz: 1 } } }"),
+        ("/$defs/module_records", "modules: { a: { dns: { validate_answer_rrs: { zzz: 1 } } } }"),
+        ("/$defs/module/properties/icmp", "modules: { a: { icmp: { zzz: 1 } } }"),
+        ("/$defs/module/properties/grpc", "modules: { a: { grpc: { zzz: 1 } } }"),
+        ("/$defs/module_tls", "modules: { a: { grpc: { tls_config: { zzz: 1 } } } }"),
     ] {
         assert_eq!(keys(pointer), allowed(text), "{pointer}");
     }

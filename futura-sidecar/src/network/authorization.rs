@@ -25,14 +25,14 @@ pub(crate) enum Secret {
     Text(String),
     File(PathBuf),
     /// A user's name, and the password.
-    Basic(String, Box<Secret>),
+    Basic(Box<Secret>, Box<Secret>),
 }
 
 // === impl Authorization ===
 
 impl Authorization {
-    pub(crate) fn basic(user: String, password: Secret) -> Self {
-        Self { scheme: "Basic ".to_owned(), secret: Secret::Basic(user, Box::new(password)) }
+    pub(crate) fn basic(user: impl Into<Secret>, password: Secret) -> Self {
+        Self { scheme: "Basic ".to_owned(), secret: Secret::Basic(Box::new(user.into()), Box::new(password)) }
     }
 
     pub(crate) fn bearer(token: Secret) -> Self {
@@ -56,8 +56,14 @@ impl fmt::Debug for Authorization {
 
 // === impl Secret ===
 
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
 impl Secret {
-    async fn read(&self) -> Result<String, Failure> {
+    pub(crate) async fn read(&self) -> Result<String, Failure> {
         match self {
             Self::Text(text) => Ok(text.clone()),
             Self::File(file) => {
@@ -65,7 +71,7 @@ impl Secret {
                 Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
             }
             Self::Basic(user, password) => {
-                let password = Box::pin(password.read()).await?;
+                let (user, password) = (Box::pin(user.read()).await?, Box::pin(password.read()).await?);
                 Ok(BASE64.encode(format!("{user}:{password}")))
             }
         }

@@ -1,11 +1,16 @@
 //! How a run comes to a connection: the name is resolved, the guard asked, the address dialled, each in its phase.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    io::{ErrorKind, Result as IoResult},
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use futura_metrics::specs::checks::{Phase, Reason};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpSocket, TcpStream},
+    time::timeout,
 };
 
 use super::{Failure, Guard, Network, Tls, Trace};
@@ -43,17 +48,32 @@ impl Dialer {
         Self { network, guard, family: Family::default(), source: None }
     }
 
+    /// The same without rules for what may be dialled, and for any address.
+    pub(crate) fn unguarded(&self) -> Self {
+        Self { guard: Guard::default(), family: Family::Any, ..self.clone() }
+    }
+
+    /// Fails if a host may not be dialled by its name.
+    pub(crate) fn judge_name(&self, host: &str) -> Result<(), Failure> {
+        match self.guard.allows_name(host) {
+            true => Ok(()),
+            false => Err(Failure::new(Reason::RefusedByPolicy, format!("{host} may not be checked"))),
+        }
+    }
+
     /// The addresses of a host that are to be dialled: at least one.
     pub(crate) async fn resolve(&self, trace: &mut Trace, host: &str) -> Result<Vec<IpAddr>, Failure> {
         trace.begin(Phase::Resolve);
+        self.judge_name(host)?;
         let found = self.network.addresses(host).await.map_err(|error| Failure::dns(host, error.as_ref()))?;
         trace.end();
         let chosen = self.family.choose(found);
         if chosen.is_empty() {
             return Err(Failure::new(Reason::Dns, format!("{host}: no address")));
         }
-        let (allowed, refused): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|address| self.guard.allows(*address));
-        match refused.first() {
+        let (allowed, others): (Vec<_>, Vec<_>) =
+            chosen.into_iter().partition(|address| self.guard.allows(host, *address));
+        match others.first() {
             Some(address) if allowed.is_empty() => {
                 Err(Failure::new(Reason::RefusedByPolicy, format!("{host}: {address} may not be checked")))
             }
@@ -66,9 +86,12 @@ impl Dialer {
         let addresses = self.resolve(trace, host).await?;
         trace.begin(Phase::Connect);
         let mut failure = Failure::new(Reason::Dns, format!("{host}: no address"));
-        for address in addresses {
+        for (address, left) in addresses.iter().copied().zip((1..=addresses.len() as u32).rev()) {
             trace.address = Some(address);
-            match self.dial(SocketAddr::new(address, port)).await {
+            // One that hangs leaves the next ones their share of the time.
+            let share = trace.left().filter(|_| left > 1).map(|time| time / left);
+            let dialled = timeout(share.unwrap_or(Duration::MAX), self.dial(SocketAddr::new(address, port)));
+            match dialled.await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
                 Ok(stream) => {
                     trace.end();
                     return Ok(stream);
@@ -94,7 +117,7 @@ impl Dialer {
         }
     }
 
-    async fn dial(&self, address: SocketAddr) -> std::io::Result<TcpStream> {
+    async fn dial(&self, address: SocketAddr) -> IoResult<TcpStream> {
         let socket = if address.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
         if let Some(source) = self.source {
             socket.bind(SocketAddr::new(source, 0))?;

@@ -48,7 +48,9 @@ pub(crate) struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) kind: u16,
-    /// `name`, TTL, class and type.
+    /// Whose it is, as `data` would name it.
+    pub(crate) name: String,
+    /// TTL, class and type.
     head: String,
     /// What it says.
     pub(crate) data: String,
@@ -65,6 +67,11 @@ const NAME_LIMIT: usize = 255;
 const RESPONSE: u16 = 1 << 15;
 const TRUNCATED: u16 = 1 << 9;
 const RECURSION_DESIRED: u16 = 1 << 8;
+
+/// Types that mean more than themselves: CNAME, AXFR and ANY.
+const ALIAS: u16 = 5;
+const TRANSFER: u16 = 252;
+const ANY: u16 = 255;
 
 /// The types that are known by name.
 const KINDS: &[(&str, u16)] = &[
@@ -136,7 +143,7 @@ pub(crate) async fn query(
             trace.begin(Phase::Connect);
             let socket = open(address, port, dialer.source).await.map_err(|error| Failure::connect(&error))?;
             trace.begin(Phase::FirstByte);
-            ask_udp(&socket, &message).await.map_err(|error| Failure::connect(&error))?
+            ask_udp(&socket, &message, id, question).await.map_err(|error| Failure::connect(&error))?
         }
         (Transport::Tcp, None) => {
             let mut stream = dialer.connect(trace, host, port).await?;
@@ -165,13 +172,13 @@ async fn open(address: IpAddr, port: u16, source: Option<IpAddr>) -> io::Result<
     Ok(socket)
 }
 
-async fn ask_udp(socket: &UdpSocket, message: &[u8]) -> io::Result<Vec<u8>> {
+async fn ask_udp(socket: &UdpSocket, message: &[u8], id: u16, question: &Question) -> io::Result<Vec<u8>> {
     socket.send(message).await?;
     let mut buffer = vec![0; MESSAGE_LIMIT];
     loop {
         let length = socket.recv(&mut buffer).await?;
-        // Whoever guesses the port does not know the number: what has another one is not from the server.
-        if buffer[..length].starts_with(&message[..2]) {
+        // Whoever guesses the port knows neither the number nor the question: what has others is not from the server.
+        if Reader::new(&buffer[..length]).head(id, question).is_some() {
             buffer.truncate(length);
             return Ok(buffer);
         }
@@ -202,6 +209,11 @@ impl Question {
         (wire.len() <= NAME_LIMIT).then_some(Self { name: wire, kind, class, recursion })
     }
 
+    /// The name that is asked for, as records write it.
+    fn name(&self) -> String {
+        display(&self.name)
+    }
+
     fn encode(&self, id: u16) -> Vec<u8> {
         let flags = if self.recursion { RECURSION_DESIRED } else { 0 };
         let mut message: Vec<u8> = [id, flags, 1, 0, 0, 0].iter().flat_map(|number| number.to_be_bytes()).collect();
@@ -215,6 +227,23 @@ impl Question {
 // === impl Answer ===
 
 impl Answer {
+    /// The records of the type and the name that were asked for, or of the name that an alias leads to.
+    pub(crate) fn of<'a>(&'a self, question: &Question) -> impl Iterator<Item = &'a Record> {
+        let (mut names, kind) = (vec![question.name()], question.kind);
+        let known = |names: &[String], name: &str| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        // Aliases stand in any order, and each leads to one more name.
+        for _ in &self.answers {
+            let alias = |record: &&Record| record.kind == ALIAS && known(&names, &record.name);
+            let leads_on = |record: &&Record| !known(&names, &record.data);
+            match self.answers.iter().filter(alias).find(leads_on) {
+                Some(alias) => names.push(alias.data.clone()),
+                None => break,
+            }
+        }
+        let right = move |record: &&Record| matches!(kind, ANY | TRANSFER) || record.kind == kind;
+        self.answers.iter().filter(right).filter(move |record| kind == TRANSFER || known(&names, &record.name))
+    }
+
     /// The name of the response code.
     pub(crate) fn code_name(&self) -> String {
         CODES.get(usize::from(self.code)).map_or_else(|| format!("RCODE{}", self.code), |name| (*name).to_owned())
@@ -225,7 +254,7 @@ impl Answer {
 
 impl fmt::Display for Record {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}\t{}", self.head, self.data)
+        write!(formatter, "{}\t{}\t{}", self.name, self.head, self.data)
     }
 }
 
@@ -242,7 +271,8 @@ impl<'a> Reader<'a> {
         Self { message, at: 0 }
     }
 
-    fn answer(mut self, id: u16, question: &Question) -> Option<Answer> {
+    /// Reads past the question, which has to be the one that was asked; its flags, and how many records follow in each section.
+    fn head(&mut self, id: u16, question: &Question) -> Option<(u16, [u16; 3])> {
         let (answered, flags) = (self.u16()?, self.u16()?);
         let counts = [self.u16()?, self.u16()?, self.u16()?, self.u16()?];
         if answered != id || flags & RESPONSE == 0 || counts[0] > 1 {
@@ -254,9 +284,14 @@ impl<'a> Reader<'a> {
                 return None;
             }
         }
+        Some((flags, [counts[1], counts[2], counts[3]]))
+    }
+
+    fn answer(mut self, id: u16, question: &Question) -> Option<Answer> {
+        let (flags, counts) = self.head(id, question)?;
         let mut answer = Answer { code: (flags & 0xf) as u8, truncated: flags & TRUNCATED != 0, ..Answer::default() };
         // A truncated message may end anywhere: what is whole counts.
-        for (place, count) in counts[1..].iter().enumerate() {
+        for (place, count) in counts.iter().enumerate() {
             for _ in 0..*count {
                 let record = match self.record() {
                     Some(record) => record,
@@ -276,8 +311,8 @@ impl<'a> Reader<'a> {
         let data = self.clone_at(self.at).data(kind, end)?;
         self.at = end;
         let (class, name_of_kind) = (name_of(CLASSES, class, "CLASS"), name_of(KINDS, kind, "TYPE"));
-        let head = format!("{}\t{ttl}\t{class}\t{name_of_kind}", display(&name));
-        Some(Record { kind, head, data, serial })
+        let head = format!("{ttl}\t{class}\t{name_of_kind}");
+        Some(Record { kind, name: display(&name), head, data, serial })
     }
 
     /// What a record says, up to `end`.

@@ -12,17 +12,29 @@ const METADATA: [IpAddr; 3] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
 ];
 
-/// Rules for addresses. What is allowed by name beats what is denied, and that beats the rest.
+/// Rules for hosts and their addresses. A network that is allowed beats one that is denied, and that beats the rest; a host that is
+/// denied stays so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Guard {
     /// Networks that may be dialled whatever else is said.
     pub(crate) allow: Vec<IpNet>,
     /// Networks that may not be dialled.
     pub(crate) deny: Vec<IpNet>,
+    /// Hosts that may be dialled although nothing but what is allowed may, if nothing else is against their addresses.
+    pub(crate) allow_hosts: Vec<HostPattern>,
+    /// Hosts that may not be dialled by these names.
+    pub(crate) deny_hosts: Vec<HostPattern>,
     /// Whether link-local, metadata and unspecified addresses may not be dialled either.
     pub(crate) guarded: bool,
-    /// Whether nothing but `allow` may be dialled.
+    /// Whether nothing but `allow` and `allow_hosts` may be dialled.
     pub(crate) closed: bool,
+}
+
+/// The name of a host, or of all below one: `*.example.org`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostPattern {
+    name: String,
+    below: bool,
 }
 
 // === impl Guard ===
@@ -33,12 +45,45 @@ impl Guard {
         Self { guarded: true, ..Self::default() }
     }
 
-    /// Whether an address may be dialled.
-    pub(crate) fn allows(&self, address: IpAddr) -> bool {
+    /// Whether a host may be dialled by its name, wherever it leads.
+    pub(crate) fn allows_name(&self, host: &str) -> bool {
+        !self.deny_hosts.iter().any(|pattern| pattern.matches(host))
+    }
+
+    /// Whether an address that `host` has may be dialled.
+    pub(crate) fn allows(&self, host: &str, address: IpAddr) -> bool {
         // `::ffff:169.254.169.254` reaches what `169.254.169.254` does.
         let address = address.to_canonical();
         let within = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&address));
-        within(&self.allow) || !(self.closed || within(&self.deny) || (self.guarded && is_delicate(address)))
+        let closed = self.closed && !self.allow_hosts.iter().any(|pattern| pattern.matches(host));
+        within(&self.allow) || !(closed || within(&self.deny) || (self.guarded && is_delicate(address)))
+    }
+}
+
+// === impl HostPattern ===
+
+impl TryFrom<String> for HostPattern {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let lower = text.to_ascii_lowercase();
+        let (name, below) = lower.strip_prefix("*.").map_or((lower.as_str(), false), |name| (name, true));
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let plain = |character: char| character.is_ascii_alphanumeric() || "-_.:".contains(character);
+        match !name.is_empty() && name.chars().all(plain) {
+            true => Ok(Self { name: name.to_owned(), below }),
+            false => Err(format!("`{text}` is no host: write one such as `example.org` or `*.example.org`")),
+        }
+    }
+}
+
+impl HostPattern {
+    pub(crate) fn matches(&self, host: &str) -> bool {
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        match self.below {
+            true => host.strip_suffix(&self.name).is_some_and(|rest| rest.ends_with('.')),
+            false => host == self.name,
+        }
     }
 }
 
@@ -69,14 +114,14 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
 
 #[cfg(test)]
 mod tests {
-    use super::Guard;
+    use super::{Guard, HostPattern};
 
     #[test]
     fn strangers_reach_services_and_no_plumbing() {
         let guard = Guard::strangers();
         for address in ["127.0.0.1", "10.0.0.1", "93.184.216.34", "::1", "fd00::1", "2001:db8::1", "64:ff9b::5db8:d822"]
         {
-            assert!(guard.allows(address.parse().expect("an address")), "{address}");
+            assert!(guard.allows("h", address.parse().expect("an address")), "{address}");
         }
         for address in [
             "169.254.169.254",
@@ -94,8 +139,8 @@ mod tests {
             "224.0.0.1",
             "ff02::1",
         ] {
-            assert!(!guard.allows(address.parse().expect("an address")), "{address}");
-            assert!(Guard::default().allows(address.parse().expect("an address")), "{address}");
+            assert!(!guard.allows("h", address.parse().expect("an address")), "{address}");
+            assert!(Guard::default().allows("h", address.parse().expect("an address")), "{address}");
         }
     }
 
@@ -107,11 +152,35 @@ mod tests {
             deny: vec![network("10.0.0.0/8")],
             ..Guard::strangers()
         };
-        let allows = |address: &str| guard.allows(address.parse().expect("an address"));
+        let allows = |address: &str| guard.allows("h", address.parse().expect("an address"));
         assert!(allows("169.254.7.1") && allows("10.1.2.3") && allows("::ffff:10.1.2.3") && allows("192.168.0.1"));
         assert!(!allows("169.254.8.1") && !allows("10.1.2.4") && !allows("::ffff:10.1.2.4"));
         let closed = Guard { closed: true, ..guard };
-        assert!(closed.allows("10.1.2.3".parse().expect("an address")));
-        assert!(!closed.allows("192.168.0.1".parse().expect("an address")));
+        assert!(closed.allows("h", "10.1.2.3".parse().expect("an address")));
+        assert!(!closed.allows("h", "192.168.0.1".parse().expect("an address")));
+    }
+    #[test]
+    fn hosts_are_known_by_name_and_their_addresses_judged_all_the_same() {
+        let hosts = |names: &[&str]| -> Vec<HostPattern> {
+            names.iter().map(|name| (*name).to_owned().try_into().expect("a host")).collect()
+        };
+        let guard = Guard {
+            allow_hosts: hosts(&["Example.org.", "*.shop.example"]),
+            deny_hosts: hosts(&["admin.shop.example"]),
+            closed: true,
+            ..Guard::strangers()
+        };
+        let (fine, delicate) =
+            ("10.0.0.1".parse().expect("an address"), "169.254.169.254".parse().expect("an address"));
+        for host in ["example.org", "EXAMPLE.ORG.", "a.shop.example", "a.b.shop.example"] {
+            assert!(guard.allows_name(host) && guard.allows(host, fine) && !guard.allows(host, delicate), "{host}");
+        }
+        for host in ["shop.example", "notshop.example", "an.example.org", "10.0.0.1", ""] {
+            assert!(!guard.allows(host, fine), "{host}");
+        }
+        assert!(!guard.allows_name("ADMIN.shop.example.") && guard.allows_name("other.shop.example"));
+        for wrong in ["", "*.", "a b", "http://a", "a*"] {
+            assert!(HostPattern::try_from(wrong.to_owned()).expect_err(wrong).contains("no host"), "{wrong}");
+        }
     }
 }

@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use url::{Host, Position, Url};
 
-use super::{Dialer, Failure, Tls, Trace};
+use super::{Dialer, Failure, Proxy, Tls, Trace};
 use crate::causes;
 
 /// How large an answer's head may be, in bytes.
@@ -40,6 +40,8 @@ pub(crate) struct HttpClient {
     pub(crate) tls: Option<Tls>,
     /// Whether HTTP/2 is spoken without asking; over TLS it is spoken where it was agreed on.
     pub(crate) http2: bool,
+    /// What stands between, if anything.
+    pub(crate) proxy: Option<Proxy>,
 }
 
 /// What is asked for.
@@ -69,26 +71,33 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
 impl HttpClient {
     /// Sends one request and waits for the head of its answer.
     pub(crate) async fn send(&self, trace: &mut Trace, request: HttpRequest<'_>) -> Result<HttpResponse, Failure> {
-        let (host, port) = authority(request.url)?;
-        let stream = self.dialer.connect(trace, &host, port).await?;
-        if request.url.scheme() != "https" {
-            return self.exchange(trace, stream, self.http2, request).await;
+        let ((host, port), secure) = (authority(request.url)?, request.url.scheme() == "https");
+        let proxy = self.proxy.as_ref().filter(|proxy| proxy.serves(&host));
+        let stream = match proxy {
+            Some(proxy) => proxy.connect(&self.dialer, trace, (&host, port), secure).await?,
+            None => self.dialer.connect(trace, &host, port).await?,
+        };
+        if !secure {
+            return self.exchange(trace, stream, (self.http2, proxy), request).await;
         }
         let tls = self.tls.as_ref().ok_or_else(|| Failure::new(Reason::Tls, "TLS is not spoken here"))?;
         let stream = tls.handshake(trace, stream, &host).await?;
         let agreed = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        self.exchange(trace, stream, agreed || self.http2, request).await
+        self.exchange(trace, stream, (agreed || self.http2, None), request).await
     }
 
     async fn exchange(
         &self,
         trace: &mut Trace,
         stream: impl Stream,
-        http2: bool,
-        request: HttpRequest<'_>,
+        (http2, proxy): (bool, Option<&Proxy>),
+        mut request: HttpRequest<'_>,
     ) -> Result<HttpResponse, Failure> {
         trace.begin(Phase::FirstByte);
-        let request = request.build(http2)?;
+        if let Some(proxy) = proxy {
+            request.headers.extend(proxy.headers().clone());
+        }
+        let request = request.build(http2, proxy.is_some())?;
         let exchanged = if http2 { send_http2(stream, request).await } else { send_http1(stream, request).await };
         let (response, connection) = exchanged.map_err(|error| failure(&error))?;
         trace.begin(Phase::Transfer);
@@ -122,7 +131,8 @@ async fn send_http2(stream: impl Stream, request: Request<Full<Bytes>>) -> hyper
 // === impl HttpRequest ===
 
 impl HttpRequest<'_> {
-    fn build(mut self, http2: bool) -> Result<Request<Full<Bytes>>, Failure> {
+    /// `whole` has the request name all of the URL, as a proxy is asked.
+    fn build(mut self, http2: bool, whole: bool) -> Result<Request<Full<Bytes>>, Failure> {
         let invalid = |_| Failure::new(Reason::Protocol, "the URL cannot be asked for");
         self.headers.entry(USER_AGENT).or_insert(AGENT);
         let url = &self.url[..Position::AfterQuery];
@@ -134,7 +144,8 @@ impl HttpRequest<'_> {
                 let host = HeaderValue::try_from(host).map_err(|_| Failure::new(Reason::Protocol, "no host"))?;
                 self.headers.entry(HOST).or_insert(host);
                 self.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-                self.url[Position::BeforePath..Position::AfterQuery].parse().map_err(invalid)?
+                let start = if whole { Position::BeforeScheme } else { Position::BeforePath };
+                self.url[start..Position::AfterQuery].parse().map_err(invalid)?
             }
         };
         let mut request = Request::new(Full::new(self.body));

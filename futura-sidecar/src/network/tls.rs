@@ -1,7 +1,13 @@
 //! TLS as a client: the handshake takes any certificate, records it, and only then judges it, so that nothing is sent to a
 //! target that is not trusted and yet its certificate is known.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt, fs,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
 
 use futura_metrics::specs::checks::{Phase, Reason};
 use rustls::{
@@ -35,14 +41,35 @@ pub struct TlsConfig {
     pub verify: bool,
 }
 
-/// TLS that is ready to be spoken. Clones share all.
+/// TLS that is ready to be spoken, with what is in its files now. Clones share all.
 #[derive(Clone)]
 pub(crate) struct Tls {
-    config: Arc<ClientConfig>,
-    /// What certificates are judged by; none where any is good.
-    roots: Option<Arc<RootCertStore>>,
+    source: Arc<Source>,
     server_name: Option<String>,
 }
+
+/// What TLS is made ready from, and what was made of its files when they were as their stamps say.
+struct Source {
+    recipe: Recipe,
+    ready: Mutex<(Vec<Option<Stamp>>, Ready)>,
+}
+
+struct Recipe {
+    config: TlsConfig,
+    network: Network,
+    alpn: Vec<Vec<u8>>,
+    versions: Vec<&'static SupportedProtocolVersion>,
+}
+
+#[derive(Clone)]
+struct Ready {
+    client: Arc<ClientConfig>,
+    /// What certificates are judged by; none where any is good.
+    roots: Option<Arc<RootCertStore>>,
+}
+
+/// What tells a file from the one that had its name before.
+type Stamp = (u64, u64, SystemTime);
 
 /// Why TLS cannot be spoken as configured.
 #[derive(Debug, thiserror::Error)]
@@ -159,27 +186,14 @@ impl Tls {
         alpn: &[&[u8]],
         versions: &[&'static SupportedProtocolVersion],
     ) -> Result<Self, TlsError> {
-        let provider = Arc::new(ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(versions)
-            .expect("ring has suites for TLS 1.2 and 1.3")
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Recording(provider)));
-        let mut client = match config.load_identity()? {
-            Some((chain, key)) => builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| TlsError { key: "key", message: format!("it does not fit: {error}") })?,
-            None => builder.with_no_client_auth(),
+        let recipe = Recipe {
+            config: config.clone(),
+            network: network.clone(),
+            alpn: alpn.iter().map(|protocol| protocol.to_vec()).collect(),
+            versions: versions.to_vec(),
         };
-        client.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        // Each run is to see the whole handshake, certificates and all.
-        client.resumption = Resumption::disabled();
-        let roots = match config.load_roots()? {
-            _ if !config.verify => None,
-            Some(roots) => Some(Arc::new(roots)),
-            None => Some(network.roots()),
-        };
-        Ok(Self { config: Arc::new(client), roots, server_name: config.server_name.clone() })
+        let ready = Mutex::new((recipe.stamps(), recipe.make_ready()?));
+        Ok(Self { source: Arc::new(Source { recipe, ready }), server_name: config.server_name.clone() })
     }
 
     /// The same for another name, unless one is configured.
@@ -200,7 +214,8 @@ impl Tls {
             .map_err(|_| Failure::new(Reason::Tls, format!("`{host}` is no name that a certificate could have")))?
             .to_owned();
         trace.begin(Phase::Tls);
-        let connector = TlsConnector::from(Arc::clone(&self.config));
+        let Ready { client, roots } = self.source.ready();
+        let connector = TlsConnector::from(client);
         let stream = connector.connect(name.clone(), stream).await.map_err(|error| Failure::tls(&error))?;
         let (_, session) = stream.get_ref();
         let chain = Chain {
@@ -209,12 +224,69 @@ impl Tls {
             verified: false,
         };
         let chain = trace.chain.insert(chain);
-        if let Some(roots) = &self.roots {
-            chain.verify(roots, &name)?;
+        if let Some(roots) = roots {
+            chain.verify(&roots, &name)?;
             chain.verified = true;
         }
         trace.end();
         Ok(stream)
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    /// What is ready, made anew where a file is another than it was: certificates are renewed while this runs. Files that do not
+    /// fit, such as one of two that are being replaced, leave what was ready, and are looked at again when one changes.
+    fn ready(&self) -> Ready {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamps = self.recipe.stamps();
+        if stamps != ready.0 {
+            ready.0 = stamps;
+            match self.recipe.make_ready() {
+                Ok(renewed) => ready.1 = renewed,
+                Err(error) => tracing::warn!(%error, "a file of TLS has changed and cannot be used, the one before is"),
+            }
+        }
+        ready.1.clone()
+    }
+}
+
+// === impl Recipe ===
+
+impl Recipe {
+    /// What tells all files from others. To ask for them takes microseconds, and reading them is as quick.
+    fn stamps(&self) -> Vec<Option<Stamp>> {
+        let TlsConfig { ca, certificate, key, .. } = &self.config;
+        let stamp = |file: &PathBuf| {
+            let metadata = fs::metadata(file).ok()?;
+            Some((metadata.ino(), metadata.len(), metadata.modified().ok()?))
+        };
+        [ca, certificate, key].into_iter().flatten().map(stamp).collect()
+    }
+
+    fn make_ready(&self) -> Result<Ready, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&self.versions)
+            .expect("ring has suites for TLS 1.2 and 1.3")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Recording(provider)));
+        let mut client = match self.config.load_identity()? {
+            Some((chain, key)) => builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| TlsError { key: "key", message: format!("it does not fit: {error}") })?,
+            None => builder.with_no_client_auth(),
+        };
+        client.alpn_protocols.clone_from(&self.alpn);
+        // Each run is to see the whole handshake, certificates and all.
+        client.resumption = Resumption::disabled();
+        let roots = match self.config.load_roots()? {
+            _ if !self.config.verify => None,
+            Some(roots) => Some(Arc::new(roots)),
+            None => Some(self.network.roots()),
+        };
+        Ok(Ready { client: Arc::new(client), roots })
     }
 }
 

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     config::{Section, form},
-    network::{Family, Guard, TlsConfig},
+    network::{Family, Guard, HostPattern, TlsConfig},
 };
 
 /// How many modules there may be.
@@ -31,7 +31,7 @@ const MODULES_LIMIT: usize = 1000;
 const LIST_LIMIT: usize = 100;
 
 /// Keys whose values nobody is shown.
-const SECRETS: [&str; 11] = [
+const SECRETS: [&str; 13] = [
     "body",
     "password",
     "credentials",
@@ -43,6 +43,8 @@ const SECRETS: [&str; 11] = [
     "key",
     "proxy-authorization",
     "send",
+    "proxy_url",
+    "proxy_connect_header",
 ];
 
 /// All modules, by name.
@@ -158,8 +160,19 @@ fn duration(value: &Value) -> Result<Duration, String> {
 fn read_guard(section: &mut Section<'_, '_>) -> Option<Guard> {
     let allow = section.or("allow", networks, Vec::new());
     let deny = section.or("deny", networks, Vec::new());
+    let allow_hosts = section.or("allow_hosts", |value| list(value, host), Vec::new());
+    let deny_hosts = section.or("deny_hosts", |value| list(value, host), Vec::new());
     let only_allowed = section.or("only_allowed", form::flag, false);
-    Some(Guard { allow: allow?, deny: deny?, closed: only_allowed?, ..Guard::strangers() })
+    let (allow_hosts, closed) = (allow_hosts?, only_allowed?);
+    if !closed && !allow_hosts.is_empty() {
+        section.report("allow_hosts", "every host is allowed already: add `only_allowed: true`");
+        return None;
+    }
+    Some(Guard { allow: allow?, deny: deny?, allow_hosts, deny_hosts: deny_hosts?, closed, ..Guard::strangers() })
+}
+
+fn host(value: &Value) -> Result<HostPattern, String> {
+    form::text(value)?.try_into()
 }
 
 fn networks(value: &Value) -> Result<Vec<IpNet>, String> {

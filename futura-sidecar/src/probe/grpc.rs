@@ -68,7 +68,7 @@ impl GrpcProber {
         dialer.family = module.family;
         let TlsModule { config, versions } = &module.tls_config;
         let tls = module.tls.then(|| Tls::with_versions(config, network, &[b"h2"], versions)).transpose()?;
-        let client = HttpClient { dialer, tls, http2: true };
+        let client = HttpClient { dialer, tls, http2: true, proxy: None };
         Ok(Self { service: module.service, metadata: module.metadata, client })
     }
 

@@ -17,15 +17,17 @@ use url::Url;
 
 use super::{
     FAILED_DUE_TO_REGEX, Run, Target,
+    access::Access,
     config::{HeaderRule, TlsModule, file, headers, list, method},
+    oauth2::OAuth2,
     pattern::{BodyPattern, Search},
     samples::Gauge,
 };
 use crate::{
     config::{Section, form},
     network::{
-        Authorization, Dialer, Failure, Family, Guard, HttpClient, HttpRequest, HttpResponse, Jar, Network, Secret,
-        Tls, TlsError, Trace, read_file,
+        Dialer, Failure, Family, Guard, HttpClient, HttpRequest, HttpResponse, Jar, Network, Tls, TlsError, Trace,
+        read_file,
     },
 };
 
@@ -39,6 +41,9 @@ const MODIFIED: Gauge = Gauge::new(
     "probe_http_last_modified_timestamp_seconds",
     "Returns the Last-Modified HTTP response header in unixtime",
 );
+
+/// How much of a body is read where nobody says: more than any page has, and an end to what has none.
+const DEFAULT_BODY_LIMIT: u64 = 256 * 1024 * 1024;
 
 /// How many redirects are followed.
 const REDIRECTS_LIMIT: u32 = 10;
@@ -61,7 +66,7 @@ pub(super) struct HttpModule {
     fail_if_header_not_matches: Vec<HeaderRule>,
     body: Option<Bytes>,
     body_file: Option<PathBuf>,
-    authorization: Option<Authorization>,
+    access: Access,
     tls_config: TlsModule,
     http2: bool,
     compression: Option<String>,
@@ -72,6 +77,7 @@ pub(super) struct HttpModule {
 pub(super) struct HttpProber {
     module: HttpModule,
     client: HttpClient,
+    oauth2: Option<OAuth2>,
 }
 
 // === impl HttpModule ===
@@ -98,11 +104,11 @@ impl HttpModule {
         let fail_if_header_not_matches = section.header_rules("fail_if_header_not_matches");
         let body = section.or("body", |value| form::text(value).map(|text| Some(text.into())), None);
         let body_file = section.or("body_file", file, None);
-        let authorization = read_authorization(section);
+        let access = Access::read(section);
         let tls_config = section.tls_module();
         let http2 = section.or("enable_http2", form::flag, true);
         let compression = section.or("compression", compression, None);
-        let body_limit = section.or("body_size_limit", size, None);
+        let body_limit = section.or("body_size_limit", size, Some(DEFAULT_BODY_LIMIT));
         for (key, instead) in REFUSED {
             section.refuse(key, instead);
         }
@@ -122,7 +128,7 @@ impl HttpModule {
             fail_if_header_not_matches: fail_if_header_not_matches?,
             body: body?,
             body_file: body_file?,
-            authorization: authorization?,
+            access: access?,
             tls_config: tls_config?,
             http2: http2?,
             compression: compression?,
@@ -132,13 +138,8 @@ impl HttpModule {
 }
 
 /// Keys of the format that are not built.
-const REFUSED: [(&str, &str); 10] = [
-    ("oauth2", "fetch the token by other means and name its file in `authorization`"),
-    ("proxy_url", "a probe through a proxy tells of the proxy: run this program where the target can be reached"),
-    ("proxy_connect_header", "probes do not go through proxies"),
-    ("proxy_from_environment", "probes do not go through proxies"),
-    ("no_proxy", "probes do not go through proxies"),
-    ("skip_resolve_phase_with_proxy", "probes do not go through proxies"),
+const REFUSED: [(&str, &str); 5] = [
+    ("proxy_from_environment", "name the proxy as `proxy_url`"),
     ("http_headers", "write them as `headers`"),
     ("fail_if_body_json_matches_cel", "use a check of kind `http` with `json`, or a regular expression"),
     ("fail_if_body_json_not_matches_cel", "use a check of kind `http` with `json`, or a regular expression"),
@@ -159,7 +160,7 @@ fn compression(value: &Value) -> Result<Option<String>, String> {
     }
 }
 
-/// A number of bytes such as `10MB`, in powers of 1024 as the peer counts.
+/// A number of bytes such as `10MB`, in powers of 1024 as the peer counts; none, which is no limit, for 0.
 fn size(value: &Value) -> Result<Option<u64>, String> {
     let text = value.as_u64().map_or_else(|| form::text(value), |number| Ok(number.to_string()))?;
     let split = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
@@ -174,43 +175,6 @@ fn size(value: &Value) -> Result<Option<u64>, String> {
     }
 }
 
-fn read_authorization(section: &mut Section<'_, '_>) -> Option<Option<Authorization>> {
-    let basic = section.nested("basic_auth", read_basic, None)?;
-    let other = section.nested("authorization", read_credentials, None)?;
-    let token = section.or("bearer_token", |value| form::secret(value).map(|text| Some(Secret::Text(text))), None)?;
-    let token_file = section.or("bearer_token_file", |value| file(value).map(|file| file.map(Secret::File)), None)?;
-    let bearer = token.or(token_file).map(Authorization::bearer);
-    let mut all = [basic, other, bearer].into_iter().flatten();
-    let one = all.next();
-    if all.next().is_some() {
-        section.report(
-            "authorization",
-            "more than one of `basic_auth`, `authorization` and `bearer_token` is one too many",
-        );
-        return None;
-    }
-    Some(one)
-}
-
-fn read_basic(section: &mut Section<'_, '_>) -> Option<Option<Authorization>> {
-    let name = section.or("username", form::text, String::new());
-    let password = section.or("password", form::secret, String::new());
-    let password_file = section.or("password_file", file, None);
-    section.refuse("username_file", "write it as `username`");
-    let (name, password) = (name?, password?);
-    let password = password_file?.map_or(Secret::Text(password), Secret::File);
-    Some(Some(Authorization::basic(name, password)))
-}
-
-fn read_credentials(section: &mut Section<'_, '_>) -> Option<Option<Authorization>> {
-    let scheme = section.or("type", form::text, "Bearer".to_owned());
-    let credentials = section.or("credentials", form::secret, String::new());
-    let credentials_file = section.or("credentials_file", file, None);
-    let credentials = credentials?;
-    let secret = credentials_file?.map_or(Secret::Text(credentials), Secret::File);
-    Some(Some(Authorization { scheme: format!("{} ", scheme?), secret }))
-}
-
 // === impl HttpProber ===
 
 impl HttpProber {
@@ -220,7 +184,9 @@ impl HttpProber {
         let protocols: &[&[u8]] = if module.http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
         let TlsModule { config, versions } = &module.tls_config;
         let tls = Tls::with_versions(config, network, protocols, versions)?;
-        Ok(Self { module, client: HttpClient { dialer, tls: Some(tls), http2: false } })
+        let client = HttpClient { dialer, tls: Some(tls), http2: false, proxy: module.access.proxy.clone() };
+        let oauth2 = module.access.oauth2.clone().map(|module| OAuth2::new(module, network)).transpose()?;
+        Ok(Self { module, client, oauth2 })
     }
 
     /// Whether the module sets another `Host` than the one that was asked for by name.
@@ -268,6 +234,15 @@ impl HttpProber {
         let (module, origin, mut method) = (&self.module, url.origin(), self.module.method.clone());
         let (mut redirects, mut jar) = (0, Jar::default());
         let client = HttpClient { tls: self.client.tls.as_ref().map(|tls| tls.named(hostname)), ..self.client.clone() };
+        let authorization = match &self.oauth2 {
+            Some(oauth2) => {
+                // No token is fetched for a target that cannot be probed.
+                let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+                run.address = client.dialer.resolve(&mut run.trace, host).await?.first().copied();
+                Some(oauth2.authorization().await?)
+            }
+            None => module.access.authorization.clone(),
+        };
         let mut body = match &module.body_file {
             Some(file) => read_file(file).await?.into(),
             None => module.body.clone().unwrap_or_default(),
@@ -277,7 +252,7 @@ impl HttpProber {
             if let Some(encoding) = module.compression.as_ref().and_then(|name| HeaderValue::try_from(name).ok()) {
                 headers.entry(ACCEPT_ENCODING).or_insert(encoding);
             }
-            if let Some(authorization) = &module.authorization {
+            if let Some(authorization) = &authorization {
                 headers.insert(AUTHORIZATION, authorization.header().await?);
             }
             if let Some(host) = hostname.and_then(|host| HeaderValue::try_from(host).ok()) {

@@ -132,6 +132,18 @@ async fn a_failing_check_is_run_on_its_other_interval() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn jitter_delays_each_run_and_not_the_grid() {
+    let (resolver, metrics) = (Arc::new(SlowResolver::default()), Metrics::new());
+    let check = check(Arc::clone(&resolver), "offset: 0s, interval: 1m, timeout: 30s, jitter: 20s", &metrics);
+    let start = Instant::now();
+    run(check, lanes(1), sleep(Duration::from_secs(1200))).await;
+    let asked = resolver.asked.lock().expect("no panic").clone();
+    let late: Vec<_> = asked.iter().map(|asked| asked.duration_since(start).as_millis() % 60_000).collect();
+    assert!((19..=20).contains(&asked.len()) && late.iter().all(|late| *late <= 20_001), "{late:?}");
+    assert!(late.iter().any(|other| late[0].abs_diff(*other) > 1000), "{late:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_is_repeated_before_it_counts() {
     let (resolver, metrics) = (Arc::new(SlowResolver::default()), Metrics::new());
     let keys = "offset: 0s, interval: 1m, timeout: 10s, retries: 2, failure_threshold: 2";

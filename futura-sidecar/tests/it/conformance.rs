@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -16,7 +17,8 @@ use crate::{
     peers::installed,
 };
 
-mod targets;
+mod proxy;
+pub(crate) mod targets;
 
 /// How a probe's answer may differ from the peer's.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,9 +86,11 @@ fn programs() -> Option<(PathBuf, PathBuf)> {
     installed("prometheus-blackbox-exporter").zip(installed("nginx"))
 }
 
-fn configuration(folder: &Path) -> String {
+/// The modules; `plain` has the tokens.
+fn configuration(folder: &Path, plain: SocketAddr, proxy: SocketAddr) -> String {
     let ca = folder.join("ca.pem");
-    include_str!("conformance/blackbox.yml").replace("CA_FILE", &ca.display().to_string())
+    let text = include_str!("conformance/blackbox.yml").replace("CA_FILE", &ca.display().to_string());
+    text.replace("PLAIN", &plain.to_string()).replace("PROXY", &proxy.to_string())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,7 +99,8 @@ async fn answers_are_those_of_blackbox_exporter() {
     let folder = tempdir().expect("a folder");
     let targets = Targets::start(&nginx, folder.path()).await;
     let file = folder.path().join("blackbox.yml");
-    fs::write(&file, configuration(folder.path())).expect("a file");
+    let text = configuration(folder.path(), targets.plain, proxy::serve().await);
+    fs::write(&file, text).expect("a file");
     let peer = Exporter::start(&blackbox_exporter, &[], &file).await;
     let ours = Exporter::ours(&[], &file).await;
     let mut wrong = Vec::new();
@@ -119,7 +124,7 @@ async fn wrong_requests_are_answered_as_by_blackbox_exporter() {
     let folder = tempdir().expect("a folder");
     certificates(folder.path());
     let file = folder.path().join("blackbox.yml");
-    fs::write(&file, configuration(folder.path())).expect("a file");
+    fs::write(&file, configuration(folder.path(), closed_port(), closed_port())).expect("a file");
     let peer = Exporter::start(&blackbox_exporter, &[], &file).await;
     let ours = Exporter::ours(&[], &file).await;
     for path in ["/probe", "/probe?module=http_2xx", "/probe?target=h&module=nowhere", "/-/healthy", "/-/reload"] {

@@ -41,16 +41,23 @@ impl Exporter {
         Self::start(program.as_ref(), &[&["probe"], arguments].concat(), config).await
     }
 
+    /// The sidecar with its own configuration, which has it listen there.
+    pub(crate) async fn run(config: &Path, listen: SocketAddr) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_futura-sidecar"));
+        command.args(["run", "--drain-delay-secs", "0", "--config"]).arg(config);
+        Self::spawn(command, listen.to_string()).await
+    }
+
     pub(crate) async fn start(program: &Path, arguments: &[&str], config: &Path) -> Self {
         let address = closed_port().to_string();
-        let child = Command::new(program)
-            .args(arguments)
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--web.listen-address={address}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program");
+        let mut command = Command::new(program);
+        command.args(arguments).arg(format!("--config.file={}", config.display()));
+        command.arg(format!("--web.listen-address={address}"));
+        Self::spawn(command, address).await
+    }
+
+    async fn spawn(mut command: Command, address: String) -> Self {
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program");
         wait_until("the exporter listens", || std::net::TcpStream::connect(&address).is_ok()).await;
         Self { child, address }
     }

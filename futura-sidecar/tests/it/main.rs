@@ -2,8 +2,11 @@
 
 mod cli;
 mod conformance;
+mod drain;
 mod exporter;
+mod faults;
 mod forward;
+mod manifests;
 mod peers;
 mod probe;
 mod sentry;

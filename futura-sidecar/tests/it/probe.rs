@@ -10,7 +10,10 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::{exporter::Exporter, sentry::wait_until};
+use crate::{
+    exporter::{Exporter, closed_port},
+    sentry::wait_until,
+};
 
 /// A folder with the modules in a file, and the file.
 fn modules(text: &str) -> (TempDir, PathBuf) {
@@ -96,6 +99,9 @@ modules:
     http:
       headers: { X-Api-Key: hunter2 }
       basic_auth: { username: user, password: hunter2 }
+      proxy_url: http://user:hunter2@127.0.0.1:1
+      proxy_connect_header: { X-Key: [hunter2] }
+  oauth2: { prober: http, timeout: 1s, http: { oauth2: { client_id: a, client_secret: hunter2, token_url: http://127.0.0.1:1/ } } }
   bearer: { prober: http, timeout: 1s, http: { authorization: { credentials: hunter2 } } }
   dialogue: { prober: tcp, timeout: 1s, tcp: { query_response: [{ send: PASS hunter2 }] } }";
     let (_folder, file) = modules(text);
@@ -106,6 +112,7 @@ modules:
         "/metrics",
         "/probe?debug=true&target=127.0.0.1:1",
         "/probe?debug=true&module=bearer&target=127.0.0.1:1",
+        "/probe?debug=true&module=oauth2&target=127.0.0.1:1",
         "/probe?debug=true&module=dialogue&target=127.0.0.1:1",
     ] {
         let answer = sidecar.get(path).await;
@@ -128,6 +135,27 @@ async fn a_hangup_has_the_modules_read_anew() {
     assert!(!shown().await.contains("before"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_that_runs_probes_too_and_takes_other_modules() {
+    let (folder, listen) = (tempdir().expect("a folder"), closed_port());
+    let file = folder.path().join("sidecar.yaml");
+    let configure = |name: &str| {
+        let text = format!("listen: {listen}\nmodules: {{ {name}: {{ prober: tcp, timeout: 1s }} }}");
+        fs::write(&file, text).expect("a file");
+    };
+    configure("before");
+    let sidecar = Exporter::run(&file, listen).await;
+    let probe = async |module: &str| sidecar.get(&format!("/probe?module={module}&target={listen}")).await;
+    assert!(probe("before").await.body.contains("probe_success 1\n"));
+    configure("after");
+    assert_eq!(sidecar.post("/-/reload").await.status, 200);
+    assert!(probe("after").await.body.contains("probe_success 1\n"));
+    assert_eq!(probe("before").await.status, 400);
+    fs::write(&file, "modules: { none: { prober: smtp } }").expect("a file");
+    assert_eq!(sidecar.post("/-/reload").await.status, 422);
+    assert!(probe("after").await.body.contains("probe_success 1\n"));
+}
+
 #[test]
 fn a_file_is_checked_with_a_line_for_each_problem() {
     let check = |text: &str| {
@@ -147,15 +175,15 @@ modules:
     prober: http
     http:
       valid_status_codes: [ok]
-      proxy_url: http://proxy
+      enable_http3: true
       nope: 1
   b: { prober: dns }
   c: { prober: smtp }
   d: { prober: tcp, timeout: 5, http: {} }";
     assert_snapshot!(check(wrong), @"
     64: FILE:6:7: modules.a.http.valid_status_codes: `ok` is no status such as `200`
-    FILE:7:7: modules.a.http.proxy_url: this is not supported: a probe through a proxy tells of the proxy: run this program where the target can be reached
-    FILE:8:7: modules.a.http.nope: unknown key, allowed are `preferred_ip_protocol`, `ip_protocol_fallback`, `source_ip_address`, `valid_status_codes`, `valid_http_versions`, `follow_redirects`, `no_follow_redirects`, `fail_if_ssl`, `fail_if_not_ssl`, `method`, `headers`, `fail_if_body_matches_regexp`, `fail_if_body_not_matches_regexp`, `fail_if_header_matches`, `fail_if_header_not_matches`, `body`, `body_file`, `basic_auth`, `authorization`, `bearer_token`, `bearer_token_file`, `tls_config`, `enable_http2`, `compression`, `body_size_limit`
+    FILE:7:7: modules.a.http.enable_http3: this is not supported: HTTP/1.1 and HTTP/2 are spoken
+    FILE:8:7: modules.a.http.nope: unknown key, allowed are `preferred_ip_protocol`, `ip_protocol_fallback`, `source_ip_address`, `valid_status_codes`, `valid_http_versions`, `follow_redirects`, `no_follow_redirects`, `fail_if_ssl`, `fail_if_not_ssl`, `method`, `headers`, `fail_if_body_matches_regexp`, `fail_if_body_not_matches_regexp`, `fail_if_header_matches`, `fail_if_header_not_matches`, `body`, `body_file`, `basic_auth`, `authorization`, `bearer_token`, `bearer_token_file`, `oauth2`, `proxy_url`, `proxy_connect_header`, `no_proxy`, `skip_resolve_phase_with_proxy`, `tls_config`, `enable_http2`, `compression`, `body_size_limit`
     FILE:9:3: modules.b.dns: it is missing: write one such as `dns: { query_name: example.org }`
     FILE:10:8: modules.c.prober: `smtp` is no prober, allowed are `dns`, `grpc`, `http`, `icmp`, `tcp`
     FILE:11:21: modules.d.timeout: `5` has no unit: write `5s`, or another of ms, s, m, h and d

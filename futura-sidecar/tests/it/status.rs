@@ -25,7 +25,7 @@ use tokio::{
 
 use crate::{exporter::closed_port, sentry::wait_until};
 
-async fn get(address: &str, path: &str) -> String {
+pub(crate) async fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
     exchange(&mut stream, &format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")).await
 }

@@ -69,6 +69,11 @@ const PLAIN: &[(&str, &str, bool)] = &[
     ("http_2xx", "/basic", false),
     ("http_bearer", "/bearer", true),
     ("http_host", "/host", true),
+    ("http_proxy", "/text", true),
+    ("http_proxy", "/missing", false),
+    ("http_proxy_refusing", "/text", false),
+    ("http_oauth2", "/bearer", true),
+    ("http_oauth2_wrong", "/bearer", false),
 ];
 
 /// Of the name server: module, and whether the probe is to succeed.
@@ -86,7 +91,7 @@ const DNS: &[(&str, bool)] = &[
 /// Each runs until the value goes.
 pub(super) struct Targets {
     nginx: Child,
-    plain: SocketAddr,
+    pub(super) plain: SocketAddr,
     /// With a good certificate, one that has expired, one that signs itself, one of another name.
     tls: [SocketAddr; 4],
     lines: SocketAddr,
@@ -102,7 +107,9 @@ impl Targets {
         certificates(folder);
         let (plain, tls) = (closed_port(), [(); 4].map(|()| closed_port()));
         let nginx = start_nginx(nginx, folder, plain, tls).await;
-        let acceptor = acceptor(folder);
+        let mut config = server_config(folder, "good");
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
         let ancient = serve(|stream| async move {
             let mut stream = BufReader::new(stream);
             let mut line = String::new();
@@ -170,6 +177,9 @@ impl Targets {
         vec![
             ("https", secure(0), true, Nowhere),
             ("https_1", secure(0), true, Nowhere),
+            ("https_proxy", secure(0), true, Nowhere),
+            ("https_proxy", secure(1), false, InMoreOfTls),
+            ("https_proxy_refusing", secure(0), false, Nowhere),
             ("https_1_2", secure(0), true, Nowhere),
             ("https_any", secure(0), true, Nowhere),
             ("https", secure(1), false, InMoreOfTls),
@@ -255,7 +265,7 @@ async fn start_nginx(program: &Path, folder: &Path, plain: SocketAddr, tls: [Soc
 }
 
 /// An authority and what it has signed, as nginx and the modules take them.
-pub(super) fn certificates(folder: &Path) {
+pub(crate) fn certificates(folder: &Path) {
     let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("a file");
     let authority_key = KeyPair::generate().expect("a key");
     let mut authority = params(&[], VALID);
@@ -285,17 +295,17 @@ fn params(names: &[&str], dates: [(i32, u8, u8); 2]) -> CertificateParams {
     params
 }
 
-fn acceptor(folder: &Path) -> TlsAcceptor {
-    let chain = CertificateDer::pem_file_iter(folder.join("good.pem")).expect("a file").map(|read| read.expect("PEM"));
-    let key = PrivateKeyDer::from_pem_file(folder.join("good.key")).expect("a key");
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+/// The side of a server that shows one of the certificates.
+pub(crate) fn server_config(folder: &Path, name: &str) -> ServerConfig {
+    let file = |suffix: &str| folder.join(format!("{name}.{suffix}"));
+    let chain = CertificateDer::pem_file_iter(file("pem")).expect("a file").map(|read| read.expect("PEM"));
+    let key = PrivateKeyDer::from_pem_file(file("key")).expect("a key");
+    ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_no_client_auth()
         .with_single_cert(chain.collect(), key)
-        .expect("a key that fits");
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    TlsAcceptor::from(Arc::new(config))
+        .expect("a key that fits")
 }
 
 /// Serves connections side by side.
