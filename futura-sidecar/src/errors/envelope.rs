@@ -58,6 +58,8 @@ pub(super) enum EnvelopeError {
     HeaderTooLong,
     #[error("the event is not a JSON object")]
     Event,
+    #[error("this is no notification of Alertmanager's webhook")]
+    Alerts,
     #[error("the report is not JSON")]
     Report,
     #[error("there is no minidump: it is the body, or the field `upload_file_minidump` of a form")]

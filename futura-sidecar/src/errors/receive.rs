@@ -27,6 +27,7 @@ use super::{
     spool::{Draft, Spool, SpoolError, Taken},
 };
 
+mod alerts;
 mod encoding;
 mod uploads;
 
@@ -87,6 +88,7 @@ pub(super) fn routes(receiver: Arc<Receiver>) -> Router {
         .route("/api/{project}/security", post(take_report))
         .route("/api/{project}/minidump/", post(take_minidump))
         .route("/api/{project}/minidump", post(take_minidump))
+        .route("/alertmanager", post(take_alerts))
         // Each has limits of its own.
         .layer(DefaultBodyLimit::disable())
         .with_state(receiver)
@@ -114,6 +116,18 @@ async fn take_report(
     let taken = receiver.in_time(async {
         let report = receiver.read(&headers, body, EVENT_LIMIT).await?;
         receiver.take(&uploads::of_report(&report, &query)?).await
+    });
+    receiver.answer(taken.await)
+}
+
+/// Acknowledges a notification when all its alerts are durable: Alertmanager repeats it otherwise.
+async fn take_alerts(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Body) -> Response {
+    let taken = receiver.in_time(async {
+        let notification = receiver.read(&headers, body, EVENT_LIMIT).await?;
+        for envelope in alerts::envelopes(&notification)? {
+            receiver.take(&envelope).await?;
+        }
+        Ok(None)
     });
     receiver.answer(taken.await)
 }
