@@ -10,13 +10,17 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use axum::Router;
 use futura_metrics::{shutdown::Shutdown, specs::errors::DropReason};
+use http::{HeaderName, HeaderValue, Method, header};
 use sentry_types::{Dsn, Scheme};
 use serde::Serialize;
 use serde_yaml::Value;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use url::Url;
 
 use self::{
     forward::Forwarder,
@@ -60,6 +64,8 @@ pub struct ErrorsConfig {
     pub listen: Address,
     /// Allows `listen` to be an address that others reach: whoever can connect can send. Default `false`.
     pub listen_publicly: bool,
+    /// Origins whose pages may send from browsers, or `*` for all. Default none.
+    pub allowed_origins: Option<AllowOrigin>,
     /// The DSN of the Sentry server. Default none, as an empty one: envelopes are kept until there is one.
     pub upstream: Option<Upstream>,
     /// The folder that envelopes are kept in. Default `./spool`.
@@ -80,6 +86,7 @@ pub struct Upstream(Dsn);
 /// The receiving and the forwarding side over one spool.
 pub(crate) struct Errors {
     receiver: Arc<Receiver>,
+    allowed_origins: Option<AllowOrigin>,
     incoming: Incoming,
     forwarder: Option<Forwarder>,
     status: Arc<ErrorsStatus>,
@@ -114,6 +121,7 @@ impl ErrorsConfig {
     pub(crate) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let listen = section.or("listen", |value| form::text(value)?.try_into(), SocketAddr::from(LISTEN).into());
         let listen_publicly = section.or("listen_publicly", form::flag, false);
+        let allowed_origins = section.or("allowed_origins", origins, None);
         let upstream = section.or("upstream", upstream, None);
         // The default folder must be usable as well.
         let spool = section.value("spool").map_or_else(|| form::usable("./spool".into()), form::folder);
@@ -124,6 +132,7 @@ impl ErrorsConfig {
         let errors = Self {
             listen: listen?,
             listen_publicly: listen_publicly?,
+            allowed_origins: allowed_origins?,
             upstream: upstream?,
             spool: spool?,
             spool_max_envelopes: spool_max_envelopes?,
@@ -170,6 +179,27 @@ fn envelopes(value: &Value) -> Result<usize, String> {
         .ok()
         .filter(|number| *number > 0)
         .ok_or_else(|| format!("`{number}` is too few: at least 1"))
+}
+
+fn origins(value: &Value) -> Result<Option<AllowOrigin>, String> {
+    let no_list =
+        || format!("{} is no list: write one such as `[\"https://tickets.example.org\"]`", form::shown(value));
+    let origins = value.as_sequence().ok_or_else(no_list)?;
+    let origins: Vec<_> = origins.iter().map(origin).collect::<Result<_, _>>()?;
+    Ok(match &origins[..] {
+        [] => None,
+        origins if origins.contains(&HeaderValue::from_static("*")) => Some(AllowOrigin::any()),
+        _ => Some(AllowOrigin::list(origins)),
+    })
+}
+
+fn origin(value: &Value) -> Result<HeaderValue, String> {
+    let text = form::text(value)?;
+    let origin = text.parse().is_ok_and(|url: Url| url.origin().ascii_serialization() == text);
+    let origin = Some(&text).filter(|text| origin || *text == "*").and_then(|text| HeaderValue::try_from(text).ok());
+    origin.ok_or_else(|| {
+        format!("`{text}` is no origin: write scheme, host and port alone, such as `https://tickets.example.org`")
+    })
 }
 
 /// The DSN is not repeated in messages: it holds a key.
@@ -227,11 +257,16 @@ impl Errors {
             Some(upstream) => Some(Forwarder::new(spool, upstream, network, metrics, failure, paused)?),
             None => None,
         };
-        Ok(Self { receiver, incoming, forwarder, status })
+        let allowed_origins = config.allowed_origins.clone();
+        Ok(Self { receiver, allowed_origins, incoming, forwarder, status })
     }
 
     pub(crate) fn routes(&self) -> Router {
-        receive::routes(Arc::clone(&self.receiver))
+        let routes = receive::routes(Arc::clone(&self.receiver));
+        match &self.allowed_origins {
+            Some(origins) => routes.layer(cors(origins.clone())),
+            None => routes,
+        }
     }
 
     pub(crate) fn status(&self) -> Arc<ErrorsStatus> {
@@ -245,6 +280,17 @@ impl Errors {
             shutdown.tracker().spawn(forwarder.run(closed));
         }
     }
+}
+
+/// What SDKs in browsers need to send, and to see of limits.
+fn cors(origins: AllowOrigin) -> CorsLayer {
+    let limits = ["retry-after", "x-sentry-error", "x-sentry-rate-limits"].map(HeaderName::from_static);
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::POST])
+        .allow_headers([header::CONTENT_TYPE, header::CONTENT_ENCODING, HeaderName::from_static("x-sentry-auth")])
+        .expose_headers(limits)
+        .max_age(Duration::from_secs(3600))
 }
 
 // === impl ErrorsStatus ===

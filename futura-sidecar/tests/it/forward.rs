@@ -327,3 +327,33 @@ async fn what_was_damaged_in_the_spool_costs_nothing_else() {
     assert_eq!(sorted(&sentry), events([0, 2]));
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn browsers_send_from_the_pages_that_may() {
+    provider();
+    let spool = tempdir().expect("a folder");
+    let running = Running::start(spool.path(), None, "allowed_origins: [\"https://shop.example.org\"]").await;
+    let url = format!("http://{}/api/1/envelope/?sentry_key=k", running.errors);
+    let client = reqwest::Client::new();
+    for (origin, allowed) in [("https://shop.example.org", true), ("https://other.example.org", false)] {
+        let asked = client.request(reqwest::Method::OPTIONS, &url).header("origin", origin);
+        let asked = asked.header("access-control-request-method", "POST").send().await.expect("an answer");
+        assert_eq!(asked.headers().contains_key("access-control-allow-origin"), allowed, "{origin}");
+    }
+    // As an SDK's tunnel does it: a plain text, and the DSN in the envelope.
+    let envelope = "{\"dsn\":\"https://k@sentry.example.org/1\"}\n{\"type\":\"event\"}\n{}\n";
+    let sent = client.post(&url).header("origin", "https://shop.example.org").header("content-type", "text/plain");
+    let sent = sent.body(envelope).send().await.expect("an answer");
+    assert_eq!(sent.status(), 200);
+    assert_eq!(sent.headers()["access-control-allow-origin"], "https://shop.example.org");
+    assert!(
+        sent.headers()["access-control-expose-headers"]
+            .to_str()
+            .is_ok_and(|list| list.contains("x-sentry-rate-limits"))
+    );
+    for wrong in ["https://shop.example.org/", "shop.example.org", "7"] {
+        let text = format!("errors: {{ allowed_origins: [\"{wrong}\"] }}");
+        let problems = Config::parse(&text, |_| None).expect_err("no origin");
+        assert!(problems[0].message.contains("is no origin"), "{problems:?}");
+    }
+}
