@@ -7,12 +7,11 @@
 //! leaves whole records, which the next start takes over, and perhaps a torn one, which it passes over.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::SystemTime,
 };
 
@@ -20,11 +19,14 @@ use futura_metrics::specs::errors::{DropReason, RejectReason};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use self::{dead::DeadLetters, draft::Reservation, recent::Recent, room::Room, segment::HEAD, writer::Writer};
-use super::{
-    envelope::{DEFAULT_CATEGORY, ERROR, HEAD_LIMIT, Head},
-    metrics::ErrorsMetrics,
+use self::{
+    dead::DeadLetters,
+    recent::Recent,
+    segment::HEAD,
+    state::{Shared, State},
+    writer::Writer,
 };
+use super::{envelope::ERROR, metrics::ErrorsMetrics};
 use crate::history::milliseconds;
 
 pub(super) use self::draft::Draft;
@@ -36,6 +38,7 @@ mod inspect;
 mod recent;
 mod room;
 mod segment;
+mod state;
 mod writer;
 
 /// How a segment's file ends.
@@ -97,42 +100,6 @@ pub(super) enum Taken {
     Known,
 }
 
-/// What the spool and its writer have in common.
-struct Shared {
-    folder: PathBuf,
-    state: Mutex<State>,
-    arrived: Notify,
-    metrics: ErrorsMetrics,
-}
-
-struct State {
-    /// By category, oldest first, what is to be sent.
-    queues: BTreeMap<&'static str, BTreeMap<u64, Stored>>,
-    segments: BTreeMap<u32, Segment>,
-    next_segment: u32,
-    room: Room,
-    recent: Recent,
-    dead: DeadLetters,
-}
-
-/// An envelope that is to be sent.
-#[derive(Clone, Copy)]
-struct Stored {
-    length: u32,
-    /// Of an event, by which it is known when it comes again.
-    id: Option<u128>,
-}
-
-/// A file of envelopes. It goes when none of them is needed.
-#[derive(Clone, Copy)]
-struct Segment {
-    /// Whether it is of errors.
-    errors: bool,
-    bytes: u64,
-    /// How many of its envelopes are still needed, those being written included.
-    needed: u32,
-}
-
 // === impl Spool ===
 
 impl Spool {
@@ -147,26 +114,18 @@ impl Spool {
         let recent = Recent::open(&path).map_err(failed(&path))?;
         let path = folder.join("dead");
         let dead = DeadLetters::open(&path, limits, metrics.clone()).map_err(failed(&path))?;
-        let mut state = State {
-            queues: BTreeMap::new(),
-            segments: BTreeMap::new(),
-            next_segment: 0,
-            room: Room::new(limits),
-            recent,
-            dead,
-        };
+        let mut state = State::new(limits, recent, dead);
         for (path, _) in numbered(folder, TEMPORARY)? {
             fs::remove_file(&path).map_err(failed(&path))?;
         }
         for (path, number) in segments(folder)? {
-            state.next_segment = state.next_segment.max(number.saturating_add(1));
             state.take_over(&path, number).map_err(failed(&path))?;
         }
         metrics.spool_limit_envelopes.set(limits.envelopes as f64);
         metrics.spool_limit_bytes.set(limits.bytes as f64);
         let (folder, state) = (folder.to_owned(), Mutex::new(state));
         let shared = Arc::new(Shared { folder, state, arrived: Notify::new(), metrics });
-        shared.measure(&shared.lock());
+        shared.lock().measure(&shared.metrics);
         let writer = Writer::start(Arc::clone(&shared)).map_err(failed(&shared.folder))?;
         let spool = Self { shared, writer, _lock: lock };
         let (envelopes, bytes) = spool.size();
@@ -192,11 +151,7 @@ impl Spool {
         allowed: impl Fn(&'static str) -> bool,
         rank: impl Fn(Entry) -> Option<u32>,
     ) -> Option<Entry> {
-        let state = self.shared.lock();
-        let errors = state.queues.get_key_value(ERROR);
-        let others = state.queues.iter().filter(|(category, _)| **category != ERROR);
-        let mut open = errors.into_iter().chain(others).filter(|(category, _)| allowed(category));
-        open.find_map(|(category, queue)| first(category, queue, &rank))
+        self.shared.lock().next(allowed, rank)
     }
 
     /// Waits until an envelope has arrived since the last wait.
@@ -207,23 +162,18 @@ impl Spool {
     /// How many envelopes there are, and how many bytes they and what is in segments with them take.
     pub(super) fn size(&self) -> (usize, u64) {
         let state = self.shared.lock();
-        (state.queues.values().map(BTreeMap::len).sum(), state.room.bytes())
+        (state.count(), state.room.bytes())
     }
 
     /// All envelopes, errors first and then by category, oldest first.
     #[cfg(test)]
     pub(super) fn entries(&self) -> Vec<Entry> {
-        let state = self.shared.lock();
-        let (errors, others): (Vec<_>, Vec<_>) = state.queues.iter().partition(|(category, _)| **category == ERROR);
-        let queues = errors.into_iter().chain(others);
-        queues.flat_map(|(category, queue)| queue.keys().map(|number| Entry { number: *number, category })).collect()
+        self.shared.lock().entries()
     }
 
     /// An envelope's length in bytes.
     pub(super) fn length(&self, entry: Entry) -> u64 {
-        let state = self.shared.lock();
-        let stored = state.queues.get(entry.category).and_then(|queue| queue.get(&entry.number));
-        stored.map_or(0, |stored| stored.length.into())
+        self.shared.lock().stored(entry).map_or(0, |stored| stored.length.into())
     }
 
     /// Reads an envelope. This blocks.
@@ -244,149 +194,6 @@ impl Spool {
         }
         self.shared.forget_id(entry);
         self.shared.settle(entry);
-    }
-}
-
-/// The oldest envelope of the lowest rank in a queue.
-fn first(category: &'static str, queue: &BTreeMap<u64, Stored>, rank: impl Fn(Entry) -> Option<u32>) -> Option<Entry> {
-    let mut best: Option<(u32, Entry)> = None;
-    for number in queue.keys() {
-        let entry = Entry { number: *number, category };
-        match rank(entry) {
-            Some(0) => return Some(entry),
-            Some(rank) if best.is_none_or(|(lowest, _)| rank < lowest) => best = Some((rank, entry)),
-            _ => {}
-        }
-    }
-    best.map(|(_, entry)| entry)
-}
-
-// === impl Shared ===
-
-impl Shared {
-    /// A dead letter that is sent once more is no stranger.
-    fn forget_id(&self, entry: Entry) {
-        let mut state = self.lock();
-        let stored = state.queues.get_mut(entry.category).and_then(|queue| queue.get_mut(&entry.number));
-        if let Some(id) = stored.and_then(|stored| stored.id.take()) {
-            state.recent.remove(id);
-        }
-    }
-
-    /// An envelope is needed no longer: its record says so, and its segment goes with the last of them.
-    fn settle(&self, entry: Entry) {
-        let mut state = self.lock();
-        let Some(stored) = state.queues.get_mut(entry.category).and_then(|queue| queue.remove(&entry.number)) else {
-            return;
-        };
-        let kept = stored.id.map_or(Ok(()), |id| state.recent.keep(id));
-        let path = self.path(entry);
-        let marked = kept.and_then(|()| segment::mark_done(&path, offset(entry.number)));
-        if let Err(error) = marked {
-            tracing::warn!(path = %path.display(), %error, "an envelope cannot be marked as delivered and will be sent again after a restart");
-        }
-        state.room.release(entry.category == ERROR, 1, 0);
-        self.release(&mut state, segment_of(entry.number));
-    }
-
-    /// One envelope less is needed of a segment.
-    fn release(&self, state: &mut State, number: u32) {
-        let Some(segment) = state.segments.get_mut(&number) else { return };
-        segment.needed -= 1;
-        if segment.needed == 0 {
-            let Segment { errors, bytes, .. } = *segment;
-            state.segments.remove(&number);
-            state.room.release(errors, 0, bytes);
-            let path = segment::path(&self.folder, number, SEGMENT);
-            if let Err(error) = fs::remove_file(&path) {
-                tracing::warn!(path = %path.display(), %error, "a segment that is needed no longer cannot be removed");
-            }
-        }
-        self.measure(state);
-    }
-
-    /// An envelope of a segment is durable and part of the spool.
-    fn arrive(&self, state: &mut State, segment: u32, offset: u32, room: &mut Reservation) {
-        room.stays = true;
-        let length = u32::try_from(room.bytes - HEAD).expect("envelopes are bounded far below");
-        let queue = state.queues.entry(room.category).or_default();
-        queue.insert(entry_number(segment, offset), Stored { length, id: room.id });
-        self.measure(state);
-        self.metrics.received.inc();
-        self.arrived.notify_one();
-    }
-
-    /// An envelope of a segment has not become durable; its room is given back with the reservation.
-    fn give_up(&self, state: &mut State, number: u32, room: &Reservation) {
-        if let Some(segment) = state.segments.get_mut(&number) {
-            segment.bytes -= room.bytes;
-        }
-        self.release(state, number);
-    }
-
-    /// The file that an envelope is in.
-    fn path(&self, entry: Entry) -> PathBuf {
-        segment::path(&self.folder, segment_of(entry.number), SEGMENT)
-    }
-
-    fn measure(&self, state: &State) {
-        self.metrics.spool_envelopes.set(state.queues.values().map(BTreeMap::len).sum::<usize>() as f64);
-        self.metrics.spool_bytes.set(state.room.bytes() as f64);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-// === impl State ===
-
-impl State {
-    /// A number that no other segment has had.
-    fn new_segment(&mut self) -> u32 {
-        let number = self.next_segment;
-        self.next_segment = number.checked_add(1).expect("no disk has written so much");
-        number
-    }
-
-    fn begin_segment(&mut self, number: u32, errors: bool) {
-        self.segments.insert(number, Segment { errors, bytes: 0, needed: 0 });
-    }
-
-    /// An envelope more is needed of a segment, which is why it stays.
-    fn grow_segment(&mut self, number: u32, room: &Reservation) {
-        let segment = self.segments.get_mut(&number).expect("it was begun");
-        segment.bytes += room.bytes;
-        segment.needed += 1;
-    }
-
-    /// Takes over what a segment holds that is still needed.
-    fn take_over(&mut self, path: &Path, number: u32) -> io::Result<()> {
-        let scan = segment::scan(path, HEAD_LIMIT)?;
-        if scan.damaged > 0 {
-            tracing::warn!(path = %path.display(), bytes = scan.damaged, "what was torn off or damaged is passed over");
-        }
-        let (mut bytes, mut needed, mut errors) = (0, 0, false);
-        for found in &scan.records {
-            bytes += HEAD + u64::from(found.length);
-            // What cannot be read is found out when it is sent.
-            let head = Head::parse(&found.start).ok();
-            let id = head.as_ref().and_then(Head::known_by).map(|id| id.as_u128());
-            id.map(|id| self.recent.insert(id));
-            if found.live {
-                let category = head.map_or(DEFAULT_CATEGORY, |head| head.category);
-                let stored = Stored { length: found.length, id };
-                self.queues.entry(category).or_default().insert(entry_number(number, found.offset), stored);
-                self.room.take(category == ERROR, 1, 0);
-                (needed, errors) = (needed + 1, category == ERROR);
-            }
-        }
-        if needed == 0 {
-            return fs::remove_file(path);
-        }
-        self.room.take(errors, 0, bytes);
-        self.segments.insert(number, Segment { errors, bytes, needed });
-        Ok(())
     }
 }
 

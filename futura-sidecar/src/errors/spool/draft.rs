@@ -14,8 +14,9 @@ use tokio::{
 };
 
 use super::{
-    SEGMENT, Shared, SpoolError, TEMPORARY, Taken, failed, now_ms,
+    SEGMENT, SpoolError, TEMPORARY, Taken, failed, now_ms,
     segment::{self, HEAD, RecordHead},
+    state::Shared,
     sync_folder,
     writer::{Arrival, Writer},
 };

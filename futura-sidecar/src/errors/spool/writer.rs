@@ -14,10 +14,11 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    SEGMENT, Shared, SpoolError, Taken,
+    SEGMENT, SpoolError, Taken,
     draft::Reservation,
     failed, now_ms,
     segment::{self, RecordHead},
+    state::Shared,
     sync_folder,
 };
 use crate::errors::envelope::ERROR;
@@ -162,7 +163,7 @@ fn write(shared: &Shared, open: &mut Option<Open>, jobs: &mut [Job], errors: boo
 fn reserve<'a>(shared: &Shared, open: &'a mut Option<Open>, jobs: &[Job], errors: bool) -> io::Result<&'a mut Open> {
     let mut state = shared.lock();
     // It is gone when all that was in it has been delivered.
-    let fits = |open: &Open| open.length < SEGMENT_BYTES && state.segments.contains_key(&open.number);
+    let fits = |open: &Open| open.length < SEGMENT_BYTES && state.has_segment(open.number);
     if !open.as_ref().is_some_and(fits) {
         let number = state.new_segment();
         drop(state);

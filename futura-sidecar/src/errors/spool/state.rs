@@ -1,0 +1,247 @@
+//! What is in the spool: the envelopes that are to be sent, by category, and the segments that they are in.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+use super::{
+    Entry, SEGMENT, SpoolLimits,
+    dead::DeadLetters,
+    draft::Reservation,
+    entry_number, offset,
+    recent::Recent,
+    room::Room,
+    segment::{self, HEAD},
+    segment_of,
+};
+use crate::errors::{
+    envelope::{DEFAULT_CATEGORY, ERROR, HEAD_LIMIT, Head},
+    metrics::ErrorsMetrics,
+};
+
+/// What the spool and its writer have in common.
+pub(super) struct Shared {
+    pub(super) folder: PathBuf,
+    pub(super) state: Mutex<State>,
+    pub(super) arrived: Notify,
+    pub(super) metrics: ErrorsMetrics,
+}
+
+pub(super) struct State {
+    /// By category, oldest first, what is to be sent.
+    pub(super) queues: BTreeMap<&'static str, BTreeMap<u64, Stored>>,
+    segments: BTreeMap<u32, Segment>,
+    next_segment: u32,
+    pub(super) room: Room,
+    pub(super) recent: Recent,
+    pub(super) dead: DeadLetters,
+}
+
+/// An envelope that is to be sent.
+#[derive(Clone, Copy)]
+pub(super) struct Stored {
+    pub(super) length: u32,
+    /// Of an event, by which it is known when it comes again.
+    id: Option<u128>,
+}
+
+/// A file of envelopes. It goes when none of them is needed.
+#[derive(Clone, Copy)]
+pub(super) struct Segment {
+    /// Whether it is of errors.
+    errors: bool,
+    bytes: u64,
+    /// How many of its envelopes are still needed, those being written included.
+    needed: u32,
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// A dead letter that is sent once more is no stranger.
+    pub(super) fn forget_id(&self, entry: Entry) {
+        let mut state = self.lock();
+        let stored = state.queues.get_mut(entry.category).and_then(|queue| queue.get_mut(&entry.number));
+        if let Some(id) = stored.and_then(|stored| stored.id.take()) {
+            state.recent.remove(id);
+        }
+    }
+
+    /// An envelope is needed no longer: its record says so, and its segment goes with the last of them.
+    pub(super) fn settle(&self, entry: Entry) {
+        let mut state = self.lock();
+        let Some(stored) = state.queues.get_mut(entry.category).and_then(|queue| queue.remove(&entry.number)) else {
+            return;
+        };
+        let kept = stored.id.map_or(Ok(()), |id| state.recent.keep(id));
+        let path = self.path(entry);
+        let marked = kept.and_then(|()| segment::mark_done(&path, offset(entry.number)));
+        if let Err(error) = marked {
+            tracing::warn!(path = %path.display(), %error, "an envelope cannot be marked as delivered and will be sent again after a restart");
+        }
+        state.room.release(entry.category == ERROR, 1, 0);
+        self.release(&mut state, segment_of(entry.number));
+    }
+
+    /// One envelope less is needed of a segment.
+    fn release(&self, state: &mut State, number: u32) {
+        let Some(segment) = state.segments.get_mut(&number) else { return };
+        segment.needed -= 1;
+        if segment.needed == 0 {
+            let Segment { errors, bytes, .. } = *segment;
+            state.segments.remove(&number);
+            state.room.release(errors, 0, bytes);
+            let path = segment::path(&self.folder, number, SEGMENT);
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %error, "a segment that is needed no longer cannot be removed");
+            }
+        }
+        state.measure(&self.metrics);
+    }
+
+    /// An envelope of a segment is durable and part of the spool.
+    pub(super) fn arrive(&self, state: &mut State, segment: u32, offset: u32, room: &mut Reservation) {
+        room.stays = true;
+        let length = u32::try_from(room.bytes - HEAD).expect("envelopes are bounded far below");
+        let queue = state.queues.entry(room.category).or_default();
+        queue.insert(entry_number(segment, offset), Stored { length, id: room.id });
+        state.measure(&self.metrics);
+        self.metrics.received.inc();
+        self.arrived.notify_one();
+    }
+
+    /// An envelope of a segment has not become durable; its room is given back with the reservation.
+    pub(super) fn give_up(&self, state: &mut State, number: u32, room: &Reservation) {
+        if let Some(segment) = state.segments.get_mut(&number) {
+            segment.bytes -= room.bytes;
+        }
+        self.release(state, number);
+    }
+
+    /// The file that an envelope is in.
+    pub(super) fn path(&self, entry: Entry) -> PathBuf {
+        segment::path(&self.folder, segment_of(entry.number), SEGMENT)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    pub(super) fn new(limits: SpoolLimits, recent: Recent, dead: DeadLetters) -> Self {
+        let (queues, segments) = (BTreeMap::new(), BTreeMap::new());
+        Self { queues, segments, next_segment: 0, room: Room::new(limits), recent, dead }
+    }
+
+    /// The oldest envelope of the lowest rank in the first category that is allowed and has one.
+    pub(super) fn next(
+        &self,
+        allowed: impl Fn(&'static str) -> bool,
+        rank: impl Fn(Entry) -> Option<u32>,
+    ) -> Option<Entry> {
+        self.errors_first()
+            .filter(|(category, _)| allowed(category))
+            .find_map(|(category, queue)| first(category, queue, &rank))
+    }
+
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        let entry = |(category, queue): (&'static str, &BTreeMap<u64, Stored>)| {
+            queue.keys().map(|number| Entry { number: *number, category }).collect::<Vec<_>>()
+        };
+        self.errors_first().flat_map(entry).collect()
+    }
+
+    fn errors_first(&self) -> impl Iterator<Item = (&'static str, &BTreeMap<u64, Stored>)> {
+        let others = self.queues.iter().filter(|(category, _)| **category != ERROR);
+        self.queues.get_key_value(ERROR).into_iter().chain(others).map(|(category, queue)| (*category, queue))
+    }
+
+    pub(super) fn stored(&self, entry: Entry) -> Option<Stored> {
+        self.queues.get(entry.category)?.get(&entry.number).copied()
+    }
+
+    /// How many envelopes are to be sent.
+    pub(super) fn count(&self) -> usize {
+        self.queues.values().map(BTreeMap::len).sum()
+    }
+
+    pub(super) fn measure(&self, metrics: &ErrorsMetrics) {
+        metrics.spool_envelopes.set(self.count() as f64);
+        metrics.spool_bytes.set(self.room.bytes() as f64);
+    }
+
+    pub(super) fn has_segment(&self, number: u32) -> bool {
+        self.segments.contains_key(&number)
+    }
+
+    /// A number that no other segment has had.
+    pub(super) fn new_segment(&mut self) -> u32 {
+        let number = self.next_segment;
+        self.next_segment = number.checked_add(1).expect("no disk has written so much");
+        number
+    }
+
+    pub(super) fn begin_segment(&mut self, number: u32, errors: bool) {
+        self.segments.insert(number, Segment { errors, bytes: 0, needed: 0 });
+    }
+
+    /// An envelope more is needed of a segment, which is why it stays.
+    pub(super) fn grow_segment(&mut self, number: u32, room: &Reservation) {
+        let segment = self.segments.get_mut(&number).expect("it was begun");
+        segment.bytes += room.bytes;
+        segment.needed += 1;
+    }
+
+    /// Takes over what a segment holds that is still needed.
+    pub(super) fn take_over(&mut self, path: &Path, number: u32) -> io::Result<()> {
+        self.next_segment = self.next_segment.max(number.saturating_add(1));
+        let scan = segment::scan(path, HEAD_LIMIT)?;
+        if scan.damaged > 0 {
+            tracing::warn!(path = %path.display(), bytes = scan.damaged, "what was torn off or damaged is passed over");
+        }
+        let (mut bytes, mut needed, mut errors) = (0, 0, false);
+        for found in &scan.records {
+            bytes += HEAD + u64::from(found.length);
+            // What cannot be read is found out when it is sent.
+            let head = Head::parse(&found.start).ok();
+            let id = head.as_ref().and_then(Head::known_by).map(|id| id.as_u128());
+            id.map(|id| self.recent.insert(id));
+            if found.live {
+                let category = head.map_or(DEFAULT_CATEGORY, |head| head.category);
+                let stored = Stored { length: found.length, id };
+                self.queues.entry(category).or_default().insert(entry_number(number, found.offset), stored);
+                self.room.take(category == ERROR, 1, 0);
+                (needed, errors) = (needed + 1, category == ERROR);
+            }
+        }
+        if needed == 0 {
+            return fs::remove_file(path);
+        }
+        self.room.take(errors, 0, bytes);
+        self.segments.insert(number, Segment { errors, bytes, needed });
+        Ok(())
+    }
+}
+
+/// The oldest envelope of the lowest rank in a queue.
+fn first(category: &'static str, queue: &BTreeMap<u64, Stored>, rank: impl Fn(Entry) -> Option<u32>) -> Option<Entry> {
+    let mut best: Option<(u32, Entry)> = None;
+    for number in queue.keys() {
+        let entry = Entry { number: *number, category };
+        match rank(entry) {
+            Some(0) => return Some(entry),
+            Some(rank) if best.is_none_or(|(lowest, _)| rank < lowest) => best = Some((rank, entry)),
+            _ => {}
+        }
+    }
+    best.map(|(_, entry)| entry)
+}
