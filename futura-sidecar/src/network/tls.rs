@@ -39,9 +39,18 @@ pub struct TlsConfig {
 #[derive(Clone)]
 pub(crate) struct Tls {
     config: Arc<ClientConfig>,
-    /// What certificates are judged by; none where any is good.
-    roots: Option<Arc<RootCertStore>>,
+    trust: Trust,
     server_name: Option<String>,
+}
+
+/// What certificates are judged by.
+#[derive(Clone)]
+enum Trust {
+    /// Any is good.
+    All,
+    Roots(Arc<RootCertStore>),
+    /// The certificates of the system.
+    System(Network),
 }
 
 /// Why TLS cannot be spoken as configured.
@@ -174,12 +183,12 @@ impl Tls {
         client.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         // Each run is to see the whole handshake, certificates and all.
         client.resumption = Resumption::disabled();
-        let roots = match config.load_roots()? {
-            _ if !config.verify => None,
-            Some(roots) => Some(Arc::new(roots)),
-            None => Some(network.roots()),
+        let trust = match config.load_roots()? {
+            _ if !config.verify => Trust::All,
+            Some(roots) => Trust::Roots(Arc::new(roots)),
+            None => Trust::System(network.clone()),
         };
-        Ok(Self { config: Arc::new(client), roots, server_name: config.server_name.clone() })
+        Ok(Self { config: Arc::new(client), trust, server_name: config.server_name.clone() })
     }
 
     /// The same for another name, unless one is configured.
@@ -199,6 +208,8 @@ impl Tls {
         let name = ServerName::try_from(host)
             .map_err(|_| Failure::new(Reason::Tls, format!("`{host}` is no name that a certificate could have")))?
             .to_owned();
+        // Reading the system's certificates is no time of the target's.
+        let roots = self.trust.roots().await;
         trace.begin(Phase::Tls);
         let connector = TlsConnector::from(Arc::clone(&self.config));
         let stream = connector.connect(name.clone(), stream).await.map_err(|error| Failure::tls(&error))?;
@@ -209,8 +220,8 @@ impl Tls {
             verified: false,
         };
         let chain = trace.chain.insert(chain);
-        if let Some(roots) = &self.roots {
-            chain.verify(roots, &name)?;
+        if let Some(roots) = roots {
+            chain.verify(&roots, &name)?;
             chain.verified = true;
         }
         trace.end();
@@ -221,6 +232,19 @@ impl Tls {
 impl fmt::Debug for Tls {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Tls").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}
+
+// === impl Trust ===
+
+impl Trust {
+    /// The certificates that one of them has to lead to; none where any is good.
+    async fn roots(&self) -> Option<Arc<RootCertStore>> {
+        match self {
+            Self::All => None,
+            Self::Roots(roots) => Some(Arc::clone(roots)),
+            Self::System(network) => Some(network.roots_in_background().await),
+        }
     }
 }
 
