@@ -254,7 +254,8 @@ impl Check {
     async fn attempt(&self) -> Attempt {
         let (start, limit) = (Instant::now(), self.schedule.timeout);
         let mut trace = Trace::until(start + limit);
-        let result = timeout(limit, self.target.run(&mut trace)).await;
+        // Boxed, so that a check that waits for its next run holds nothing of one.
+        let result = timeout(limit, Box::pin(self.target.run(&mut trace))).await;
         let took = start.elapsed();
         let failure = match result {
             Ok(result) => result.err(),

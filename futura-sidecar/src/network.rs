@@ -51,7 +51,7 @@ const LOOKUPS: usize = 16;
 #[derive(Clone)]
 pub(crate) struct Network {
     resolver: Arc<dyn Resolve>,
-    /// The certificates that are trusted, read when the first connection of TLS is made ready: without one, never.
+    /// The certificates that are trusted, read when the first of a target is judged by them: without one, never.
     roots: Arc<OnceLock<Arc<RootCertStore>>>,
 }
 
@@ -74,8 +74,17 @@ impl Network {
     }
 
     /// The certificates that are trusted.
-    pub(crate) fn roots(&self) -> Arc<RootCertStore> {
+    fn roots(&self) -> Arc<RootCertStore> {
         Arc::clone(self.roots.get_or_init(|| Arc::new(system_roots())))
+    }
+
+    /// The same where it must not block: they are more than a hundred files.
+    async fn roots_in_background(&self) -> Arc<RootCertStore> {
+        if let Some(roots) = self.roots.get() {
+            return Arc::clone(roots);
+        }
+        let network = self.clone();
+        spawn_blocking(move || network.roots()).await.expect("reading certificates does not panic")
     }
 
     /// A client that goes to nobody but whom it is sent to: not to a proxy of the environment.

@@ -1,6 +1,11 @@
 //! One HTTP exchange over a connection of its own, each of its phases timed. Redirects are the business of who asks.
 
-use std::{fmt, io};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+};
 
 use bytes::Bytes;
 use futura_metrics::specs::checks::{Phase, Reason};
@@ -14,14 +19,11 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    task::spawn,
-};
+use tokio::task::spawn;
 use tokio_util::task::AbortOnDropHandle;
 use url::{Host, Position, Url};
 
-use super::{Dialer, Failure, Proxy, Tls, Trace};
+use super::{Dialer, Failure, Proxy, Stream, Tls, Trace};
 use crate::causes;
 
 /// How large an answer's head may be, in bytes.
@@ -58,13 +60,12 @@ pub(crate) struct HttpResponse {
     pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
     body: Incoming,
-    _connection: AbortOnDropHandle<()>,
+    connection: Connection,
 }
 
-/// A stream of bytes both ways.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
+/// What reads and writes a connection whenever somebody waits for its answer; none once that has ended. A task of its own for each
+/// run would cost memory and changes of thread.
+struct Connection(Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>);
 
 // === impl HttpClient ===
 
@@ -78,18 +79,18 @@ impl HttpClient {
             None => self.dialer.connect(trace, &host, port).await?,
         };
         if !secure {
-            return self.exchange(trace, stream, (self.http2, proxy), request).await;
+            return self.exchange(trace, Box::new(stream), (self.http2, proxy), request).await;
         }
         let tls = self.tls.as_ref().ok_or_else(|| Failure::new(Reason::Tls, "TLS is not spoken here"))?;
         let stream = tls.handshake(trace, stream, &host).await?;
         let agreed = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        self.exchange(trace, stream, (agreed || self.http2, None), request).await
+        self.exchange(trace, Box::new(stream), (agreed || self.http2, None), request).await
     }
 
     async fn exchange(
         &self,
         trace: &mut Trace,
-        stream: impl Stream,
+        stream: Box<dyn Stream>,
         (http2, proxy): (bool, Option<&Proxy>),
         mut request: HttpRequest<'_>,
     ) -> Result<HttpResponse, Failure> {
@@ -98,34 +99,56 @@ impl HttpClient {
             request.headers.extend(proxy.headers().clone());
         }
         let request = request.build(http2, proxy.is_some())?;
-        let exchanged = if http2 { send_http2(stream, request).await } else { send_http1(stream, request).await };
+        let exchanged = match http2 {
+            // Boxed, as every run would hold what few need.
+            true => Box::pin(send_http2(stream, request)).await,
+            false => send_http1(stream, request).await,
+        };
         let (response, connection) = exchanged.map_err(|error| failure(&error))?;
         trace.begin(Phase::Transfer);
         let (head, body) = response.into_parts();
         let (status, version, headers) = (head.status, head.version, head.headers);
-        Ok(HttpResponse { status, version, headers, body, _connection: connection })
+        Ok(HttpResponse { status, version, headers, body, connection })
     }
 }
 
-type Exchanged = (http::Response<Incoming>, AbortOnDropHandle<()>);
+type Exchanged = (http::Response<Incoming>, Connection);
 
-async fn send_http1(stream: impl Stream, request: Request<Full<Bytes>>) -> hyper::Result<Exchanged> {
+async fn send_http1(stream: Box<dyn Stream>, request: Request<Full<Bytes>>) -> hyper::Result<Exchanged> {
     let (mut sender, connection) =
         http1::Builder::new().max_buf_size(HEAD_LIMIT).handshake(TokioIo::new(stream)).await?;
-    // How it ends is seen where its answer is read.
-    let connection = AbortOnDropHandle::new(spawn(async move { drop(connection.await) }));
-    Ok((sender.send_request(request).await?, connection))
+    let mut connection = Connection(Some(Box::pin(connection)));
+    Ok((connection.during(sender.send_request(request)).await?, connection))
 }
 
-async fn send_http2(stream: impl Stream, request: Request<Full<Bytes>>) -> hyper::Result<Exchanged> {
+async fn send_http2(stream: Box<dyn Stream>, request: Request<Full<Bytes>>) -> hyper::Result<Exchanged> {
     let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_header_list_size(HEAD_LIMIT as u32)
         .handshake(TokioIo::new(stream))
         .await?;
-    let connection = AbortOnDropHandle::new(spawn(async move { drop(connection.await) }));
-    Ok((sender.send_request(request).await?, connection))
+    // A task of its own reads what a target says that speaks no HTTP/2, before writing to it fails.
+    let task = AbortOnDropHandle::new(spawn(connection));
+    let mut connection = Connection(Some(Box::pin(async { task.await.unwrap_or(Ok(())) })));
+    Ok((connection.during(sender.send_request(request)).await?, connection))
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// Waits for `work`, and lets the connection go on meanwhile.
+    async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            // How the connection ends is seen where its answer is read.
+            if self.0.as_mut().is_some_and(|connection| connection.as_mut().poll(context).is_ready()) {
+                self.0 = None;
+            }
+            work.as_mut().poll(context)
+        })
+        .await
+    }
 }
 
 // === impl HttpRequest ===
@@ -173,7 +196,7 @@ impl HttpResponse {
 
     /// The next part of the body or its trailers; none at its end, which ends the transfer.
     pub(crate) async fn frame(&mut self, trace: &mut Trace) -> Result<Option<Frame<Bytes>>, Failure> {
-        match self.body.frame().await {
+        match self.connection.during(self.body.frame()).await {
             Some(frame) => frame.map(Some).map_err(|error| failure(&error)),
             None => {
                 trace.end();

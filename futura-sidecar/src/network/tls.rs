@@ -64,8 +64,17 @@ struct Recipe {
 #[derive(Clone)]
 struct Ready {
     client: Arc<ClientConfig>,
-    /// What certificates are judged by; none where any is good.
-    roots: Option<Arc<RootCertStore>>,
+    trust: Trust,
+}
+
+/// What certificates are judged by.
+#[derive(Clone)]
+enum Trust {
+    /// Any is good.
+    All,
+    Roots(Arc<RootCertStore>),
+    /// The certificates of the system.
+    System(Network),
 }
 
 /// What tells a file from the one that had its name before.
@@ -213,8 +222,10 @@ impl Tls {
         let name = ServerName::try_from(host)
             .map_err(|_| Failure::new(Reason::Tls, format!("`{host}` is no name that a certificate could have")))?
             .to_owned();
+        let Ready { client, trust } = self.source.ready();
+        // Reading the system's certificates is no time of the target's.
+        let roots = trust.roots().await;
         trace.begin(Phase::Tls);
-        let Ready { client, roots } = self.source.ready();
         let connector = TlsConnector::from(client);
         let stream = connector.connect(name.clone(), stream).await.map_err(|error| Failure::tls(&error))?;
         let (_, session) = stream.get_ref();
@@ -281,18 +292,31 @@ impl Recipe {
         client.alpn_protocols.clone_from(&self.alpn);
         // Each run is to see the whole handshake, certificates and all.
         client.resumption = Resumption::disabled();
-        let roots = match self.config.load_roots()? {
-            _ if !self.config.verify => None,
-            Some(roots) => Some(Arc::new(roots)),
-            None => Some(self.network.roots()),
+        let trust = match self.config.load_roots()? {
+            _ if !self.config.verify => Trust::All,
+            Some(roots) => Trust::Roots(Arc::new(roots)),
+            None => Trust::System(self.network.clone()),
         };
-        Ok(Ready { client: Arc::new(client), roots })
+        Ok(Ready { client: Arc::new(client), trust })
     }
 }
 
 impl fmt::Debug for Tls {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Tls").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}
+
+// === impl Trust ===
+
+impl Trust {
+    /// The certificates that one of them has to lead to; none where any is good.
+    async fn roots(&self) -> Option<Arc<RootCertStore>> {
+        match self {
+            Self::All => None,
+            Self::Roots(roots) => Some(Arc::clone(roots)),
+            Self::System(network) => Some(network.roots_in_background().await),
+        }
     }
 }
 
