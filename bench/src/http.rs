@@ -51,6 +51,7 @@ pub(crate) const SENTRY_GROUP: &str = "sentry";
 
 const BARE: &str = "bare router";
 const NOOP: &str = "no-op layer, in Router::layer";
+const TIMED: &str = "floor: two clock readings and a body, in Router::layer";
 const IN_ROUTER: &str = "futura, in Router::layer";
 const OUTERMOST: &str = "futura, outermost";
 const AXUM_PROMETHEUS: &str = "axum-prometheus";
@@ -78,6 +79,7 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
     Ok(vec![
         case(BARE, served(router())),
         case(NOOP, served(router().layer(peers::NoopLayer))),
+        case(TIMED, served(peers::timed(router()))),
         case("no-op from_fn, in Router::layer", served(peers::passed(router()))),
         case(IN_ROUTER, served(router().layer(HttpLayer::new(&Metrics::new())?))),
         case(OUTERMOST, outermost(&Metrics::new())?.layer(served(router()))),

@@ -165,8 +165,8 @@ impl HttpLayer {
 
     /// Gives each request a span and, where Sentry is on, a scope of its own.
     ///
-    /// The span continues an incoming `traceparent`; a panic, and a 5xx answer without an error reported before it, become
-    /// one Sentry event.
+    /// The span continues an incoming `traceparent`, and is entered while the response is polled for, which is when a router
+    /// works; a panic, and a 5xx answer without an error reported before it, become one Sentry event.
     #[cfg(feature = "telemetry")]
     #[must_use]
     pub fn traced(mut self, telemetry: &crate::telemetry::Telemetry) -> Self {
@@ -234,15 +234,15 @@ where
         self.inner.poll_ready(context)
     }
 
-    #[cfg_attr(not(feature = "telemetry"), expect(unused_mut, reason = "only telemetry adds to the request"))]
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         let in_flight = InFlight::start(self.routes, &request);
         #[cfg(feature = "telemetry")]
         {
-            let trace = self.scope.as_ref().map(|scope| scope.open(&mut request, in_flight.route()));
-            let entered = trace.as_ref().map(traced::RequestTrace::enter);
+            let trace = self.scope.as_ref().map(|scope| scope.open(&request, in_flight.route()));
+            // A router begins its work when it is polled, so that the span need not be entered here, which takes long.
+            let bound = trace.as_ref().map(traced::RequestTrace::bind_hub);
             let inner = self.inner.call(request);
-            drop(entered);
+            drop(bound);
             ResponseFuture::new(in_flight, trace, inner)
         }
         #[cfg(not(feature = "telemetry"))]

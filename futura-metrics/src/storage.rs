@@ -47,8 +47,8 @@ pub trait Metric: Clone + Send + Sync + 'static {
 #[doc(hidden)]
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// Observations in each cell.
-    pub(crate) cells: Vec<u64>,
+    /// Observations in each cell, where native buckets are to be made of them.
+    pub(crate) cells: Option<Vec<u64>>,
     /// The classic buckets, `+Inf` last.
     pub(crate) buckets: Vec<Bucket>,
 }
@@ -75,7 +75,7 @@ pub enum Reading<'a> {
     Histogram {
         /// Sum of all observations, in steps.
         sum: u64,
-        /// How its cells make native buckets, where it has them.
+        /// How its cells make native buckets, where it can have them.
         native: Option<&'a NativeBounds>,
     },
 }

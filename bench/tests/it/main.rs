@@ -37,7 +37,7 @@ mod tests {
         assert!(output.status.success(), "{}", text(&output.stderr));
         let report = text(&output.stdout);
         let tables = [
-            ("HTTP layers, one route", 11),
+            ("HTTP layers, one route", 12),
             ("A counter", 12),
             ("A histogram with 2 labels", 12),
             ("A histogram with exemplars", 4),

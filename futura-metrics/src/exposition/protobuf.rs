@@ -38,7 +38,8 @@ pub(super) fn encode_family<M: Metric>(family: &FamilyInner<M>, out: &mut Vec<u8
         Kind::Gauge => Type::Gauge,
         Kind::Histogram => Type::Histogram,
     };
-    let (mut message, mut scratch) = (head(descriptor.name, descriptor.help, kind), Scratch::default());
+    let mut message = head(descriptor.name, descriptor.help, kind);
+    let mut scratch = Scratch { cells: Some(Vec::new()), ..Scratch::default() };
     // The length of a message comes before it: each is written here first, and the room is used again.
     let (mut metric, mut histogram) = (Vec::new(), Vec::new());
     for series in family.series() {
@@ -54,7 +55,7 @@ pub(super) fn encode_family<M: Metric>(family: &FamilyInner<M>, out: &mut Vec<u8
                 histogram.clear();
                 put_classic(descriptor, &scratch.buckets, steps(sum), &mut histogram);
                 if let Some(native) = native {
-                    let (zero, buckets) = native.counts(&scratch.cells);
+                    let (zero, buckets) = native.counts(scratch.cells.as_deref().unwrap_or_default());
                     put_native(native.zero_threshold, zero, buckets, &mut histogram);
                 }
                 put_bytes(7, &histogram, &mut metric);

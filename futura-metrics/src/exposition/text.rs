@@ -75,10 +75,16 @@ impl Layout {
 
     fn write_histogram(&self, text: &str, buckets: &[Bucket], sum: u64, format: Format, out: &mut String) {
         let mut count = 0;
-        for (tail, bucket) in self.bucket_tails.iter().zip(buckets) {
+        let start = out.len();
+        out.extend([&self.bucket_head, text]);
+        let head = start..out.len();
+        for (index, (tail, bucket)) in self.bucket_tails.iter().zip(buckets).enumerate() {
+            if index > 0 {
+                out.extend_from_within(head.clone());
+            }
+            out.push_str(tail);
             count += bucket.count;
-            out.extend([&self.bucket_head, text, tail]);
-            push_steps(count, 1, out);
+            push_number(count, out);
             // Text 0.0.4 has no exemplars.
             if let Some(exemplar) = bucket.exemplar.filter(|_| format == Format::OpenMetrics) {
                 self.push_exemplar(exemplar, out);
@@ -186,16 +192,24 @@ fn write_steps(steps: u64, steps_per_unit: u64, out: &mut String) {
 
 /// Writes integer steps as a decimal of units, exactly: no float comes between the atomic and the wire.
 fn push_steps(steps: u64, steps_per_unit: u64, out: &mut String) {
-    out.push_str(itoa::Buffer::new().format(steps / steps_per_unit));
-    let mut fraction = steps % steps_per_unit;
+    if steps_per_unit == 1 {
+        return push_number(steps, out);
+    }
+    push_number(steps / steps_per_unit, out);
+    let fraction = steps % steps_per_unit;
     if fraction > 0 {
         out.push('.');
-        let mut weight = steps_per_unit / 10;
-        while fraction > 0 {
-            out.push(char::from(b'0' + (fraction / weight) as u8));
-            fraction %= weight;
-            weight /= 10;
-        }
+        // A one before the digits keeps their leading zeros.
+        let mut digits = itoa::Buffer::new();
+        out.push_str(digits.format(steps_per_unit + fraction)[1..].trim_end_matches('0'));
+    }
+}
+
+fn push_number(number: u64, out: &mut String) {
+    match number {
+        // Most buckets; to push one digit is cheaper than to copy one.
+        0..10 => out.push(char::from(b'0' + number as u8)),
+        _ => out.push_str(itoa::Buffer::new().format(number)),
     }
 }
 

@@ -36,7 +36,7 @@ impl InFlight {
     }
 
     #[cfg(feature = "telemetry")]
-    pub(super) fn route(&self) -> &str {
+    pub(super) fn route(&self) -> &'static str {
         self.route.path()
     }
 

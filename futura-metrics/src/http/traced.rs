@@ -9,14 +9,17 @@ use std::{
 };
 
 use axum::body::Body;
-use http::{Request, StatusCode};
+use http::{
+    HeaderName, Request, StatusCode,
+    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT},
+};
 use opentelemetry::{
     propagation::{Extractor, TextMapPropagator},
     trace::Status,
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use sentry::{
-    Client, Hub, Level, Scope, SentryFuture,
+    Client, Hub, HubSwitchGuard, Level, Scope, SentryFuture,
     protocol::{Event, Request as SentryRequest},
 };
 use sentry_tower::{HubProvider, SentryLayer, SentryService};
@@ -28,7 +31,10 @@ use tracing::{Span, span::Entered};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// Request headers that an event may carry: none of them identifies a person or opens a door.
-const REPORTED_HEADERS: [&str; 5] = ["accept", "content-length", "content-type", "host", "user-agent"];
+static REPORTED_HEADERS: [HeaderName; 5] = [ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT];
+
+/// Carries the caller's trace.
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The inner service, bound to its request's hub where Sentry is on.
 pub(super) type Inner<S> = Either<SentryService<S, RequestHub, Arc<Hub>, Request<Body>>, S>;
@@ -39,7 +45,7 @@ pub(super) type InnerFuture<F> = EitherResponseFuture<SentryFuture<F>, F>;
 /// Opens the scope of each request.
 #[derive(Clone)]
 pub(super) struct RequestScope {
-    sentry: Option<Arc<Client>>,
+    sentry: Option<Arc<Reporting>>,
 }
 
 /// The scope of one request, until its head is known.
@@ -48,12 +54,18 @@ pub(super) struct RequestTrace {
     hub: Option<ReportingHub>,
 }
 
-/// Finds the hub that [`RequestScope::open`] left in the request.
+/// Gives a request the hub that [`RequestTrace::bind_hub`] has made the thread's.
 #[derive(Clone, Copy)]
 pub(super) struct RequestHub;
 
+/// Reports the events of requests.
+struct Reporting {
+    client: Arc<Client>,
+    /// What each request's scope begins as: to copy it is cheaper than to make an empty one.
+    blank: Scope,
+}
+
 /// A request's hub, and whether it has reported an event.
-#[derive(Clone)]
 struct ReportingHub {
     hub: Arc<Hub>,
     reported: Arc<AtomicBool>,
@@ -62,8 +74,8 @@ struct ReportingHub {
 /// What an event says of its request.
 struct RequestFacts {
     method: http::Method,
-    route: String,
-    headers: [Option<http::HeaderValue>; REPORTED_HEADERS.len()],
+    route: &'static str,
+    headers: [Option<http::HeaderValue>; 5],
 }
 
 struct HeaderExtractor<'a>(&'a http::HeaderMap);
@@ -80,25 +92,24 @@ pub(super) fn bind_hub<S>(inner: S, scope: Option<&RequestScope>) -> Inner<S> {
 
 impl RequestScope {
     pub(super) fn new(sentry: Option<Arc<Client>>) -> Self {
-        Self { sentry }
+        Self { sentry: sentry.map(|client| Arc::new(Reporting { client, blank: Scope::default() })) }
     }
 
-    pub(super) fn open(&self, request: &mut Request<Body>, route: &str) -> RequestTrace {
+    pub(super) fn open(&self, request: &Request<Body>, route: &'static str) -> RequestTrace {
+        // Put together once: each layer that takes a field down would format it by itself.
+        let name = [request.method().as_str(), " ", route].concat();
         let span = tracing::info_span!(
             "request",
-            otel.name = format_args!("{} {route}", request.method()),
+            otel.name = name,
             otel.kind = "server",
             http.request.method = request.method().as_str(),
             http.route = route,
         );
-        if request.headers().contains_key("traceparent") {
+        if request.headers().contains_key(&TRACEPARENT) {
             // An error says that no OTel layer is installed: then there is no trace to continue.
             let _ = span.set_parent(TraceContextPropagator::new().extract(&HeaderExtractor(request.headers())));
         }
-        let hub = self.sentry.as_ref().map(|client| ReportingHub::new(client, request, route));
-        if let Some(hub) = &hub {
-            request.extensions_mut().insert(hub.clone());
-        }
+        let hub = self.sentry.as_ref().map(|reporting| reporting.hub(request, route));
         RequestTrace { span, hub }
     }
 }
@@ -106,8 +117,14 @@ impl RequestScope {
 // === impl RequestTrace ===
 
 impl RequestTrace {
+    /// Makes the request's span the thread's.
     pub(super) fn enter(&self) -> Entered<'_> {
         self.span.enter()
+    }
+
+    /// Makes the request's hub the thread's, where [`RequestHub`] finds it.
+    pub(super) fn bind_hub(&self) -> Option<HubSwitchGuard> {
+        self.hub.as_ref().map(|hub| HubSwitchGuard::new(Arc::clone(&hub.hub)))
     }
 
     /// Ends the scope with the head's status; a server error that nothing has reported becomes an event.
@@ -124,36 +141,32 @@ impl RequestTrace {
     }
 }
 
-// === impl ReportingHub ===
+// === impl Reporting ===
 
-impl ReportingHub {
-    fn new(client: &Arc<Client>, request: &Request<Body>, route: &str) -> Self {
-        // A hub of its own, not the thread's: neither tags nor breadcrumbs pass from one request to the next.
-        let hub = Arc::new(Hub::new(Some(Arc::clone(client)), Arc::new(Scope::default())));
+impl Reporting {
+    /// A hub of the request's own, not the thread's: neither tags nor breadcrumbs pass from one request to the next.
+    fn hub(&self, request: &Request<Body>, route: &'static str) -> ReportingHub {
         let reported = Arc::new(AtomicBool::new(false));
         let facts = RequestFacts {
             method: request.method().clone(),
-            route: route.to_owned(),
-            headers: REPORTED_HEADERS.map(|name| request.headers().get(name).cloned()),
+            route,
+            headers: REPORTED_HEADERS.each_ref().map(|name| request.headers().get(name).cloned()),
         };
-        let flag = Arc::clone(&reported);
-        hub.configure_scope(|scope| {
-            scope.add_event_processor(move |mut event| {
-                flag.store(true, Relaxed);
-                facts.add_to(&mut event);
-                Some(event)
-            });
+        let (flag, mut scope) = (Arc::clone(&reported), self.blank.clone());
+        scope.add_event_processor(move |mut event| {
+            flag.store(true, Relaxed);
+            facts.add_to(&mut event);
+            Some(event)
         });
-        Self { hub, reported }
+        ReportingHub { hub: Arc::new(Hub::new(Some(Arc::clone(&self.client)), Arc::new(scope))), reported }
     }
 }
 
 // === impl RequestHub ===
 
 impl HubProvider<Arc<Hub>, Request<Body>> for RequestHub {
-    fn hub(&self, request: &Request<Body>) -> Arc<Hub> {
-        let reporting = request.extensions().get::<ReportingHub>();
-        reporting.map_or_else(Hub::current, |reporting| Arc::clone(&reporting.hub))
+    fn hub(&self, _: &Request<Body>) -> Arc<Hub> {
+        Hub::current()
     }
 }
 
@@ -164,10 +177,12 @@ impl RequestFacts {
         let headers = REPORTED_HEADERS
             .iter()
             .zip(&self.headers)
-            .filter_map(|(name, value)| Some(((*name).to_owned(), value.as_ref()?.to_str().ok()?.to_owned())));
+            .filter_map(|(name, value)| Some((name.to_string(), value.as_ref()?.to_str().ok()?.to_owned())));
         let headers: BTreeMap<String, String> = headers.collect();
+        // That of the blank scope, which all requests have; the trace of the span is added later.
+        event.contexts.remove("trace");
         event.transaction = Some(format!("{} {}", self.method, self.route));
-        event.tags.insert("http.route".to_owned(), self.route.clone());
+        event.tags.insert("http.route".to_owned(), self.route.to_owned());
         event.tags.insert("http.request.method".to_owned(), self.method.to_string());
         let host = headers.get("host").map_or("localhost", String::as_str);
         event.request = Some(SentryRequest {

@@ -49,7 +49,7 @@ impl Counter {
 
     /// The count, in whole units.
     pub fn get(&self) -> u64 {
-        self.steps.total(0) / self.steps_per_unit
+        self.steps.total(0..1) / self.steps_per_unit
     }
 }
 
@@ -68,10 +68,17 @@ impl Metric for Counter {
     }
 
     fn read(&self, _: &mut Scratch) -> Reading<'_> {
-        Reading::Steps(self.steps.total(0))
+        Reading::Steps(self.steps.total(0..1))
     }
 }
 
+/// A time in nanoseconds, of which 64 bits hold 584 years.
 pub(super) fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+    const PER_SECOND: u64 = 1_000_000_000;
+    // To bound the number of 128 bits instead would take longer than all the rest of an observation.
+    if duration.as_secs() < u64::MAX / PER_SECOND {
+        duration.as_secs() * PER_SECOND + u64::from(duration.subsec_nanos())
+    } else {
+        u64::MAX
+    }
 }

@@ -73,25 +73,29 @@ impl Histogram {
 
     /// How many observations were made.
     pub fn count(&self) -> u64 {
-        let mut cells = Vec::new();
-        self.inner.cells.totals_but_last(&mut cells);
-        cells.iter().sum()
+        self.inner.cells.total(0..self.inner.bounds.cells())
     }
 }
 
 // === impl Inner ===
 
 impl Inner {
+    #[inline]
     fn observe(&self, steps: u64, span: Option<SpanRef>) {
         let cell = self.bounds.cell(steps);
         self.cells.add_all([(cell, 1), (self.bounds.cells(), steps)]);
         if let Some(span) = span {
-            let slots =
-                self.exemplars.get_or_init(|| (0..self.bounds.classic_buckets()).map(|_| Slot::new()).collect());
-            let slot = &slots[self.bounds.classic_bucket(cell)];
-            if slot.wants() {
-                slot.write(Exemplar::now(span, steps));
-            }
+            self.keep(span, cell, steps);
+        }
+    }
+
+    /// Keeps the observation as its bucket's exemplar, where none waits to be read.
+    #[inline(never)]
+    fn keep(&self, span: SpanRef, cell: usize, steps: u64) {
+        let slots = self.exemplars.get_or_init(|| (0..self.bounds.classic_buckets()).map(|_| Slot::new()).collect());
+        let slot = &slots[self.bounds.classic_bucket(cell)];
+        if slot.wants() {
+            slot.write(Exemplar::now(span, steps));
         }
     }
 }
@@ -114,12 +118,17 @@ impl Metric for Histogram {
     fn read<'a>(&'a self, scratch: &mut Scratch) -> Reading<'a> {
         let Inner { bounds, cells, exemplars } = &*self.inner;
         let slots = exemplars.get();
-        cells.totals_but_last(&mut scratch.cells);
+        // Both kinds of buckets tell of one moment, so where cells are asked for, classic buckets are summed up from them.
+        let whole = scratch.cells.as_mut().map(|whole| {
+            cells.totals_but_last(whole);
+            &*whole
+        });
+        let buckets = bounds.classic().enumerate().map(|(bucket, run)| Bucket {
+            count: whole.map_or_else(|| cells.total(run.clone()), |whole| whole[run.clone()].iter().sum()),
+            exemplar: slots.and_then(|slots| slots[bucket].read()),
+        });
         scratch.buckets.clear();
-        scratch.buckets.extend(bounds.classic(&scratch.cells).enumerate().map(|(bucket, count)| {
-            let exemplar = slots.and_then(|slots| slots[bucket].read());
-            Bucket { count, exemplar }
-        }));
-        Reading::Histogram { sum: cells.total(bounds.cells()), native: bounds.native() }
+        scratch.buckets.extend(buckets);
+        Reading::Histogram { sum: cells.total(bounds.cells()..bounds.cells() + 1), native: bounds.native() }
     }
 }

@@ -85,8 +85,8 @@ impl<T> Index<T> {
 
 /// The slots of a table in the order in which a hash takes them.
 fn probe(table: &[AtomicU64], hash: u64) -> impl Iterator<Item = &AtomicU64> {
-    let start = hash as usize & (table.len() - 1);
-    table[start..].iter().chain(&table[..start])
+    let start = hash as usize;
+    (0..table.len()).map(move |step| &table[start.wrapping_add(step) & (table.len() - 1)])
 }
 
 /// The position in a slot, which is one lower than what it holds: an empty slot is zero.
