@@ -27,6 +27,7 @@ use self::{
     incoming::Incoming,
     limits::Paused,
     receive::Receiver,
+    reports::Discards,
     spool::{Spool, SpoolLimits},
 };
 use crate::{
@@ -49,6 +50,7 @@ mod incoming;
 mod limits;
 mod metrics;
 mod receive;
+mod reports;
 mod spool;
 
 /// How the file of an envelope ends that is alone in it.
@@ -88,6 +90,7 @@ pub(crate) struct Errors {
     receiver: Arc<Receiver>,
     allowed_origins: Option<AllowOrigin>,
     incoming: Incoming,
+    discards: Discards,
     forwarder: Option<Forwarder>,
     status: Arc<ErrorsStatus>,
 }
@@ -249,16 +252,20 @@ impl Errors {
             upstream: config.upstream.as_ref().map(Upstream::origin),
             failure: failure.clone(),
         });
-        let paused = Paused::default();
-        let receiver = Receiver::new(Arc::clone(&spool), config.envelope_max_bytes, metrics.clone(), paused.clone());
+        let (paused, discards) = (Paused::default(), Discards::default());
+        let limit = config.envelope_max_bytes;
+        let receiver = Receiver::new(Arc::clone(&spool), limit, metrics.clone(), paused.clone(), discards.clone());
         let receiver = Arc::new(receiver);
         let incoming = Incoming::new(&config.spool, Arc::clone(&receiver));
         let forwarder = match config.upstream.clone() {
-            Some(upstream) => Some(Forwarder::new(spool, upstream, network, metrics, failure, paused)?),
+            Some(upstream) => {
+                let shared = (paused, discards.clone());
+                Some(Forwarder::new(spool, upstream, network, metrics, failure, shared)?)
+            }
             None => None,
         };
         let allowed_origins = config.allowed_origins.clone();
-        Ok(Self { receiver, allowed_origins, incoming, forwarder, status })
+        Ok(Self { receiver, allowed_origins, incoming, discards, forwarder, status })
     }
 
     pub(crate) fn routes(&self) -> Router {
@@ -276,6 +283,7 @@ impl Errors {
     /// Starts forwarding, on the shutdown's tracker, until nothing can arrive any more.
     pub(crate) fn start(self, shutdown: &Shutdown, closed: impl Future<Output = ()> + Send + 'static) {
         shutdown.tracker().spawn(self.incoming.run(shutdown.requested()));
+        shutdown.tracker().spawn(self.discards.run(self.receiver, shutdown.requested()));
         if let Some(forwarder) = self.forwarder {
             shutdown.tracker().spawn(forwarder.run(closed));
         }

@@ -13,6 +13,9 @@ pub(super) const HEAD_LIMIT: usize = 64 * 1024;
 /// The category of errors, for whose sake all this is done.
 pub(super) const ERROR: &str = "error";
 
+/// The category of what SDKs tell of themselves.
+pub(super) const INTERNAL: &str = "internal";
+
 /// What upstreams limit by; an item type that is not known falls under `default`.
 const CATEGORIES: &[(&str, &str)] = &[
     ("event", ERROR),
@@ -31,7 +34,7 @@ const CATEGORIES: &[(&str, &str)] = &[
     ("span", "span"),
     ("statsd", "metric_bucket"),
     ("trace_metric", "trace_metric"),
-    ("client_report", "internal"),
+    ("client_report", INTERNAL),
     ("raw_security", "security"),
     ("security", "security"),
 ];

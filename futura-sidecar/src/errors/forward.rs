@@ -32,6 +32,7 @@ use super::{
     envelope::Head,
     limits::{Limits, Paused},
     metrics::ErrorsMetrics,
+    reports::Discards,
     spool::{Entry, Spool},
 };
 use crate::network::Network;
@@ -58,6 +59,7 @@ pub(super) struct Forwarder {
     metrics: ErrorsMetrics,
     failure: LastFailure,
     limits: Limits,
+    discards: Discards,
     /// The envelopes that are on their way, and their lengths.
     sending: BTreeMap<u64, u64>,
     /// How many may be.
@@ -112,7 +114,7 @@ impl Forwarder {
         network: &Network,
         metrics: ErrorsMetrics,
         failure: LastFailure,
-        paused: Paused,
+        (paused, discards): (Paused, Discards),
     ) -> Result<Self, reqwest::Error> {
         Ok(Self {
             spool,
@@ -120,6 +122,7 @@ impl Forwarder {
             metrics,
             failure,
             limits: Limits::new(paused),
+            discards,
             sending: BTreeMap::new(),
             window: 1,
             failed_at: None,
@@ -224,6 +227,7 @@ impl Forwarder {
     async fn bury(&mut self, entry: Entry, reason: DropReason, message: String) {
         tracing::warn!(reason = reason.as_str(), detail = %message, "an envelope will not be delivered and is kept in `dead`");
         self.metrics.dropped(reason).inc();
+        self.discards.given_up(reason, entry.category);
         self.failure.set(Some(message));
         self.settle(entry, Some(reason)).await;
     }

@@ -24,6 +24,7 @@ use super::{
     envelope::{EnvelopeError, HEAD_LIMIT, Head},
     limits::Paused,
     metrics::ErrorsMetrics,
+    reports::Discards,
     spool::{Draft, Spool, SpoolError, Taken},
 };
 
@@ -54,6 +55,7 @@ pub(super) struct Receiver {
     uploads: Semaphore,
     metrics: ErrorsMetrics,
     paused: Paused,
+    discards: Discards,
 }
 
 /// Why an envelope was not taken.
@@ -153,8 +155,22 @@ async fn take_minidump(State(receiver): State<Arc<Receiver>>, request: Request) 
 // === impl Receiver ===
 
 impl Receiver {
-    pub(super) fn new(spool: Arc<Spool>, limit: u64, metrics: ErrorsMetrics, paused: Paused) -> Self {
-        Self { spool, limit, permits: Semaphore::new(CONCURRENT), uploads: Semaphore::new(UPLOADS), metrics, paused }
+    pub(super) fn new(
+        spool: Arc<Spool>,
+        limit: u64,
+        metrics: ErrorsMetrics,
+        paused: Paused,
+        discards: Discards,
+    ) -> Self {
+        Self {
+            spool,
+            limit,
+            permits: Semaphore::new(CONCURRENT),
+            uploads: Semaphore::new(UPLOADS),
+            metrics,
+            paused,
+            discards,
+        }
     }
 
     async fn in_time<T>(&self, receive: impl Future<Output = Result<T, ReceiveError>>) -> Result<T, ReceiveError> {
@@ -198,8 +214,8 @@ impl Receiver {
         self.limit
     }
 
-    /// Takes an envelope that was put into the spool's folder.
-    pub(super) async fn take_file(&self, envelope: &[u8]) -> Result<(), ReceiveError> {
+    /// Takes an envelope that comes by no request.
+    pub(super) async fn take_whole(&self, envelope: &[u8]) -> Result<(), ReceiveError> {
         self.take(envelope).await.map(drop)
     }
 
@@ -234,7 +250,10 @@ impl Receiver {
     /// A spool that is full because of the upstream's limits hands them on, so that SDKs send no more of the kind.
     fn untaken(&self, category: &'static str, error: SpoolError) -> ReceiveError {
         match (error, self.paused.left(category, Instant::now())) {
-            (SpoolError::Full, Some(left)) => ReceiveError::Limited { category, secs: left.as_secs() + 1 },
+            (SpoolError::Full, Some(left)) => {
+                self.discards.limited(category);
+                ReceiveError::Limited { category, secs: left.as_secs() + 1 }
+            }
             (error, _) => ReceiveError::Spool(error),
         }
     }

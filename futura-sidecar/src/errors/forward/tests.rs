@@ -9,7 +9,6 @@ use super::{Attempt, Forwarder, LastFailure, Outcome, WINDOW, judge};
 use crate::{
     errors::{
         Upstream,
-        limits::Paused,
         metrics::ErrorsMetrics,
         spool::{Entry, Spool, SpoolLimits},
     },
@@ -33,7 +32,7 @@ async fn forwarder(envelopes: usize) -> (TempDir, Forwarder) {
     let upstream = Upstream("http://public@127.0.0.1:1/42".parse().expect("a DSN"));
     let failure = LastFailure::default();
     let network = Network::system();
-    (folder, Forwarder::new(spool, upstream, &network, metrics, failure, Paused::default()).expect("a client"))
+    (folder, Forwarder::new(spool, upstream, &network, metrics, failure, Default::default()).expect("a client"))
 }
 
 fn next(forwarder: &Forwarder) -> Option<Entry> {

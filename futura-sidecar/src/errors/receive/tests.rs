@@ -16,6 +16,7 @@ use super::{EVENT_LIMIT, Receiver, TIMEOUT, routes};
 use crate::errors::{
     limits::Paused,
     metrics::ErrorsMetrics,
+    reports::Discards,
     spool::{Spool, SpoolLimits},
 };
 
@@ -39,7 +40,7 @@ impl Fixture {
         let limits = SpoolLimits { envelopes: 10, bytes: 1_000_000 };
         let spool = Arc::new(Spool::open(folder.path(), limits, series.clone()).expect("a spool"));
         let paused = Paused::default();
-        let receiver = Arc::new(Receiver::new(Arc::clone(&spool), LIMIT, series, paused.clone()));
+        let receiver = Arc::new(Receiver::new(Arc::clone(&spool), LIMIT, series, paused.clone(), Discards::default()));
         Self { folder, spool, receiver, metrics, paused }
     }
 
