@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     cargo::{self, Profile},
-    demo, e2e, examples, install, process, terminal,
+    demo, dist, e2e, examples, install, process, terminal,
 };
 
 /// Which checks to run.
@@ -57,6 +57,8 @@ enum Step {
     BadInput,
     /// The real programs together with Prometheus and Bugsink.
     E2e,
+    /// The sidecar as it is shipped: built, and run in an empty root.
+    Dist,
 }
 
 /// How a step went.
@@ -72,7 +74,7 @@ impl Step {
     /// Why a full run leaves this step out, if it does.
     fn left_out(self, fast: bool) -> Option<&'static str> {
         match self {
-            Self::Install | Self::Forged | Self::E2e if fast => Some("--fast"),
+            Self::Install | Self::Forged | Self::E2e | Self::Dist if fast => Some("--fast"),
             Self::Deny if process::which("cargo-deny").is_none() => Some("cargo-deny is not installed"),
             _ => None,
         }
@@ -99,6 +101,7 @@ impl Step {
             Self::Demo => demo::check().await,
             Self::BadInput => e2e::bad_input().await,
             Self::E2e => e2e::run().await,
+            Self::Dist => dist::check().await,
         }
     }
 }
