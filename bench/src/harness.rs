@@ -55,7 +55,7 @@ pub(crate) struct Measurement {
     pub(crate) contended: Rounds,
 }
 
-/// The nanoseconds that an operation took, for each round.
+/// What was measured in each round, such as the nanoseconds that an operation took.
 #[derive(Debug, Default)]
 pub(crate) struct Rounds(Vec<f64>);
 
@@ -155,6 +155,10 @@ impl Rounds {
     /// The shortest round; NaN where there was none.
     pub(crate) fn min(&self) -> f64 {
         self.0.iter().copied().fold(f64::NAN, f64::min)
+    }
+
+    pub(crate) fn push(&mut self, value: f64) {
+        self.0.push(value);
     }
 
     /// What each round took longer than the same round of `base`.

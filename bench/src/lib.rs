@@ -4,8 +4,8 @@
 //! - `targets`: what is promised, beside what was measured.
 //! - `harness`: all cases of a group take turns, round by round.
 //! - `allocations`: counted by a second program, as a counting allocator would slow down what is timed.
-//! - `siblings`: the other programs that are run, built first.
-//! - `http`, `storage`, `encode`, `memory`, `programs`: the groups.
+//! - `siblings`: the other programs that are run, built first; `process`: one that runs.
+//! - `http`, `storage`, `encode`, `memory`, `programs`, `sidecar`: the groups.
 //! - `libraries`: how each library does the `work` that they are all given.
 
 mod allocations;
@@ -15,9 +15,11 @@ mod harness;
 mod http;
 mod libraries;
 mod memory;
+mod process;
 mod programs;
 mod report;
 mod siblings;
+mod sidecar;
 mod storage;
 mod table;
 mod targets;

@@ -6,7 +6,7 @@ use std::{
     env,
     io::{BufRead, BufReader, Write, stdout},
     process::{Command, Stdio},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -18,7 +18,7 @@ use crate::{
     harness::Plan,
     http, memory, programs,
     siblings::{ALLOCATIONS, GENERATOR, SIDECAR, Sibling, Siblings},
-    storage,
+    sidecar, storage,
     table::Table,
     targets::{self, Target},
 };
@@ -60,8 +60,10 @@ enum Group {
     Traced,
     /// The same with a Sentry scope for each request.
     Sentry,
-    /// The generator's time and the sidecar's memory.
+    /// The generator's time.
     Programs,
+    /// The sidecar beside blackbox_exporter.
+    Sidecar,
 }
 
 /// Measures groups and prints their tables.
@@ -108,7 +110,8 @@ pub fn run(options: &Options) -> Result<()> {
 impl Group {
     fn needs(self) -> &'static [Sibling] {
         match self {
-            Self::Programs => &[GENERATOR, SIDECAR],
+            Self::Programs => &[GENERATOR],
+            Self::Sidecar => &[SIDECAR],
             _ => &[ALLOCATIONS],
         }
     }
@@ -146,6 +149,15 @@ impl Options {
             true => Plan { rounds: 3, iterations: iterations.div_ceil(100), contended: true },
             false => Plan { rounds, iterations, contended: true },
         }
+    }
+
+    fn sidecar_plan(&self) -> sidecar::Plan {
+        let [round, trickle, schedule] = match self.quick {
+            true => [Duration::from_millis(200), Duration::from_secs(2), Duration::from_secs(5)],
+            false => [Duration::from_secs(1), Duration::from_secs(30), Duration::from_secs(30)],
+        };
+        let (starts, rounds) = if self.quick { (3, 1) } else { (21, 9) };
+        sidecar::Plan { starts, rounds, round, trickle, schedule }
     }
 }
 
@@ -190,7 +202,20 @@ impl Report<'_> {
                 table("Programs", &programs)?;
                 left_out.iter().try_for_each(|reason| line(reason))
             }
+            Group::Sidecar => self.sidecar(),
         }
+    }
+
+    /// The sidecar beside its peer; a line where it is not built.
+    fn sidecar(&self) -> Result<()> {
+        if let Err(error) = self.siblings.path(SIDECAR) {
+            return line(&format!("\nsidecar: left out: {error:#}"));
+        }
+        let report = sidecar::report(&self.siblings, self.options.sidecar_plan())?;
+        table("The sidecar beside blackbox_exporter", &report.beside)?;
+        report.left_out.iter().try_for_each(|reason| line(reason))?;
+        table("The sidecar's own schedule of 5,000 checks at 10 s", &report.schedule)?;
+        report.targets.iter().try_for_each(|target| line(&target.to_line()))
     }
 
     /// What the program counts that has the counting allocator; nothing, said in a line, where it cannot.

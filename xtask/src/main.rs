@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask demo`, `test`, `bench`, `generate`. People and CI run the same ones.
+//! The project's commands: `cargo xtask demo`, `test`, `bench`, `generate`, `dist`. People and CI run the same ones.
 
 use std::process::ExitCode;
 
@@ -10,6 +10,7 @@ use crate::{demo::DemoOptions, test::TestOptions};
 mod cargo;
 mod client;
 mod demo;
+mod dist;
 mod e2e;
 mod examples;
 mod install;
@@ -36,7 +37,8 @@ Groups, each a table or two; at the end of a run a table says which targets were
   memory     what an idle series costs
   traced     what metrics and a request span add to a request
   sentry     the same with a Sentry scope for each request
-  programs   the generator's time and the sidecar's memory
+  programs   the generator's time
+  sidecar    the sidecar beside blackbox_exporter, and with a schedule of 5,000 checks
 
 Examples:
   cargo xtask bench                  all tables
@@ -71,9 +73,15 @@ enum Command {
     Demo(DemoOptions),
     /// Runs every check, or those that are named.
     Test(TestOptions),
-    /// Measures the metrics library beside its peers.
+    /// Measures the metrics library and the sidecar beside their peers.
     #[command(after_help = BENCH_HELP)]
     Bench(PassedOn),
+    /// Builds the sidecar as one file that needs no libraries, to be copied anywhere and into an image `FROM scratch`.
+    ///
+    /// Names are looked up by `/etc/hosts` and DNS, as `/etc/resolv.conf` says. Where `/etc/nsswitch.conf` names further
+    /// services, those that cannot be loaded are passed over; leave that file out where the program runs alone. Targets of TLS
+    /// need certificates that are trusted: `/etc/ssl/certs`, or what `SSL_CERT_FILE` names.
+    Dist,
     /// Writes the alert rules, their tests, runbooks and dashboards anew.
     #[command(after_help = GENERATE_HELP)]
     Generate(PassedOn),
@@ -114,6 +122,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Bench(passed) => {
             until_interrupted(cargo_run(&["--release", "--package", "futura-bench"], &passed)).await
         }
+        Command::Dist => until_interrupted(async { dist::run().await.map(|_| ExitCode::SUCCESS) }).await,
         Command::Generate(passed) => until_interrupted(cargo_run(&["--bin", "generate-dashboards"], &passed)).await,
     }
 }

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     cargo::{self, Profile},
-    demo, e2e, examples, install, pages, process, terminal,
+    demo, dist, e2e, examples, install, pages, process, terminal,
 };
 
 /// Which checks to run.
@@ -59,6 +59,8 @@ enum Step {
     Pages,
     /// The real programs together with Prometheus and Bugsink.
     E2e,
+    /// The sidecar as it is shipped: built, and run in an empty root.
+    Dist,
 }
 
 /// How a step went.
@@ -74,7 +76,7 @@ impl Step {
     /// Why a full run leaves this step out, if it does.
     fn left_out(self, fast: bool) -> Option<&'static str> {
         match self {
-            Self::Install | Self::Forged | Self::Pages | Self::E2e if fast => Some("--fast"),
+            Self::Install | Self::Forged | Self::Pages | Self::E2e | Self::Dist if fast => Some("--fast"),
             Self::Deny if process::which("cargo-deny").is_none() => Some("cargo-deny is not installed"),
             _ => None,
         }
@@ -102,6 +104,7 @@ impl Step {
             Self::BadInput => e2e::bad_input().await,
             Self::Pages => pages::run().await,
             Self::E2e => e2e::run().await,
+            Self::Dist => dist::check().await,
         }
     }
 }

@@ -91,9 +91,12 @@ fn a_wrong_command_line_exits_64_and_help_teaches() {
     for arguments in [&[][..], &["nonsense"], &["demo", "--seconds", "x"], &["test", "nonsense"]] {
         assert_eq!(xtask(arguments).status.code(), Some(64), "{arguments:?}");
     }
-    for (command, taught) in
-        [("bench", "cargo xtask bench -- --help"), ("generate", "cargo xtask generate --check"), ("demo", "--seconds")]
-    {
+    for (command, taught) in [
+        ("bench", "cargo xtask bench -- --help"),
+        ("dist", "FROM scratch"),
+        ("generate", "cargo xtask generate --check"),
+        ("demo", "--seconds"),
+    ] {
         let help = xtask(&[command, "--help"]);
         assert_eq!(help.status.code(), Some(0));
         assert!(String::from_utf8_lossy(&help.stdout).contains(taught), "{help:?}");

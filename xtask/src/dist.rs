@@ -1,0 +1,112 @@
+//! The sidecar as it is shipped: one file that needs nothing of the system but its kernel.
+
+use std::{
+    env, fs,
+    net::{Ipv4Addr, TcpListener},
+    path::PathBuf,
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::geteuid;
+
+use crate::{
+    cargo,
+    client::Client,
+    ports,
+    process::{self, Process},
+    terminal,
+};
+
+/// How long the compiler may take to say what it builds for.
+const LOOK_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a build may take: a cold one with optimizations is slow on two cores.
+const BUILD_LIMIT: Duration = Duration::from_secs(60 * 60);
+
+/// Links the C library in. `--target` keeps it away from build scripts and macros, which have to be loaded by the compiler.
+const STATIC: &str = "-C target-feature=+crt-static";
+
+/// Writes down what has to be moved at the start in bits, one for each word, and not in 24 bytes: all of it is read then.
+const PACKED: &str = "link-arg=-Wl,-z,pack-relative-relocs";
+
+/// Builds it, and tells where it lies and how large it is.
+pub(crate) async fn run() -> Result<PathBuf> {
+    let target = host().await?;
+    let mut command = cargo::command(["rustc", "--profile", "dist", "--package", "futura-sidecar"]);
+    command.args(["--bin", "futura-sidecar", "--target", &target, "--", "-C", PACKED]);
+    let flags = env::var("RUSTFLAGS").unwrap_or_default();
+    command.env("RUSTFLAGS", format!("{flags} {STATIC}").trim_start());
+    let output = process::output(command, Stdio::inherit(), BUILD_LIMIT).await?;
+    ensure!(output.status.success(), "the build of futura-sidecar failed");
+    let program = cargo::scratch(&target)?.join("dist/futura-sidecar");
+    let bytes = fs::read(&program).with_context(|| format!("the build made no {}", program.display()))?;
+    ensure!(!names_interpreter(&bytes), "{} is not linked statically", program.display());
+    terminal::line(format_args!("{}: {:.1} MB, linked statically", program.display(), bytes.len() as f64 / 1e6));
+    Ok(program)
+}
+
+/// Builds it and runs it where there is nothing else: it has to find a target by the name that `/etc/hosts` has for it.
+pub(crate) async fn check() -> Result<()> {
+    let program = run().await?;
+    let root = tempfile::Builder::new().prefix("futura-dist-").tempdir()?;
+    fs::copy(&program, root.path().join("futura-sidecar")).context("cannot copy the program")?;
+    fs::create_dir(root.path().join("etc"))?;
+    fs::write(root.path().join("etc/hosts"), "127.0.0.1 target.test\n")?;
+    fs::write(root.path().join("modules.yml"), "modules:\n  tcp: { prober: tcp }\n")?;
+    let target = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on loopback")?;
+    let [port] = ports::free()?;
+    let mut command = process::command("unshare");
+    // Root may change its root as it is, others only where they are root of a namespace.
+    command.args((!geteuid().is_root()).then_some("--map-root-user")).arg("--root").arg(root.path());
+    command.args(["/futura-sidecar", "probe", "--config.file=/modules.yml"]);
+    command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    let mut sidecar = Process::spawn("futura-sidecar", command, &root.path().join("log"))?;
+    let client = Client::new()?;
+    sidecar.ready(&client, &format!("http://127.0.0.1:{port}/-/healthy")).await?;
+    let query = format!("module=tcp&target=target.test:{}", target.local_addr()?.port());
+    let answer = client.get(&format!("http://127.0.0.1:{port}/probe?{query}&debug=true")).await?;
+    ensure!(answer.contains("\nprobe_success 1\n"), "the probe in an empty root failed:\n{answer}");
+    let status = sidecar.terminate().await?;
+    ensure!(status.success(), "it ended with {status}");
+    Ok(())
+}
+
+/// What the compiler builds for where nobody says, such as `x86_64-unknown-linux-gnu`.
+async fn host() -> Result<String> {
+    let mut command = process::command(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    command.arg("--version").arg("--verbose").current_dir(cargo::root());
+    let output = process::output(command, Stdio::inherit(), LOOK_LIMIT).await?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).context("rustc does not tell its host")
+}
+
+/// Whether an ELF file of 64 bits asks for a program that loads it with its libraries (`PT_INTERP`).
+fn names_interpreter(file: &[u8]) -> bool {
+    const PT_INTERP: [u8; 4] = 3_u32.to_le_bytes();
+    let number = |at: usize, bytes: usize| {
+        let field = file.get(at..at + bytes).unwrap_or_default();
+        field.iter().rev().fold(0_usize, |number, byte| number << 8 | usize::from(*byte))
+    };
+    // `e_phoff`, `e_phentsize` and `e_phnum` of the header tell where the program headers are, each of which begins with its type.
+    let (start, size, count) = (number(0x20, 8), number(0x36, 2), number(0x38, 2));
+    (0..count).any(|header| file.get(start + header * size..).is_some_and(|header| header.starts_with(&PT_INTERP)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_interpreter;
+    use std::fs;
+
+    #[test]
+    fn a_program_with_shared_libraries_is_known_by_its_loader() {
+        let shell = fs::read("/bin/sh").unwrap();
+        assert!(names_interpreter(&shell));
+        let mut header = shell[..64].to_vec();
+        assert!(!names_interpreter(&header));
+        header.truncate(10);
+        assert!(!names_interpreter(&header));
+    }
+}
