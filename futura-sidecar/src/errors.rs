@@ -32,13 +32,17 @@ use crate::{
 };
 
 pub(crate) use self::metrics::ErrorsMetrics;
-pub use self::spool::SpoolError;
+pub use self::{
+    scrub::{Explanation, Hit, RemovedItem, ScrubError, Scrubbed, Scrubber},
+    spool::SpoolError,
+};
 
 mod envelope;
 mod forward;
 mod limits;
 mod metrics;
 mod receive;
+mod scrub;
 mod spool;
 
 /// Where envelopes are taken unless the configuration says otherwise.
@@ -62,6 +66,8 @@ pub struct ErrorsConfig {
     pub spool_max_bytes: u64,
     /// How large one envelope may be in bytes, uncompressed. Default 20971520, which is 20 MiB.
     pub envelope_max_bytes: u64,
+    /// What is removed from events before they are kept. Default what [`Scrubber::default`] removes.
+    pub scrub: Scrubber,
 }
 
 /// Where envelopes go: a DSN, which does not print its key.
@@ -111,6 +117,7 @@ impl ErrorsConfig {
         let spool_max_envelopes = section.or("spool_max_envelopes", envelopes, 10_000);
         let spool_max_bytes = section.or("spool_max_bytes", form::number, 256 * 1024 * 1024);
         let envelope_max_bytes = section.or("envelope_max_bytes", form::number, 20 * 1024 * 1024);
+        let scrub = scrub::read(section);
         let errors = Self {
             listen: listen?,
             listen_publicly: listen_publicly?,
@@ -119,6 +126,7 @@ impl ErrorsConfig {
             spool_max_envelopes: spool_max_envelopes?,
             spool_max_bytes: spool_max_bytes?,
             envelope_max_bytes: envelope_max_bytes?,
+            scrub: scrub?,
         };
         errors.check(section);
         Some(errors)

@@ -41,7 +41,7 @@ pub use self::{
         StepConfig, TcpConfig, TlsCheckConfig, Variables,
     },
     config::{Config, ConfigError, Place, Problem, SCHEMA, Shard},
-    errors::{ErrorsConfig, SpoolError, Upstream},
+    errors::{ErrorsConfig, Explanation, Hit, RemovedItem, ScrubError, Scrubbed, Scrubber, SpoolError, Upstream},
     history::StoreError,
     listener::{Address, BindError},
     network::{TlsConfig, TlsError},

@@ -27,6 +27,10 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
+use self::explain::ExplainArgs;
+
+mod explain;
+
 /// A wrong command line, configuration or environment: `EX_USAGE` of sysexits.h.
 const USAGE: u8 = 64;
 
@@ -38,6 +42,7 @@ Examples:
   futura-sidecar config check sidecar.yaml        say what is wrong with it, line by line
   futura-sidecar run --config sidecar.yaml        run until SIGTERM or SIGINT
   futura-sidecar probe --config.file=blackbox.yml stand in for blackbox_exporter
+  futura-sidecar errors explain event.json        say what is removed from an event
   futura-sidecar generate --out ./monitoring      write alert rules and dashboards
 
 Exit codes:
@@ -69,6 +74,9 @@ enum Command {
     /// Works on the configuration file.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Works on the errors that applications report.
+    #[command(subcommand)]
+    Errors(ErrorsCommand),
     /// Writes the alert rules and dashboards of all declared metrics, or checks those on disk.
     Generate(GenerateArgs),
 }
@@ -136,6 +144,16 @@ enum ConfigCommand {
     Schema,
 }
 
+#[derive(Subcommand)]
+enum ErrorsCommand {
+    /// Tells what is removed from an event before it is kept or sent: where, what is done, and by which rule.
+    ///
+    /// What is removed is shown nowhere. A path is written as a selector, so it can be put below `allow` or `applications` in the
+    /// configuration as it is.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(ExplainArgs),
+}
+
 /// An error with the exit code that it ends in.
 struct Failed(u8, Error);
 
@@ -162,6 +180,7 @@ fn main() -> ExitCode {
         Command::Probe(args) => probe(args),
         Command::Config(ConfigCommand::Check { file }) => check(file),
         Command::Config(ConfigCommand::Schema) => io::stdout().write_all(SCHEMA.as_bytes()).map_err(failure),
+        Command::Errors(ErrorsCommand::Explain(args)) => explain::run(&args),
         Command::Generate(args) => generate(&args),
     };
     match done {
