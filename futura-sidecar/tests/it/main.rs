@@ -6,5 +6,6 @@ mod exporter;
 mod forward;
 mod peers;
 mod probe;
+mod scrub;
 mod sentry;
 mod status;
