@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(crate) use self::section::{Section, Source};
-pub use self::shard::Shard;
+pub use self::{duration::parse as parse_duration, shard::Shard};
 
 pub(crate) mod duration;
 pub(crate) mod form;
@@ -400,6 +400,20 @@ fn parse_modules(text: &str) -> Result<Modules, Vec<Problem>> {
     match modules {
         Some(modules) if findings.is_empty() => Ok(modules),
         _ => Err(findings.problems(text, &root, PROBLEMS_LIMIT)),
+    }
+}
+
+/// Reads a file of another program's, in JSON, in which nothing stands for a variable; what is wrong in it as one line.
+pub(crate) fn read_json<T>(text: &str, read: impl FnOnce(&mut Section<'_, '_>) -> Option<T>) -> Result<T, String> {
+    let root = yaml::parse(text).map_err(|problem| problem.to_string())?;
+    let Value::Mapping(mapping) = &root else { return Err(format!("{} is no object", form::shown(&root))) };
+    let mut findings = Findings::default();
+    let mut top = Section::new(&mut findings, mapping, Vec::new());
+    let read = read(&mut top);
+    top.finish();
+    match read {
+        Some(read) if findings.is_empty() => Ok(read),
+        _ => Err(findings.problems(text, &root, 1).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
     }
 }
 

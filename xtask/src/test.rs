@@ -27,7 +27,7 @@ pub(crate) struct TestOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Step {
     /// Installs what the other checks need: Debian packages, Bugsink, the Kafka broker tansu, SecantusDB, Python's Prometheus
-    /// parsers, a driver for Chromium.
+    /// parsers, Sentry's engine for personal data, a driver for Chromium.
     Install,
     /// Formatting.
     Fmt,
@@ -169,6 +169,7 @@ async fn tests(fast: bool) -> Result<()> {
         command.env("TEST_TANSU", install::tansu().await?);
         command.env("TEST_SECANTUSD", install::secantusd().await?);
         command.env("TEST_PROMETHEUS_CLIENT", install::prometheus_client().await?);
+        command.env("TEST_SENTRY_RELAY", install::sentry_relay().await?);
     }
     process::run(&format!("cargo {}", arguments.join(" ")), command).await
 }

@@ -51,6 +51,9 @@ crate::declare! {
     /// Accepted Sentry envelopes that were refused or given up, by reason; they are dead letters then.
     pub ERROR_ENVELOPES_DROPPED_TOTAL: CounterSpec<(DropReason,)> = CounterSpec::new("error_envelopes_dropped_total", Unit::Count);
 
+    /// Secrets and personal data that were removed from events.
+    pub ERROR_SCRUBBED_VALUES_TOTAL: CounterSpec = CounterSpec::new("error_scrubbed_values_total", Unit::Count);
+
     /// Attempts to deliver an envelope that failed and will be made again.
     pub ERROR_FORWARD_RETRIES_TOTAL: CounterSpec = CounterSpec::new("error_forward_retries_total", Unit::Count);
 

@@ -8,7 +8,10 @@ const UNITS: &[(&str, f64)] = &[("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 36
 const LONGEST_SECS: f64 = 366.0 * 86_400.0;
 
 /// Reads `500ms`, `10s`, `1.5m`, `1h` or `7d`.
-pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// With what is wrong, for an operator.
+pub fn parse(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let split = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);

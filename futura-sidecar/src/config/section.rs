@@ -251,6 +251,12 @@ impl<'findings, 'value> Section<'findings, 'value> {
         self.findings.add(path, format!("{}{}", self.subject, message.into()));
     }
 
+    /// As [`report`](Self::report), for a key further down.
+    pub(crate) fn report_at(&mut self, keys: &[&str], message: impl Into<String>) {
+        let path = self.path.iter().cloned().chain(keys.iter().map(|key| Segment::from(*key))).collect();
+        self.findings.add(path, format!("{}{}", self.subject, message.into()));
+    }
+
     /// Ends the reading: keys that nobody asked for are findings. Gives back what was read.
     pub(crate) fn finish(mut self) -> Source {
         let allowed: Vec<_> = self.allowed.iter().map(|key| format!("`{key}`")).collect();

@@ -4,7 +4,7 @@ use futura_metrics::specs::checks::CheckKind;
 use insta::assert_snapshot;
 
 use super::{Config, FILE_LIMIT, Problem, SCHEMA};
-use crate::{checks::KindConfig, listener::Address};
+use crate::{ErrorsConfig, Scrubber, checks::KindConfig, listener::Address};
 
 const EXAMPLE: &str = include_str!("../../sidecar.example.yaml");
 
@@ -37,7 +37,9 @@ fn the_example_is_valid_and_says_what_is_the_default() {
     assert_eq!(config.checks.len(), 12);
     let default = parse("errors: {}").expect("an empty section");
     assert_eq!(config.listen, default.listen);
-    assert_eq!(format!("{:?}", config.errors), format!("{:?}", default.errors));
+    // Rules of one's own are shown as well.
+    let errors = |config: Config| config.errors.map(|errors| ErrorsConfig { scrub: Scrubber::default(), ..errors });
+    assert_eq!(format!("{:?}", errors(config)), format!("{:?}", errors(default)));
 }
 
 #[test]
@@ -251,6 +253,46 @@ fn errors_listen_on_loopback_unless_told_otherwise() {
 }
 
 #[test]
+fn rules_that_cannot_work_are_refused_where_they_stand() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("pii.json");
+    fs::write(&file, "{\"rules\": {\"a\": {\"type\": \"pattern\", \"pattern\": \"(\"}}}").expect("a file");
+    let scrub = [
+        "rules: { a: { type: pattern, pattern: \"(\" } }".to_owned(),
+        "rules: { a: { type: pattern, pattern: \"a{1000}{1000}\" } }".to_owned(),
+        "rules: { a: { type: pattern, pattern: a, replaceGroups: [1] } }".to_owned(),
+        "rules: { a: { type: smile } }".to_owned(),
+        "rules: { a: { type: email, redaction: { method: burn } } }".to_owned(),
+        "rules: { a: { type: email, pattern: x } }".to_owned(),
+        "rules: { a: { type: redact_pair } }".to_owned(),
+        "applications: { \"$string\": [nobody] }".to_owned(),
+        "applications: { \"extra..k\": [\"@email\"] }".to_owned(),
+        "applications: { \"$string\": \"@email\" }".to_owned(),
+        "allow: [\"$nope\"]".to_owned(),
+        format!("file: {file:?}"),
+        "file: /no/such.json".to_owned(),
+    ];
+    let found = scrub.map(|scrub| problems(&format!("errors: {{ scrub: {{ {scrub} }} }}")));
+    assert_snapshot!(found.join("\n").replace(&folder.path().display().to_string(), "FOLDER"), @r#"
+    1:49: errors.scrub.rules.a.pattern: not a regular expression: unclosed group
+    1:49: errors.scrub.rules.a.pattern: not a regular expression: Compiled regex exceeds size limit of 1048576 bytes
+    1:61: errors.scrub.rules.a.replaceGroups: there is no group 1: the pattern has 0
+    1:34: errors.scrub.rules.a.type: there is no type `smile`, allowed are `pattern`, `redact_pair`, `multiple`, `alias`, `anything`, `email`, `ip`, `creditcard`, `iban`, `us_ssn`, `mac`, `imei`, `uuid`, `userpath`, `pemkey`, `url_auth`, `bearer`, `cookies`, `password`
+    1:60: errors.scrub.rules.a.redaction.method: there is no method `burn`, allowed are `remove`, `replace`, `mask`, `hash`, `default`
+    1:47: errors.scrub.rules.a.pattern: unknown key, allowed are `type`, `redaction`
+    1:29: errors.scrub.rules.a.keyPattern: it is missing: write one such as `keyPattern: '(?i)my_secret'`
+    1:36: errors.scrub.applications.$string: there is no rule `nobody`: rules are those below `rules` and built-in ones such as `@email:mask`
+    1:36: errors.scrub.applications.extra..k: `extra..k` is no selector: a key is missing, such as in `extra.key`
+    1:36: errors.scrub.applications.$string: `@email` is no list of rules: write one such as `["@email:mask"]`
+    1:20: errors.scrub.allow: `$nope` is no selector: there is no type `$nope`
+    1:20: errors.scrub.file: `FOLDER/pii.json`: rules.a.pattern: not a regular expression: unclosed group
+    1:20: errors.scrub.file: cannot read `/no/such.json`: No such file or directory (os error 2)
+    "#);
+    let text = "errors: { scrub: { defaults: false, allow: [user.email], rules: { a: { type: alias, rule: \"@email:mask\" } }, applications: { \"extra.'my key' || $http.**\": [a, \"@ip\"] } } }";
+    parse(text).expect("valid");
+}
+
+#[test]
 fn folders_must_be_usable_and_are_not_made() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("file");
@@ -455,6 +497,7 @@ fn the_schema_has_exactly_the_keys_that_are_read() {
     for (pointer, text) in [
         ("", "zzz: 1"),
         ("/properties/errors", "errors: { zzz: 1 }"),
+        ("/properties/errors/properties/scrub", "errors: { scrub: { zzz: 1 } }"),
         ("/$defs/maintenance/items", "maintenance: [{ zzz: 1 }]"),
         ("/$defs/tls", "checks: [{ name: a, kind: tcp, tls: { zzz: 1 } }]"),
         ("/$defs/turn", "checks: [{ name: a, kind: tcp, dialogue: [{ zzz: 1 }] }]"),

@@ -82,7 +82,7 @@ impl Incoming {
                 return true;
             }
         };
-        match self.receiver.take_whole(&envelope).await {
+        match self.receiver.take_whole(envelope).await {
             Ok(()) => {
                 if let Err(error) = fs::remove_file(file) {
                     tracing::warn!(file = %file.display(), %error, "an envelope that was taken cannot be removed");

@@ -5,8 +5,8 @@ use futura_metrics::{
     specs::errors::{
         DropReason, ERROR_DEAD_ENVELOPES, ERROR_DEAD_ENVELOPES_EVICTED_TOTAL, ERROR_ENVELOPES_DROPPED_TOTAL,
         ERROR_ENVELOPES_FORWARDED_TOTAL, ERROR_ENVELOPES_RECEIVED_TOTAL, ERROR_ENVELOPES_RECOVERED_TOTAL,
-        ERROR_ENVELOPES_REJECTED_TOTAL, ERROR_FORWARD_RETRIES_TOTAL, ERROR_SPOOL_BYTES, ERROR_SPOOL_ENVELOPES,
-        ERROR_SPOOL_LIMIT_BYTES, ERROR_SPOOL_LIMIT_ENVELOPES, RejectReason,
+        ERROR_ENVELOPES_REJECTED_TOTAL, ERROR_FORWARD_RETRIES_TOTAL, ERROR_SCRUBBED_VALUES_TOTAL, ERROR_SPOOL_BYTES,
+        ERROR_SPOOL_ENVELOPES, ERROR_SPOOL_LIMIT_BYTES, ERROR_SPOOL_LIMIT_ENVELOPES, RejectReason,
     },
 };
 
@@ -18,6 +18,7 @@ pub(crate) struct ErrorsMetrics {
     pub(super) forwarded: Counter,
     rejected: Family<Counter, (RejectReason,)>,
     dropped: Family<Counter, (DropReason,)>,
+    pub(super) scrubbed: Counter,
     pub(super) retries: Counter,
     pub(super) spool_envelopes: Gauge,
     pub(super) spool_bytes: Gauge,
@@ -37,6 +38,7 @@ impl ErrorsMetrics {
             rejected: metrics.counters(ERROR_ENVELOPES_REJECTED_TOTAL)?,
             forwarded: metrics.counter(ERROR_ENVELOPES_FORWARDED_TOTAL)?,
             dropped: metrics.counters(ERROR_ENVELOPES_DROPPED_TOTAL)?,
+            scrubbed: metrics.counter(ERROR_SCRUBBED_VALUES_TOTAL)?,
             retries: metrics.counter(ERROR_FORWARD_RETRIES_TOTAL)?,
             spool_envelopes: metrics.gauge(ERROR_SPOOL_ENVELOPES)?,
             spool_bytes: metrics.gauge(ERROR_SPOOL_BYTES)?,

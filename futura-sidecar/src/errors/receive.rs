@@ -1,4 +1,4 @@
-//! The receiving side: what SDKs speak, streamed to the spool and acknowledged when it is durable.
+//! The receiving side: what SDKs speak, scrubbed, spooled and acknowledged when it is durable.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio::{
     io::AsyncReadExt,
     sync::Semaphore,
+    task::spawn_blocking,
     time::{Instant, timeout},
 };
 use uuid::Uuid;
@@ -25,6 +26,7 @@ use super::{
     limits::Paused,
     metrics::ErrorsMetrics,
     reports::Discards,
+    scrub::{RemovedItem, ScrubError, Scrubber},
     spool::{Draft, Spool, SpoolError, Taken},
 };
 
@@ -38,8 +40,14 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How many envelopes are received at once; further ones wait, within their time. It bounds the decoders' memory.
 const CONCURRENT: usize = 16;
 
-/// How many minidumps are received at once, as they are held in memory.
+/// How many of them may be longer than [`SMALL`] or forms, as they are held in memory.
 const UPLOADS: usize = 2;
+
+/// Up to how many bytes an envelope is small.
+const SMALL: u64 = 1024 * 1024;
+
+/// From how many bytes on an envelope is scrubbed off the runtime's threads.
+const LONG: usize = 64 * 1024;
 
 /// An event or report that is no envelope may be this large, as at Sentry; it is held in memory.
 const EVENT_LIMIT: u64 = 1024 * 1024;
@@ -56,6 +64,7 @@ pub(super) struct Receiver {
     metrics: ErrorsMetrics,
     paused: Paused,
     discards: Discards,
+    scrubber: Scrubber,
 }
 
 /// Why an envelope was not taken.
@@ -71,6 +80,10 @@ pub(super) enum ReceiveError {
     Form(String),
     #[error("more than {0} bytes, uncompressed")]
     TooLarge(u64),
+    #[error("it cannot be scrubbed of secrets: {0}")]
+    Scrub(#[from] ScrubError),
+    #[error("an item of type `{kind}` cannot be scrubbed of secrets: {error}")]
+    Item { kind: String, error: ScrubError },
     #[error("not sent to its end within {} seconds", TIMEOUT.as_secs())]
     Timeout,
     #[error("the spool is full, and the upstream limits envelopes of category {category}")]
@@ -97,14 +110,17 @@ pub(super) fn routes(receiver: Arc<Receiver>) -> Router {
 }
 
 async fn take_envelope(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Body) -> Response {
-    let taken = receiver.in_time(receiver.envelope(&headers, body)).await;
-    receiver.answer(taken)
+    let taken = receiver.in_time(async {
+        let envelope = receiver.read(&headers, body, receiver.limit).await?;
+        receiver.take(envelope).await
+    });
+    receiver.answer(taken.await)
 }
 
 async fn take_event(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Body) -> Response {
     let taken = receiver.in_time(async {
         let event = receiver.read(&headers, body, EVENT_LIMIT).await?;
-        receiver.take(&uploads::of_event(&event)?).await
+        receiver.take(uploads::of_event(&event)?).await
     });
     receiver.answer(taken.await)
 }
@@ -117,7 +133,7 @@ async fn take_report(
 ) -> Response {
     let taken = receiver.in_time(async {
         let report = receiver.read(&headers, body, EVENT_LIMIT).await?;
-        receiver.take(&uploads::of_report(&report, &query)?).await
+        receiver.take(uploads::of_report(&report, &query)?).await
     });
     receiver.answer(taken.await)
 }
@@ -127,7 +143,7 @@ async fn take_alerts(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, 
     let taken = receiver.in_time(async {
         let notification = receiver.read(&headers, body, EVENT_LIMIT).await?;
         for envelope in alerts::envelopes(&notification)? {
-            receiver.take(&envelope).await?;
+            receiver.take(envelope).await?;
         }
         Ok(None)
     });
@@ -137,14 +153,14 @@ async fn take_alerts(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, 
 /// Answers with the id alone, as crash reporters want it.
 async fn take_minidump(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
     let taken = receiver.in_time(async {
-        let _permit = receiver.uploads.acquire().await.expect("the semaphore is never closed");
         let envelope = if uploads::is_minidump(request.headers()) {
             let (parts, body) = request.into_parts();
             uploads::of_minidump(&receiver.read(&parts.headers, body, receiver.limit).await?)?
         } else {
+            let _permit = receiver.uploads.acquire().await.expect("the semaphore is never closed");
             uploads::of_form(request, receiver.limit).await?
         };
-        receiver.take(&envelope).await
+        receiver.take(envelope).await
     });
     match taken.await {
         Ok(Some(id)) => id.to_string().into_response(),
@@ -161,6 +177,7 @@ impl Receiver {
         metrics: ErrorsMetrics,
         paused: Paused,
         discards: Discards,
+        scrubber: Scrubber,
     ) -> Self {
         Self {
             spool,
@@ -170,6 +187,7 @@ impl Receiver {
             metrics,
             paused,
             discards,
+            scrubber,
         }
     }
 
@@ -181,31 +199,16 @@ impl Receiver {
         timeout(TIMEOUT, permitted).await.unwrap_or(Err(ReceiveError::Timeout))
     }
 
-    /// Streams an envelope into the spool as it is; only its head is looked at.
-    async fn envelope(&self, headers: &HeaderMap, body: Body) -> Result<Option<Uuid>, ReceiveError> {
-        let mut reader = encoding::decoded(headers, body)?;
-        let mut start = Vec::new();
-        (&mut reader).take(HEAD_LIMIT as u64).read_to_end(&mut start).await.map_err(ReceiveError::Body)?;
-        let head = Head::parse(&start)?;
-        let mut draft = self.begin(&head)?;
-        self.write(&mut draft, &start).await?;
-        let mut chunk = vec![0; HEAD_LIMIT];
-        loop {
-            let length = reader.read(&mut chunk).await.map_err(ReceiveError::Body)?;
-            if length == 0 {
-                break;
-            }
-            self.write(&mut draft, &chunk[..length]).await?;
-        }
-        self.commit(draft).await?;
-        Ok(head.event_id())
-    }
-
-    /// Reads a body that is no envelope.
+    /// Reads a body to its end. Few at once may be large, as they are held in memory.
     async fn read(&self, headers: &HeaderMap, body: Body, limit: u64) -> Result<Vec<u8>, ReceiveError> {
-        let mut bytes = Vec::new();
-        let mut reader = encoding::decoded(headers, body)?.take(limit + 1);
-        reader.read_to_end(&mut bytes).await.map_err(ReceiveError::Body)?;
+        let (mut bytes, small) = (Vec::new(), SMALL.min(limit + 1));
+        let mut reader = encoding::decoded(headers, body)?;
+        (&mut reader).take(small).read_to_end(&mut bytes).await.map_err(ReceiveError::Body)?;
+        if bytes.len() as u64 == small {
+            let _permit = self.uploads.acquire().await.expect("the semaphore is never closed");
+            let rest = (limit + 1).saturating_sub(small);
+            reader.take(rest).read_to_end(&mut bytes).await.map_err(ReceiveError::Body)?;
+        }
         if bytes.len() as u64 > limit { Err(ReceiveError::TooLarge(limit)) } else { Ok(bytes) }
     }
 
@@ -215,17 +218,32 @@ impl Receiver {
     }
 
     /// Takes an envelope that comes by no request.
-    pub(super) async fn take_whole(&self, envelope: &[u8]) -> Result<(), ReceiveError> {
+    pub(super) async fn take_whole(&self, envelope: Vec<u8>) -> Result<(), ReceiveError> {
         self.take(envelope).await.map(drop)
     }
 
-    /// Takes an envelope that is at hand.
-    async fn take(&self, envelope: &[u8]) -> Result<Option<Uuid>, ReceiveError> {
-        let head = Head::parse(envelope)?;
+    /// Takes an envelope without its secrets. What cannot be scrubbed is not taken.
+    async fn take(&self, envelope: Vec<u8>) -> Result<Option<Uuid>, ReceiveError> {
+        let envelope = self.scrub(envelope).await?;
+        let head = Head::parse(&envelope[..envelope.len().min(HEAD_LIMIT)])?;
         let mut draft = self.begin(&head)?;
-        self.write(&mut draft, envelope).await?;
+        self.write(&mut draft, &envelope).await?;
         self.commit(draft).await?;
         Ok(head.event_id())
+    }
+
+    async fn scrub(&self, envelope: Vec<u8>) -> Result<Vec<u8>, ReceiveError> {
+        let scrubber = self.scrubber.clone();
+        let scrubbed = match envelope.len() {
+            0..LONG => scrubber.envelope(envelope),
+            // So much takes longer than other requests should wait.
+            _ => spawn_blocking(move || scrubber.envelope(envelope)).await.unwrap_or(Err(ScrubError::Panic)),
+        }?;
+        if let Some(RemovedItem { kind, error }) = scrubbed.removed.into_iter().next() {
+            return Err(ReceiveError::Item { kind, error });
+        }
+        self.metrics.scrubbed.add(scrubbed.hits.len() as u64);
+        Ok(scrubbed.bytes)
     }
 
     async fn write(&self, draft: &mut Draft, bytes: &[u8]) -> Result<(), ReceiveError> {
@@ -288,15 +306,21 @@ impl ReceiveError {
             Self::TooLarge(_) => RejectReason::TooLarge,
             Self::Limited { .. } => RejectReason::SpoolFull,
             Self::Spool(error) => error.reason(),
-            Self::Envelope(_) | Self::Encoding(_) | Self::Body(_) | Self::Form(_) | Self::Timeout => {
-                RejectReason::Invalid
-            }
+            Self::Envelope(_)
+            | Self::Encoding(_)
+            | Self::Body(_)
+            | Self::Form(_)
+            | Self::Scrub(_)
+            | Self::Item { .. }
+            | Self::Timeout => RejectReason::Invalid,
         }
     }
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::Envelope(_) | Self::Body(_) | Self::Form(_) => StatusCode::BAD_REQUEST,
+            Self::Envelope(_) | Self::Body(_) | Self::Form(_) | Self::Scrub(_) | Self::Item { .. } => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,

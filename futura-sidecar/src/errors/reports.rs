@@ -73,7 +73,7 @@ impl Discards {
         if counts.is_empty() {
             return;
         }
-        if let Err(error) = receiver.take_whole(&envelope(&counts)).await {
+        if let Err(error) = receiver.take_whole(envelope(&counts)).await {
             tracing::debug!(%error, "a client report waits for room in the spool");
             let mut kept = self.lock();
             counts.into_iter().for_each(|(key, count)| *kept.entry(key).or_default() += count);

@@ -192,6 +192,57 @@ fn a_right_configuration_is_said_to_be_and_what_it_does() {
 }
 
 #[test]
+fn it_explains_what_is_removed_and_never_shows_it() {
+    let folder = tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let event = r#"{"message":"token=hunter2","user":{"email":"jane@example.org"},"extra":{"order":"TK-123456"}}"#;
+    fs::write(path("event.json"), event).expect("a file");
+    fs::write(path("envelope"), format!("{{}}\n{{\"type\":\"event\"}}\n{event}\n{{\"type\":\"event\"}}\nnothing\n"))
+        .expect("a file");
+    fs::write(
+        path("sidecar.yaml"),
+        "errors: { scrub: { allow: [user.email], applications: { extra.order: [\"@anything:mask\"] } } }",
+    )
+    .expect("a file");
+    fs::write(path("wrong.yaml"), "errors: { scrub: { allow: 1 } }").expect("a file");
+    let explain = |arguments: &[&str], code: i32| {
+        let mut command = sidecar();
+        let output = command
+            .current_dir(folder.path())
+            .args(["errors", "explain"])
+            .args(arguments)
+            .output()
+            .expect("the binary");
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+        let all = text(&output.stdout) + &text(&output.stderr);
+        assert!(!all.contains("hunter2"), "{all}");
+        all
+    };
+    assert_snapshot!(explain(&["event.json", "--output", "out.json"], 0), @r#"
+    logentry.formatted  replaced  @secretpair:replace
+    user.email          replaced  @email:replace
+    2 hits
+    "#);
+    assert!(fs::read_to_string(path("out.json")).expect("a file").starts_with(r#"{"message":"token=[secret]""#));
+    assert_snapshot!(explain(&["event.json", "--config", "sidecar.yaml", "--output", "-"], 0), @r#"
+    {"message":"token=[secret]","user":{"email":"jane@example.org"},"extra":{"order":"*********"},"_meta":{"extra":{"order":{"":{"rem":[["@anything:mask","m",0,9]],"len":9}}},"message":{"":{"rem":[["@secretpair:replace","s",6,14]],"len":13}}}}logentry.formatted  replaced  @secretpair:replace
+    extra.order         masked    @anything:mask
+    2 hits
+    "#);
+    assert_snapshot!(explain(&["envelope"], 1), @r#"
+    logentry.formatted  replaced  @secretpair:replace
+    user.email          replaced  @email:replace
+    the item `event` is removed as a whole: the payload cannot be read: it is no JSON from byte 0 on
+    2 hits
+    envelope: an item of type `event` could not be scrubbed
+    "#);
+    assert_snapshot!(explain(&["missing"], 1), @"cannot read `missing`: No such file or directory (os error 2)");
+    assert_snapshot!(explain(&["event.json", "--config", "wrong.yaml"], 64), @"wrong.yaml:1:20: errors.scrub.allow: `1` is no list of selectors: write one such as `[user.email]`");
+    assert!(explain(&["--help"], 0).contains("errors explain event.json --output -"));
+    explain(&[], 64);
+}
+
+#[test]
 fn it_generates_what_generate_dashboards_does_and_can_check_it() {
     let folder = tempdir().expect("a folder");
     let out = folder.path().display().to_string();

@@ -9,5 +9,6 @@ mod forward;
 mod manifests;
 mod peers;
 mod probe;
+mod scrub;
 mod sentry;
 mod status;

@@ -17,6 +17,7 @@ use crate::errors::{
     limits::Paused,
     metrics::ErrorsMetrics,
     reports::Discards,
+    scrub::Scrubber,
     spool::{Spool, SpoolLimits},
 };
 
@@ -40,7 +41,14 @@ impl Fixture {
         let limits = SpoolLimits { envelopes: 10, bytes: 1_000_000 };
         let spool = Arc::new(Spool::open(folder.path(), limits, series.clone()).expect("a spool"));
         let paused = Paused::default();
-        let receiver = Arc::new(Receiver::new(Arc::clone(&spool), LIMIT, series, paused.clone(), Discards::default()));
+        let receiver = Arc::new(Receiver::new(
+            Arc::clone(&spool),
+            LIMIT,
+            series,
+            paused.clone(),
+            Discards::default(),
+            Scrubber::default(),
+        ));
         Self { folder, spool, receiver, metrics, paused }
     }
 
@@ -275,4 +283,25 @@ async fn a_client_that_stops_sending_is_given_up() {
     let response = fixture.post("/api/1/envelope/", None, body).await;
     assert_eq!((response.status(), started.elapsed()), (StatusCode::REQUEST_TIMEOUT, TIMEOUT));
     assert_eq!(fixture.spool.size(), (0, 0));
+}
+
+#[tokio::test]
+async fn secrets_never_reach_the_disk() {
+    let fixture = Fixture::new();
+    let event = "{\"message\":\"card 4111 1111 1111 1111\",\"extra\":{\"password\":\"hunter2\"},\"level\":\"error\"}";
+    for path in ["/api/1/store/", "/api/1/envelope/"] {
+        let body =
+            if path.contains("store") { event.to_owned() } else { format!("{{}}\n{{\"type\":\"event\"}}\n{event}\n") };
+        assert_eq!(fixture.post(path, None, body).await.status(), StatusCode::OK);
+    }
+    for envelope in fixture.spooled() {
+        assert!(envelope.contains("\"level\":\"error\"") && envelope.contains("_meta"), "{envelope}");
+        assert!(!envelope.contains("4111") && !envelope.contains("hunter2"), "{envelope}");
+    }
+    // What cannot be scrubbed is turned away rather than passed on.
+    let response =
+        fixture.post("/api/1/envelope/", None, "{}\n{\"type\":\"event\"}\n{\"password\":\"hunter2\",\n").await;
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    assert!(text(response).await.contains("an item of type `event` cannot be scrubbed"));
+    fixture.rejected("invalid", 1);
 }

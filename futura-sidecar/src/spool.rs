@@ -1,4 +1,4 @@
-//! `futura-sidecar errors`: what a person does with a spool.
+//! The commands `errors list`, `export`, `replay` and `purge`: what a person does with a spool.
 
 use std::{
     io::{self, Write},
@@ -8,19 +8,10 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
+use futura_sidecar::{Config, Selection, SpoolFolder, SpooledEnvelope, parse_duration};
 
-use super::spool::{Selection, SpoolFolder, SpooledEnvelope};
-use crate::config::{Config, duration};
-
-/// What is to be done with a spool.
-#[derive(Debug, Args)]
-pub struct ErrorsArgs {
-    #[command(subcommand)]
-    action: Action,
-}
-
-#[derive(Debug, Subcommand)]
-enum Action {
+#[derive(Subcommand)]
+pub(crate) enum SpoolCommand {
     /// Lists the envelopes that wait to be sent, and the dead letters: those that the upstream refused, or that never got through.
     List {
         #[command(flatten)]
@@ -58,9 +49,9 @@ enum Action {
 }
 
 /// Which spool.
-#[derive(Debug, Args)]
+#[derive(Args)]
 #[group(required = true, multiple = false)]
-struct SpoolArgs {
+pub(crate) struct SpoolArgs {
     /// The spool's folder.
     #[arg(long, value_name = "FOLDER")]
     spool: Option<PathBuf>,
@@ -70,8 +61,8 @@ struct SpoolArgs {
 }
 
 /// Which envelopes.
-#[derive(Debug, Args)]
-struct WhichArgs {
+#[derive(Args)]
+pub(crate) struct WhichArgs {
     /// Names as `list` prints them, or event ids; without any, all.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -79,33 +70,30 @@ struct WhichArgs {
     #[arg(long)]
     dead: bool,
     /// Only those that are there for longer than this, such as `7d`.
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     older_than: Option<Duration>,
 }
 
-// === impl ErrorsArgs ===
+// === impl SpoolCommand ===
 
-impl ErrorsArgs {
+impl SpoolCommand {
     /// Does it, and tells on `out` what was done.
-    ///
-    /// # Errors
-    /// When the spool cannot be read or changed, or none is of a name.
-    pub fn run(self, out: &mut impl Write) -> Result<()> {
-        match self.action {
-            Action::List { spool, which, json } => list(&spool.folder()?, which, json, out),
-            Action::Export { spool, which, out: folder } => {
+    pub(crate) fn run(self, out: &mut impl Write) -> Result<()> {
+        match self {
+            Self::List { spool, which, json } => list(&spool.folder()?, which, json, out),
+            Self::Export { spool, which, out: folder } => {
                 let spool = spool.folder()?;
                 for path in spool.export(&which.of(&spool)?, &folder)? {
                     writeln!(out, "{}", path.display())?;
                 }
                 Ok(())
             }
-            Action::Replay { spool, which } => {
+            Self::Replay { spool, which } => {
                 let spool = spool.folder()?;
                 let count = spool.replay(&which.dead_of(&spool)?)?;
                 Ok(writeln!(out, "{count} dead letters are sent once more by the sidecar that has this spool")?)
             }
-            Action::Purge { spool, which } => {
+            Self::Purge { spool, which } => {
                 let spool = spool.folder()?;
                 let count = spool.purge(&which.dead_of(&spool)?)?;
                 Ok(writeln!(out, "{count} dead letters deleted")?)
