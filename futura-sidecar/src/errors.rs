@@ -13,12 +13,18 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+};
 use futura_metrics::{shutdown::Shutdown, specs::errors::DropReason};
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use sentry_types::{Dsn, Scheme};
 use serde::Serialize;
 use serde_yaml::Value;
+use tokio_util::sync::CancellationToken;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use url::Url;
 
@@ -67,7 +73,7 @@ pub struct ErrorsConfig {
     /// Allows `listen` to be an address that others reach: whoever can connect can send. Default `false`.
     pub listen_publicly: bool,
     /// Origins whose pages may send from browsers, or `*` for all. Default none.
-    pub allowed_origins: Option<AllowOrigin>,
+    pub allowed_origins: AllowedOrigins,
     /// The DSN of the Sentry server. Default none, as an empty one: envelopes are kept until there is one.
     pub upstream: Option<Upstream>,
     /// The folder that envelopes are kept in. Default `./spool`.
@@ -83,6 +89,10 @@ pub struct ErrorsConfig {
     pub scrub: Scrubber,
 }
 
+/// Whose pages may send.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowedOrigins(Vec<HeaderValue>);
+
 /// Where envelopes go: a DSN, which does not print its key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Upstream(Dsn);
@@ -90,7 +100,7 @@ pub struct Upstream(Dsn);
 /// The receiving and the forwarding side over one spool.
 pub(crate) struct Errors {
     receiver: Arc<Receiver>,
-    allowed_origins: Option<AllowOrigin>,
+    allowed_origins: AllowedOrigins,
     incoming: Incoming,
     discards: Discards,
     forwarder: Option<Forwarder>,
@@ -126,7 +136,7 @@ impl ErrorsConfig {
     pub(crate) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let listen = section.or("listen", |value| form::text(value)?.try_into(), SocketAddr::from(LISTEN).into());
         let listen_publicly = section.or("listen_publicly", form::flag, false);
-        let allowed_origins = section.or("allowed_origins", origins, None);
+        let allowed_origins = section.or("allowed_origins", origins, AllowedOrigins::default());
         let upstream = section.or("upstream", upstream, None);
         // The default folder must be usable as well.
         let spool = section.value("spool").map_or_else(|| form::usable("./spool".into()), form::folder);
@@ -188,16 +198,10 @@ fn envelopes(value: &Value) -> Result<usize, String> {
         .ok_or_else(|| format!("`{number}` is too few: at least 1"))
 }
 
-fn origins(value: &Value) -> Result<Option<AllowOrigin>, String> {
+fn origins(value: &Value) -> Result<AllowedOrigins, String> {
     let no_list =
         || format!("{} is no list: write one such as `[\"https://tickets.example.org\"]`", form::shown(value));
-    let origins = value.as_sequence().ok_or_else(no_list)?;
-    let origins: Vec<_> = origins.iter().map(origin).collect::<Result<_, _>>()?;
-    Ok(match &origins[..] {
-        [] => None,
-        origins if origins.contains(&HeaderValue::from_static("*")) => Some(AllowOrigin::any()),
-        _ => Some(AllowOrigin::list(origins)),
-    })
+    value.as_sequence().ok_or_else(no_list)?.iter().map(origin).collect::<Result<_, _>>().map(AllowedOrigins)
 }
 
 fn origin(value: &Value) -> Result<HeaderValue, String> {
@@ -279,11 +283,10 @@ impl Errors {
     }
 
     pub(crate) fn routes(&self) -> Router {
-        let routes = receive::routes(Arc::clone(&self.receiver));
-        match &self.allowed_origins {
-            Some(origins) => routes.layer(cors(origins.clone())),
-            None => routes,
-        }
+        let origins = self.allowed_origins.clone();
+        receive::routes(Arc::clone(&self.receiver))
+            .layer(origins.cors())
+            .layer(from_fn_with_state(origins, refuse_other_origins))
     }
 
     pub(crate) fn status(&self) -> Arc<ErrorsStatus> {
@@ -292,23 +295,48 @@ impl Errors {
 
     /// Starts forwarding, on the shutdown's tracker, until nothing can arrive any more.
     pub(crate) fn start(self, shutdown: &Shutdown, closed: impl Future<Output = ()> + Send + 'static) {
-        shutdown.tracker().spawn(self.incoming.run(shutdown.requested()));
-        shutdown.tracker().spawn(self.discards.run(self.receiver, shutdown.requested()));
+        let (tracker, reported) = (shutdown.tracker(), CancellationToken::new());
+        tracker.spawn(self.incoming.run(shutdown.requested()));
+        let (discards, receiver, all) = (self.discards, self.receiver, reported.clone());
+        tracker.spawn(async move {
+            discards.run(receiver, closed).await;
+            all.cancel();
+        });
         if let Some(forwarder) = self.forwarder {
-            shutdown.tracker().spawn(forwarder.run(closed));
+            // What was turned away to the end is still reported.
+            tracker.spawn(forwarder.run(reported.cancelled_owned()));
         }
     }
 }
 
-/// What SDKs in browsers need to send, and to see of limits.
-fn cors(origins: AllowOrigin) -> CorsLayer {
-    let limits = ["retry-after", "x-sentry-error", "x-sentry-rate-limits"].map(HeaderName::from_static);
-    CorsLayer::new()
-        .allow_origin(origins)
-        .allow_methods([Method::POST])
-        .allow_headers([header::CONTENT_TYPE, header::CONTENT_ENCODING, HeaderName::from_static("x-sentry-auth")])
-        .expose_headers(limits)
-        .max_age(Duration::from_secs(3600))
+/// Refuses what pages send that may not: a browser asks beforehand for some requests only. What is no browser names no origin.
+async fn refuse_other_origins(State(origins): State<AllowedOrigins>, request: Request, next: Next) -> Response {
+    match request.headers().get(header::ORIGIN) {
+        Some(origin) if !origins.has(origin) => {
+            (StatusCode::FORBIDDEN, "this origin is not among `errors.allowed_origins`\n").into_response()
+        }
+        _ => next.run(request).await,
+    }
+}
+
+// === impl AllowedOrigins ===
+
+impl AllowedOrigins {
+    fn has(&self, origin: &HeaderValue) -> bool {
+        self.0.iter().any(|allowed| allowed == "*" || allowed == origin)
+    }
+
+    /// What SDKs in browsers need to send, and to see of limits.
+    fn cors(&self) -> CorsLayer {
+        let limits = ["retry-after", "x-sentry-error", "x-sentry-rate-limits"].map(HeaderName::from_static);
+        let allowed = self.clone();
+        CorsLayer::new()
+            .allow_origin(AllowOrigin::predicate(move |origin, _| allowed.has(origin)))
+            .allow_methods([Method::POST])
+            .allow_headers([header::CONTENT_TYPE, header::CONTENT_ENCODING, HeaderName::from_static("x-sentry-auth")])
+            .expose_headers(limits)
+            .max_age(Duration::from_secs(3600))
+    }
 }
 
 // === impl ErrorsStatus ===

@@ -42,8 +42,8 @@ pub use self::{
     },
     config::{Config, ConfigError, Place, Problem, SCHEMA, Shard, parse_duration},
     errors::{
-        ErrorsConfig, Explanation, Hit, RemovedItem, ScrubError, Scrubbed, Scrubber, Selection, SpoolError,
-        SpoolFolder, SpooledEnvelope, Upstream,
+        AllowedOrigins, ErrorsConfig, Explanation, Hit, RemovedItem, ScrubError, Scrubbed, Scrubber, Selection,
+        SpoolError, SpoolFolder, SpooledEnvelope, Upstream,
     },
     history::StoreError,
     listener::{Address, BindError},

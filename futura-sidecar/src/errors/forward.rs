@@ -189,7 +189,14 @@ impl Forwarder {
                 if self.failure.set(None) {
                     tracing::info!("the upstream takes envelopes again");
                 }
-                self.settle(entry, None).await;
+                self.limits.forget(entry);
+                let removed = self.settle(move |spool| {
+                    spool.remove(entry);
+                    Ok(())
+                });
+                if let Err(error) = removed.await {
+                    tracing::error!(%error, "the spool failed");
+                }
             }
             Outcome::Limited(headers) => {
                 self.limits.limited(entry.category, &headers);
@@ -224,25 +231,25 @@ impl Forwarder {
         }
     }
 
+    /// Puts an envelope among the dead letters; one that cannot be written there stays in the spool.
     async fn bury(&mut self, entry: Entry, reason: DropReason, message: String) {
+        let settled = self.settle(move |spool| spool.bury(entry, reason)).await;
+        self.failure.set(Some(message.clone()));
+        if let Err(error) = settled {
+            let pause = self.limits.unread(entry).map(field::debug);
+            tracing::error!(%error, detail = %message, pause, "an envelope will not be delivered and cannot be kept in `dead`");
+            return;
+        }
         tracing::warn!(reason = reason.as_str(), detail = %message, "an envelope will not be delivered and is kept in `dead`");
+        self.limits.forget(entry);
         self.metrics.dropped(reason).inc();
         self.discards.given_up(reason, entry.category);
-        self.failure.set(Some(message));
-        self.settle(entry, Some(reason)).await;
     }
 
-    /// Takes an envelope out of the spool, off the runtime's threads: for a reason to the dead letters.
-    async fn settle(&mut self, entry: Entry, reason: Option<DropReason>) {
-        self.limits.forget(entry);
+    /// Changes the spool, off the runtime's threads.
+    async fn settle(&self, change: impl FnOnce(&Spool) -> io::Result<()> + Send + 'static) -> io::Result<()> {
         let spool = Arc::clone(&self.spool);
-        let settled = spawn_blocking(move || match reason {
-            Some(reason) => spool.bury(entry, reason),
-            None => spool.remove(entry),
-        });
-        if let Err(error) = settled.await {
-            tracing::error!(%error, "the spool failed");
-        }
+        spawn_blocking(move || change(&spool)).await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 }
 

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use tokio::{
     select,
     task::spawn_blocking,
@@ -26,6 +27,9 @@ const INTERVAL: Duration = Duration::from_secs(2);
 
 /// How many envelopes are taken at one look: the rest waits for the next.
 const AT_ONCE: usize = 1000;
+
+/// How many envelopes may find no room until the others are left for the next look.
+const PATIENCE: usize = 20;
 
 /// Takes what is put into the folder.
 pub(super) struct Incoming {
@@ -47,26 +51,34 @@ impl Incoming {
         loop {
             select! {
                 () = &mut closed => return,
-                _ = ticks.tick() => self.look().await,
+                _ = ticks.tick() => {}
+            }
+            self.receiver.count_dead();
+            let mut turned_away = 0;
+            for file in self.look().await {
+                if closed.as_mut().now_or_never().is_some() {
+                    return;
+                }
+                // One category may be out of room, and another not.
+                turned_away += usize::from(!self.take(&file).await);
+                if turned_away == PATIENCE {
+                    break;
+                }
             }
         }
     }
 
-    async fn look(&self) {
+    /// What is there.
+    async fn look(&self) -> Vec<PathBuf> {
         let folder = self.folder.clone();
         let files = spawn_blocking(move || whole(&folder)).await.unwrap_or_else(|error| Err(io::Error::other(error)));
-        let files = match files {
-            Ok(files) => files,
-            Err(error) => return tracing::warn!(folder = %self.folder.display(), %error, "it cannot be looked into"),
-        };
-        for file in files {
-            if !self.take(&file).await {
-                return;
-            }
-        }
+        files.unwrap_or_else(|error| {
+            tracing::warn!(folder = %self.folder.display(), %error, "it cannot be looked into");
+            Vec::new()
+        })
     }
 
-    /// Takes a file; tells whether there is room for others.
+    /// Takes a file; tells whether there was room for it.
     async fn take(&self, file: &Path) -> bool {
         let (path, limit) = (file.to_owned(), self.receiver.limit());
         let read = spawn_blocking(move || {

@@ -14,7 +14,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde_json::json;
 use tokio::{
     io::AsyncReadExt,
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     task::spawn_blocking,
     time::{Instant, timeout},
 };
@@ -27,7 +27,7 @@ use super::{
     metrics::ErrorsMetrics,
     reports::Discards,
     scrub::{RemovedItem, ScrubError, Scrubber},
-    spool::{Draft, Spool, SpoolError, Taken},
+    spool::{Spool, SpoolError, Taken},
 };
 
 mod alerts;
@@ -60,7 +60,9 @@ pub(super) struct Receiver {
     spool: Arc<Spool>,
     limit: u64,
     permits: Semaphore,
+    /// For what is large, and for who waits for that.
     uploads: Semaphore,
+    waiting: Semaphore,
     metrics: ErrorsMetrics,
     paused: Paused,
     discards: Discards,
@@ -84,6 +86,8 @@ pub(super) enum ReceiveError {
     Scrub(#[from] ScrubError),
     #[error("an item of type `{kind}` cannot be scrubbed of secrets: {error}")]
     Item { kind: String, error: ScrubError },
+    #[error("too many large envelopes at once")]
+    Busy,
     #[error("not sent to its end within {} seconds", TIMEOUT.as_secs())]
     Timeout,
     #[error("the spool is full, and the upstream limits envelopes of category {category}")]
@@ -157,7 +161,7 @@ async fn take_minidump(State(receiver): State<Arc<Receiver>>, request: Request) 
             let (parts, body) = request.into_parts();
             uploads::of_minidump(&receiver.read(&parts.headers, body, receiver.limit).await?)?
         } else {
-            let _permit = receiver.uploads.acquire().await.expect("the semaphore is never closed");
+            let _permit = receiver.large().await?;
             uploads::of_form(request, receiver.limit).await?
         };
         receiver.take(envelope).await
@@ -184,6 +188,7 @@ impl Receiver {
             limit,
             permits: Semaphore::new(CONCURRENT),
             uploads: Semaphore::new(UPLOADS),
+            waiting: Semaphore::new(CONCURRENT / 2),
             metrics,
             paused,
             discards,
@@ -205,11 +210,25 @@ impl Receiver {
         let mut reader = encoding::decoded(headers, body)?;
         (&mut reader).take(small).read_to_end(&mut bytes).await.map_err(ReceiveError::Body)?;
         if bytes.len() as u64 == small {
-            let _permit = self.uploads.acquire().await.expect("the semaphore is never closed");
+            let _permit = self.large().await?;
             let rest = (limit + 1).saturating_sub(small);
             reader.take(rest).read_to_end(&mut bytes).await.map_err(ReceiveError::Body)?;
         }
         if bytes.len() as u64 > limit { Err(ReceiveError::TooLarge(limit)) } else { Ok(bytes) }
+    }
+
+    /// Waits for a place among what is large. Few wait, so that what is small always finds a place of its own.
+    async fn large(&self) -> Result<SemaphorePermit<'_>, ReceiveError> {
+        let waiting = self.waiting.try_acquire().map_err(|_| ReceiveError::Busy)?;
+        let permit = self.uploads.acquire().await.expect("the semaphore is never closed");
+        drop(waiting);
+        Ok(permit)
+    }
+
+    /// Counts the dead letters anew, of which some may have been replayed or deleted from outside.
+    pub(super) fn count_dead(&self) {
+        let spool = Arc::clone(&self.spool);
+        drop(spawn_blocking(move || spool.count_dead()));
     }
 
     /// How large an envelope may be, in bytes.
@@ -226,10 +245,14 @@ impl Receiver {
     async fn take(&self, envelope: Vec<u8>) -> Result<Option<Uuid>, ReceiveError> {
         let envelope = self.scrub(envelope).await?;
         let head = Head::parse(&envelope[..envelope.len().min(HEAD_LIMIT)])?;
-        let mut draft = self.begin(&head)?;
-        self.write(&mut draft, &envelope).await?;
-        self.commit(draft).await?;
-        Ok(head.event_id())
+        let (category, id) = (head.category, head.event_id());
+        match self.spool.put(category, head.known_by(), envelope).await {
+            Ok(Taken::New) => {}
+            // One that is known is acknowledged once more: its first acknowledgement was lost.
+            Ok(Taken::Known) => self.metrics.rejected(RejectReason::Duplicate).inc(),
+            Err(error) => return Err(self.untaken(category, error)),
+        }
+        Ok(id)
     }
 
     async fn scrub(&self, envelope: Vec<u8>) -> Result<Vec<u8>, ReceiveError> {
@@ -246,32 +269,10 @@ impl Receiver {
         Ok(scrubbed.bytes)
     }
 
-    async fn write(&self, draft: &mut Draft, bytes: &[u8]) -> Result<(), ReceiveError> {
-        if draft.bytes() + bytes.len() as u64 > self.limit {
-            return Err(ReceiveError::TooLarge(self.limit));
-        }
-        draft.write(bytes).await.map_err(|error| self.untaken(draft.category(), error))
-    }
-
-    fn begin(&self, head: &Head) -> Result<Draft, ReceiveError> {
-        self.spool.begin(head.category, head.known_by()).map_err(|error| self.untaken(head.category, error))
-    }
-
-    /// One that is known already is acknowledged once more: its first acknowledgement was lost.
-    async fn commit(&self, draft: Draft) -> Result<(), ReceiveError> {
-        if draft.commit().await? == Taken::Known {
-            self.metrics.rejected(RejectReason::Duplicate).inc();
-        }
-        Ok(())
-    }
-
     /// A spool that is full because of the upstream's limits hands them on, so that SDKs send no more of the kind.
     fn untaken(&self, category: &'static str, error: SpoolError) -> ReceiveError {
         match (error, self.paused.left(category, Instant::now())) {
-            (SpoolError::Full, Some(left)) => {
-                self.discards.limited(category);
-                ReceiveError::Limited { category, secs: left.as_secs() + 1 }
-            }
+            (SpoolError::Full, Some(left)) => ReceiveError::Limited { category, secs: left.as_secs() + 1 },
             (error, _) => ReceiveError::Spool(error),
         }
     }
@@ -283,6 +284,10 @@ impl Receiver {
             Err(error) => error,
         };
         self.metrics.rejected(error.reason()).inc();
+        if let ReceiveError::Limited { category, .. } = error {
+            // An SDK that is answered so reports nothing, as it takes the server to have counted.
+            self.discards.limited(category);
+        }
         match &error {
             // The application is told, and asked to come again; the disk is for the operator to see to.
             ReceiveError::Spool(SpoolError::Full) => tracing::warn!("the spool is full: an envelope was turned away"),
@@ -298,13 +303,13 @@ impl Receiver {
 impl ReceiveError {
     /// Whether it would be taken another time.
     pub(super) fn is_for_now(&self) -> bool {
-        matches!(self, Self::Spool(_) | Self::Limited { .. })
+        matches!(self, Self::Spool(_) | Self::Limited { .. } | Self::Busy)
     }
 
     fn reason(&self) -> RejectReason {
         match self {
             Self::TooLarge(_) => RejectReason::TooLarge,
-            Self::Limited { .. } => RejectReason::SpoolFull,
+            Self::Limited { .. } | Self::Busy => RejectReason::SpoolFull,
             Self::Spool(error) => error.reason(),
             Self::Envelope(_)
             | Self::Encoding(_)
@@ -325,7 +330,7 @@ impl ReceiveError {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::Limited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Spool(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Spool(_) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -338,7 +343,9 @@ impl IntoResponse for ReceiveError {
                 let limits = [("x-sentry-rate-limits", format!("{secs}:{category}:organization"))];
                 (self.status(), [(header::RETRY_AFTER, secs.to_string())], limits, detail).into_response()
             }
-            Self::Spool(_) => (self.status(), [(header::RETRY_AFTER, RETRY_AFTER_SECS)], detail).into_response(),
+            Self::Spool(_) | Self::Busy => {
+                (self.status(), [(header::RETRY_AFTER, RETRY_AFTER_SECS)], detail).into_response()
+            }
             _ => (self.status(), detail).into_response(),
         }
     }

@@ -22,20 +22,19 @@ use uuid::Uuid;
 use self::{
     dead::DeadLetters,
     recent::Recent,
-    segment::HEAD,
+    reservation::Reservation,
     state::{Shared, State},
     writer::Writer,
 };
-use super::{envelope::ERROR, metrics::ErrorsMetrics};
+use super::metrics::ErrorsMetrics;
 use crate::history::milliseconds;
 
-pub(super) use self::draft::Draft;
 pub use self::inspect::{Selection, SpoolFolder, SpooledEnvelope};
 
 mod dead;
-mod draft;
 mod inspect;
 mod recent;
+mod reservation;
 mod room;
 mod segment;
 mod state;
@@ -43,9 +42,6 @@ mod writer;
 
 /// How a segment's file ends.
 const SEGMENT: &str = "segment";
-
-/// How the file of a segment ends that is not whole yet.
-const TEMPORARY: &str = "tmp";
 
 /// How much a spool may hold.
 #[derive(Clone, Copy, Debug)]
@@ -111,20 +107,20 @@ impl Spool {
         created.and_then(|()| sync_folder(&folder.join(".."))).map_err(failed(folder))?;
         let lock = lock(folder)?;
         let path = folder.join("recent");
-        let recent = Recent::open(&path).map_err(failed(&path))?;
+        let mut recent = Recent::open(&path).map_err(failed(&path))?;
         let path = folder.join("dead");
         let dead = DeadLetters::open(&path, limits, metrics.clone()).map_err(failed(&path))?;
-        let mut state = State::new(limits, recent, dead);
-        for (path, _) in numbered(folder, TEMPORARY)? {
-            fs::remove_file(&path).map_err(failed(&path))?;
-        }
+        // Dead letters are named by where they were: no other envelope is ever there.
+        let next_segment = segment_after(&folder.join("dead"))?.max(segment_after(&folder.join("incoming"))?);
+        let mut state = State::new(limits, next_segment);
         for (path, number) in segments(folder)? {
-            state.take_over(&path, number).map_err(failed(&path))?;
+            state.take_over(&path, number, &mut recent).map_err(failed(&path))?;
         }
         metrics.spool_limit_envelopes.set(limits.envelopes as f64);
         metrics.spool_limit_bytes.set(limits.bytes as f64);
-        let (folder, state) = (folder.to_owned(), Mutex::new(state));
-        let shared = Arc::new(Shared { folder, state, arrived: Notify::new(), metrics });
+        let (folder, state, recent) = (folder.to_owned(), Mutex::new(state), Mutex::new(recent));
+        let shared = Shared { folder, state, recent, dead: Mutex::new(dead), arrived: Notify::new(), metrics };
+        let shared = Arc::new(shared);
         shared.lock().measure(&shared.metrics);
         let writer = Writer::start(Arc::clone(&shared)).map_err(failed(&shared.folder))?;
         let spool = Self { shared, writer, _lock: lock };
@@ -136,12 +132,16 @@ impl Spool {
         Ok(spool)
     }
 
-    /// Begins to take an envelope of a category. By its id an event is known when it comes again.
-    pub(super) fn begin(&self, category: &'static str, id: Option<Uuid>) -> Result<Draft, SpoolError> {
-        if !self.shared.lock().room.take_within(category == ERROR, 1, HEAD) {
-            return Err(SpoolError::Full);
-        }
-        Ok(Draft::new(Arc::clone(&self.shared), self.writer.clone(), category, id.map(|id| id.as_u128())))
+    /// Makes an envelope of a category durable and part of the spool, unless it is known: by its id an event is.
+    pub(super) async fn put(
+        &self,
+        category: &'static str,
+        id: Option<Uuid>,
+        envelope: Vec<u8>,
+    ) -> Result<Taken, SpoolError> {
+        let id = id.map(|id| id.as_u128());
+        let room = Reservation::take(&self.shared, category, id, envelope.len()).ok_or(SpoolError::Full)?;
+        self.writer.append(room, envelope).await
     }
 
     /// The oldest envelope of the lowest rank in the first category that is allowed and has one: errors, then the others.
@@ -187,13 +187,25 @@ impl Spool {
     }
 
     /// Puts an envelope that will never be delivered among the dead letters, of which the oldest make room. This blocks.
-    pub(super) fn bury(&self, entry: Entry, reason: DropReason) {
+    ///
+    /// # Errors
+    /// When it cannot be written there; then it stays where it is.
+    pub(super) fn bury(&self, entry: Entry, reason: DropReason) -> io::Result<()> {
         match self.read(entry) {
-            Ok(envelope) => self.shared.lock().dead.add(entry.number, reason, &envelope),
-            Err(error) => tracing::warn!(%error, "an envelope cannot be read and is no dead letter either"),
+            Ok(envelope) => self.shared.dead().add(entry.number, reason, &envelope)?,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                tracing::error!(%error, "a damaged envelope is given up");
+            }
+            Err(error) => return Err(error),
         }
         self.shared.forget_id(entry);
         self.shared.settle(entry);
+        Ok(())
+    }
+
+    /// Counts the dead letters, of which some may have been replayed or deleted from outside. This blocks.
+    pub(super) fn count_dead(&self) {
+        self.shared.dead().look();
     }
 }
 
@@ -236,23 +248,29 @@ fn lock(folder: &Path) -> Result<File, SpoolError> {
     }
 }
 
-/// The segments of a folder in their order.
+/// The segments of a folder in their order; what else is there is not ours.
 fn segments(folder: &Path) -> Result<Vec<(PathBuf, u32)>, SpoolError> {
-    numbered(folder, SEGMENT)
-}
-
-/// The files of a folder that end so and have a number, in its order; what else is there is not ours.
-fn numbered(folder: &Path, extension: &str) -> Result<Vec<(PathBuf, u32)>, SpoolError> {
-    let mut files = Vec::new();
+    let mut segments = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed(folder))? {
         let path = entry.map_err(failed(folder))?.path();
         let number: Option<u32> = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
-        if let Some(number) = number.filter(|_| path.extension().is_some_and(|end| end == extension)) {
-            files.push((path, number));
+        if let Some(number) = number.filter(|_| path.extension().is_some_and(|end| end == SEGMENT)) {
+            segments.push((path, number));
         }
     }
-    files.sort_by_key(|(_, number)| *number);
-    Ok(files)
+    segments.sort_by_key(|(_, number)| *number);
+    Ok(segments)
+}
+
+/// The number after those of all segments that envelopes in the files of a folder came from.
+fn segment_after(folder: &Path) -> Result<u32, SpoolError> {
+    let mut next = 0;
+    for entry in fs::read_dir(folder).map_err(failed(folder))? {
+        let name = entry.map_err(failed(folder))?.file_name().to_string_lossy().into_owned();
+        let number = name.split(['-', '.']).next().and_then(|number| number.parse().ok());
+        next = next.max(number.map_or(0, |number| segment_of(number).saturating_add(1)));
+    }
+    Ok(next)
 }
 
 /// Makes the names in a folder durable.

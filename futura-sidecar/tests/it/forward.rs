@@ -340,6 +340,10 @@ async fn browsers_send_from_the_pages_that_may() {
         let asked = asked.header("access-control-request-method", "POST").send().await.expect("an answer");
         assert_eq!(asked.headers().contains_key("access-control-allow-origin"), allowed, "{origin}");
     }
+    let envelope = "{}\n{\"type\":\"event\"}\n{}\n";
+    let other = client.post(&url).header("origin", "https://other.example.org").body(envelope).send().await;
+    assert_eq!(other.expect("an answer").status(), 403);
+    assert!(running.has("error_envelopes_received_total 0"));
     // As an SDK's tunnel does it: a plain text, and the DSN in the envelope.
     let envelope = "{\"dsn\":\"https://k@sentry.example.org/1\"}\n{\"type\":\"event\"}\n{}\n";
     let sent = client.post(&url).header("origin", "https://shop.example.org").header("content-type", "text/plain");

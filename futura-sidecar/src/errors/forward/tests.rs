@@ -25,9 +25,7 @@ async fn forwarder(envelopes: usize) -> (TempDir, Forwarder) {
     let limits = SpoolLimits { envelopes: 100, bytes: 10_000 };
     let spool = Arc::new(Spool::open(folder.path(), limits, metrics.clone()).expect("a spool"));
     for _ in 0..envelopes {
-        let mut draft = spool.begin("error", None).expect("room");
-        draft.write(b"{}\n{\"type\":\"event\"}\n{}\n").await.expect("room");
-        draft.commit().await.expect("a disk");
+        spool.put("error", None, b"{}\n{\"type\":\"event\"}\n{}\n".to_vec()).await.expect("room");
     }
     let upstream = Upstream("http://public@127.0.0.1:1/42".parse().expect("a DSN"));
     let failure = LastFailure::default();
@@ -66,9 +64,7 @@ async fn order(forwarder: &mut Forwarder, first: fn() -> Outcome) -> Vec<usize> 
         assert!(order.len() < 1000, "it never ends: {order:?}");
         // Envelopes go on arriving, one at a time.
         if forwarder.spool.size().0 == 1 && place == 0 {
-            let mut draft = forwarder.spool.begin("error", None).expect("room");
-            draft.write(b"{}").await.expect("room");
-            draft.commit().await.expect("a disk");
+            forwarder.spool.put("error", None, b"{}".to_vec()).await.expect("room");
         }
     }
     order

@@ -1,21 +1,30 @@
 //! What is sent as no envelope: events of the old endpoint, browsers' security reports, and minidumps of native crashes. Each
 //! becomes an envelope, as a Sentry server would make it.
 
-use axum::extract::{FromRequest, Multipart, Request, multipart::Field};
+use std::error::Error;
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, Multipart, Request, multipart::MultipartError},
+};
 use bytes::Bytes;
 use http::{HeaderMap, header};
+use http_body_util::{LengthLimitError, Limited};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::ReceiveError;
-use crate::errors::envelope::EnvelopeError;
+use crate::{causes, errors::envelope::EnvelopeError};
 
 /// The field of a form that holds the minidump.
 const MINIDUMP_FIELD: &str = "upload_file_minidump";
 
 /// The field of a form that holds the event that the minidump belongs to.
 const EVENT_FIELD: &str = "sentry";
+
+/// How many parts a form may have.
+const PARTS: usize = 100;
 
 /// What a minidump begins with, in either byte order.
 const MAGICS: [&[u8]; 2] = [b"MDMP", b"PMDM"];
@@ -34,7 +43,7 @@ struct Upload {
     minidump: Option<Vec<u8>>,
     others: Vec<u8>,
     fields: Map<String, Value>,
-    left: u64,
+    parts: usize,
 }
 
 /// The envelope of an event.
@@ -70,11 +79,22 @@ pub(super) fn of_minidump(minidump: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
 
 /// The envelope of a minidump in a form, with the form's event and other files.
 pub(super) async fn of_form(request: Request, limit: u64) -> Result<Vec<u8>, ReceiveError> {
+    // Names and headers count too: a form may consist of nothing else.
+    let request = request.map(|body| Body::new(Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX))));
     let form = Multipart::from_request(request, &()).await;
     let mut form = form.map_err(|error| ReceiveError::Form(error.body_text()))?;
-    let mut upload = Upload { left: limit, ..Upload::default() };
-    while let Some(field) = form.next_field().await.map_err(|error| ReceiveError::Form(error.body_text()))? {
-        upload.take(field, limit).await?;
+    let wrong = |error: MultipartError| match causes(&error).any(<dyn Error>::is::<LengthLimitError>) {
+        true => ReceiveError::TooLarge(limit),
+        false => ReceiveError::Form(error.body_text()),
+    };
+    let mut upload = Upload::default();
+    while let Some(field) = form.next_field().await.map_err(wrong)? {
+        upload.parts += 1;
+        if upload.parts > PARTS {
+            return Err(ReceiveError::Form(format!("it has more than {PARTS} parts")));
+        }
+        let (name, file) = (field.name().unwrap_or_default().to_owned(), field.file_name().map(str::to_owned));
+        upload.take(&name, file.as_deref(), field.bytes().await.map_err(wrong)?)?;
     }
     Ok(upload.envelope()?)
 }
@@ -88,20 +108,14 @@ pub(super) fn is_minidump(headers: &HeaderMap) -> bool {
 // === impl Upload ===
 
 impl Upload {
-    async fn take(&mut self, mut field: Field<'_>, limit: u64) -> Result<(), ReceiveError> {
-        let mut content = Vec::new();
-        while let Some(chunk) = field.chunk().await.map_err(|error| ReceiveError::Form(error.body_text()))? {
-            self.left = self.left.checked_sub(chunk.len() as u64).ok_or(ReceiveError::TooLarge(limit))?;
-            content.extend_from_slice(&chunk);
-        }
-        let (name, file) = (field.name().unwrap_or_default(), field.file_name());
+    fn take(&mut self, name: &str, file: Option<&str>, content: Bytes) -> Result<(), EnvelopeError> {
         match (name, file) {
             (MINIDUMP_FIELD, file) => {
                 let mut item = Vec::new();
                 add_minidump(&mut item, file.unwrap_or("Minidump"), &content)?;
                 self.minidump = Some(item);
             }
-            (EVENT_FIELD, None) => self.event = Some(content.into()),
+            (EVENT_FIELD, None) => self.event = Some(content),
             (_, Some(file)) => {
                 add_item(&mut self.others, json!({ "type": "attachment", "filename": file }), &content);
             }
@@ -229,7 +243,7 @@ mod tests {
         assert!(String::from_utf8(plain).expect("text").contains(r#"{"extra":{"version":"7"}}"#));
         assert!(of_form(form(&[log]), 1000).await.is_err_and(|error| error.to_string().contains("minidump")));
         assert!(
-            of_form(form(&[minidump]), 6).await.is_err_and(|error| error.to_string().contains("more than 6 bytes"))
+            of_form(form(&[minidump]), 60).await.is_err_and(|error| error.to_string().contains("more than 60 bytes"))
         );
     }
 }

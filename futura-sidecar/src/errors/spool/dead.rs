@@ -28,6 +28,7 @@ pub(super) struct DeadLetters {
     folder: PathBuf,
     limits: SpoolLimits,
     letters: BTreeMap<PathBuf, u64>,
+    bytes: u64,
     metrics: ErrorsMetrics,
 }
 
@@ -35,36 +36,51 @@ pub(super) struct DeadLetters {
 
 impl DeadLetters {
     pub(super) fn open(folder: &Path, limits: SpoolLimits, metrics: ErrorsMetrics) -> io::Result<Self> {
-        let letters: BTreeMap<_, _> = list(folder)?.into_iter().map(|letter| (letter.path, letter.bytes)).collect();
-        metrics.dead_envelopes.set(letters.len() as f64);
-        Ok(Self { folder: folder.to_owned(), limits, letters, metrics })
+        let (folder, letters) = (folder.to_owned(), BTreeMap::new());
+        let mut dead = Self { folder, limits, letters, bytes: 0, metrics };
+        dead.read()?;
+        Ok(dead)
+    }
+
+    /// Sees what has been replayed or deleted from outside.
+    pub(super) fn look(&mut self) {
+        if let Err(error) = self.read() {
+            tracing::warn!(folder = %self.folder.display(), %error, "the dead letters cannot be counted");
+        }
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        self.letters = list(&self.folder)?.into_iter().map(|letter| (letter.path, letter.bytes)).collect();
+        self.bytes = self.letters.values().sum();
+        self.metrics.dead_envelopes.set(self.letters.len() as f64);
+        Ok(())
     }
 
     /// Keeps an envelope. Twenty digits hold every number, so that names sort as numbers do.
-    pub(super) fn add(&mut self, number: u64, reason: DropReason, envelope: &[u8]) {
+    pub(super) fn add(&mut self, number: u64, reason: DropReason, envelope: &[u8]) -> io::Result<()> {
         let path = self.folder.join(format!("{number:020}-{}.{ENVELOPE}", reason.as_str()));
-        let written = segment::create(&path).and_then(|mut file| {
-            file.write_all(envelope)?;
-            file.sync_data()
-        });
-        if let Err(error) = written {
-            tracing::warn!(path = %path.display(), %error, "an envelope cannot be kept as a dead letter");
-            return;
+        let mut file = segment::create(&path)?;
+        if let Err(error) = file.write_all(envelope).and_then(|()| file.sync_data()) {
+            let _ = fs::remove_file(&path);
+            return Err(error);
         }
-        // Some may have been replayed or deleted since.
-        self.letters.retain(|path, _| path.exists());
+        self.bytes += envelope.len() as u64;
         self.letters.insert(path, envelope.len() as u64);
-        while self.letters.len() > self.limits.envelopes || self.letters.values().sum::<u64>() > self.limits.bytes {
+        while self.letters.len() > self.limits.envelopes || self.bytes > self.limits.bytes {
             let Some((path, bytes)) = self.letters.pop_first() else { break };
-            self.metrics.evicted.inc();
+            self.bytes -= bytes;
             match fs::remove_file(&path) {
                 Ok(()) => {
+                    self.metrics.evicted.inc();
                     tracing::warn!(path = %path.display(), bytes, "`dead` is full: its oldest envelope was deleted");
                 }
+                // It was replayed or deleted from outside.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => tracing::warn!(path = %path.display(), %error, "an old dead letter cannot be removed"),
             }
         }
         self.metrics.dead_envelopes.set(self.letters.len() as f64);
+        Ok(())
     }
 }
 

@@ -1,8 +1,9 @@
 //! What is in a spool, for people: listed, exported, sent once more or deleted, while a sidecar runs or without one.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read},
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -111,10 +112,12 @@ impl SpoolFolder {
     /// # Errors
     /// When one cannot be read or written.
     pub fn export(&self, envelopes: &[SpooledEnvelope], folder: &Path) -> Result<Vec<PathBuf>, SpoolError> {
-        fs::create_dir_all(folder).map_err(failed(folder))?;
+        // Envelopes hold personal data: they are for their owner alone, here too.
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed(folder))?;
         let export = |envelope: &SpooledEnvelope| {
-            let path = folder.join(format!("{}.{ENVELOPE}", envelope.name));
-            fs::write(&path, self.read(envelope)?).map_err(failed(&path))?;
+            let (path, bytes) = (folder.join(format!("{}.{ENVELOPE}", envelope.name)), self.read(envelope)?);
+            let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+            file.and_then(|mut file| file.write_all(&bytes)).map_err(failed(&path))?;
             Ok(path)
         };
         envelopes.iter().map(export).collect()
@@ -141,8 +144,10 @@ impl SpoolFolder {
     /// When one cannot be moved.
     pub fn replay(&self, envelopes: &[SpooledEnvelope]) -> Result<usize, SpoolError> {
         self.each_dead(envelopes, |path| {
-            let name = path.file_name().unwrap_or_default();
-            fs::rename(path, self.0.join("incoming").join(name))
+            let to = self.0.join("incoming").join(path.file_name().unwrap_or_default());
+            // A link takes no other file's name, as a new name would.
+            fs::hard_link(path, to)?;
+            fs::remove_file(path)
         })
     }
 

@@ -58,21 +58,15 @@ pub(super) struct Scan {
 // === impl RecordHead ===
 
 impl RecordHead {
-    /// The head for an envelope that `checksum` was fed with, after [`RecordHead::begin`].
-    pub(super) fn new(length: u32, taken_ms: u64, envelope: &Hasher) -> Self {
+    /// The head for an envelope.
+    pub(super) fn of(envelope: &[u8], taken_ms: u64) -> Self {
+        let length = u32::try_from(envelope.len()).expect("envelopes are bounded far below");
         let mut head = Self { length, taken_ms, checksum: 0 };
         let mut checksum = Hasher::new();
         checksum.update(&head.covered());
-        checksum.combine(envelope);
+        checksum.update(envelope);
         head.checksum = checksum.finalize();
         head
-    }
-
-    /// The head for an envelope that is at hand.
-    pub(super) fn of(envelope: &[u8], taken_ms: u64) -> Self {
-        let mut hasher = Hasher::new();
-        hasher.update(envelope);
-        Self::new(u32::try_from(envelope.len()).expect("envelopes are bounded far below"), taken_ms, &hasher)
     }
 
     /// The head as it is written.
@@ -180,7 +174,7 @@ pub(super) fn mark_done(path: &Path, offset: u32) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.write_all_at(&[DONE], u64::from(offset) + MARK)
 }
 
-/// The path of a segment: twenty digits hold every number, so that names sort as numbers do.
+/// The path of a segment: ten digits hold every number, so that names sort as numbers do.
 pub(super) fn path(folder: &Path, number: u32, extension: &str) -> PathBuf {
     folder.join(format!("{number:010}.{extension}"))
 }

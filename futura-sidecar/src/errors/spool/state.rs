@@ -12,9 +12,9 @@ use tokio::sync::Notify;
 use super::{
     Entry, SEGMENT, SpoolLimits,
     dead::DeadLetters,
-    draft::Reservation,
     entry_number, offset,
     recent::Recent,
+    reservation::Reservation,
     room::Room,
     segment::{self, HEAD},
     segment_of,
@@ -28,6 +28,9 @@ use crate::errors::{
 pub(super) struct Shared {
     pub(super) folder: PathBuf,
     pub(super) state: Mutex<State>,
+    /// Locks of their own: files are written under them.
+    pub(super) recent: Mutex<Recent>,
+    pub(super) dead: Mutex<DeadLetters>,
     pub(super) arrived: Notify,
     pub(super) metrics: ErrorsMetrics,
 }
@@ -38,8 +41,6 @@ pub(super) struct State {
     segments: BTreeMap<u32, Segment>,
     next_segment: u32,
     pub(super) room: Room,
-    pub(super) recent: Recent,
-    pub(super) dead: DeadLetters,
 }
 
 /// An envelope that is to be sent.
@@ -67,60 +68,45 @@ impl Shared {
     pub(super) fn forget_id(&self, entry: Entry) {
         let mut state = self.lock();
         let stored = state.queues.get_mut(entry.category).and_then(|queue| queue.get_mut(&entry.number));
-        if let Some(id) = stored.and_then(|stored| stored.id.take()) {
-            state.recent.remove(id);
+        let id = stored.and_then(|stored| stored.id.take());
+        drop(state);
+        if let Some(id) = id {
+            self.recent().remove(id);
         }
     }
 
     /// An envelope is needed no longer: its record says so, and its segment goes with the last of them.
     pub(super) fn settle(&self, entry: Entry) {
-        let mut state = self.lock();
-        let Some(stored) = state.queues.get_mut(entry.category).and_then(|queue| queue.remove(&entry.number)) else {
-            return;
-        };
-        let kept = stored.id.map_or(Ok(()), |id| state.recent.keep(id));
+        let Some(stored) = self.lock().take_out(entry) else { return };
         let path = self.path(entry);
-        let marked = kept.and_then(|()| segment::mark_done(&path, offset(entry.number)));
-        if let Err(error) = marked {
-            tracing::warn!(path = %path.display(), %error, "an envelope cannot be marked as delivered and will be sent again after a restart");
+        let marked = segment::mark_done(&path, offset(entry.number));
+        let kept = stored.id.map_or(Ok(()), |id| self.recent().keep(id));
+        if let Err(error) = marked.and(kept) {
+            tracing::warn!(path = %path.display(), %error, "it cannot be written down that an envelope was delivered, which may be sent again after a restart");
         }
+        let mut state = self.lock();
         state.room.release(entry.category == ERROR, 1, 0);
-        self.release(&mut state, segment_of(entry.number));
-    }
-
-    /// One envelope less is needed of a segment.
-    fn release(&self, state: &mut State, number: u32) {
-        let Some(segment) = state.segments.get_mut(&number) else { return };
-        segment.needed -= 1;
-        if segment.needed == 0 {
-            let Segment { errors, bytes, .. } = *segment;
-            state.segments.remove(&number);
-            state.room.release(errors, 0, bytes);
-            let path = segment::path(&self.folder, number, SEGMENT);
-            if let Err(error) = fs::remove_file(&path) {
-                tracing::warn!(path = %path.display(), %error, "a segment that is needed no longer cannot be removed");
-            }
+        let gone = state.release(segment_of(entry.number));
+        state.measure(&self.metrics);
+        drop(state);
+        if let Some(number) = gone {
+            self.remove_segment(number);
         }
-        state.measure(&self.metrics);
     }
 
-    /// An envelope of a segment is durable and part of the spool.
-    pub(super) fn arrive(&self, state: &mut State, segment: u32, offset: u32, room: &mut Reservation) {
-        room.stays = true;
-        let length = u32::try_from(room.bytes - HEAD).expect("envelopes are bounded far below");
-        let queue = state.queues.entry(room.category).or_default();
-        queue.insert(entry_number(segment, offset), Stored { length, id: room.id });
-        state.measure(&self.metrics);
-        self.metrics.received.inc();
+    /// Removes the file of a segment that is needed no longer.
+    pub(super) fn remove_segment(&self, number: u32) {
+        let path = segment::path(&self.folder, number, SEGMENT);
+        if let Err(error) = fs::remove_file(&path) {
+            tracing::warn!(path = %path.display(), %error, "a segment that is needed no longer cannot be removed");
+        }
+    }
+
+    /// So many envelopes are durable and part of the spool.
+    pub(super) fn arrived(&self, count: usize) {
+        self.lock().measure(&self.metrics);
+        self.metrics.received.add(count as u64);
         self.arrived.notify_one();
-    }
-
-    /// An envelope of a segment has not become durable; its room is given back with the reservation.
-    pub(super) fn give_up(&self, state: &mut State, number: u32, room: &Reservation) {
-        if let Some(segment) = state.segments.get_mut(&number) {
-            segment.bytes -= room.bytes;
-        }
-        self.release(state, number);
     }
 
     /// The file that an envelope is in.
@@ -131,14 +117,53 @@ impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    pub(super) fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn dead(&self) -> MutexGuard<'_, DeadLetters> {
+        self.dead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 // === impl State ===
 
 impl State {
-    pub(super) fn new(limits: SpoolLimits, recent: Recent, dead: DeadLetters) -> Self {
-        let (queues, segments) = (BTreeMap::new(), BTreeMap::new());
-        Self { queues, segments, next_segment: 0, room: Room::new(limits), recent, dead }
+    /// That of an empty spool whose segments are numbered from `next_segment` on.
+    pub(super) fn new(limits: SpoolLimits, next_segment: u32) -> Self {
+        Self { queues: BTreeMap::new(), segments: BTreeMap::new(), next_segment, room: Room::new(limits) }
+    }
+
+    /// An envelope of a segment is durable and part of the spool.
+    pub(super) fn arrive(&mut self, segment: u32, offset: u32, room: &mut Reservation) {
+        room.keep();
+        let length = u32::try_from(room.bytes - HEAD).expect("envelopes are bounded far below");
+        let queue = self.queues.entry(room.category).or_default();
+        queue.insert(entry_number(segment, offset), Stored { length, id: room.id });
+    }
+
+    /// An envelope of a segment has not become durable; its room is given back with the reservation. Returns the segment if it
+    /// is needed no longer.
+    pub(super) fn give_up(&mut self, number: u32, room: &Reservation) -> Option<u32> {
+        self.segments.get_mut(&number)?.bytes -= room.bytes;
+        self.release(number)
+    }
+
+    /// One envelope less is needed of a segment; returns it if that was the last.
+    fn release(&mut self, number: u32) -> Option<u32> {
+        let segment = self.segments.get_mut(&number)?;
+        segment.needed -= 1;
+        if segment.needed > 0 {
+            return None;
+        }
+        let Segment { errors, bytes, .. } = self.segments.remove(&number)?;
+        self.room.release(errors, 0, bytes);
+        Some(number)
+    }
+
+    fn take_out(&mut self, entry: Entry) -> Option<Stored> {
+        self.queues.get_mut(entry.category)?.remove(&entry.number)
     }
 
     /// The oldest envelope of the lowest rank in the first category that is allowed and has one.
@@ -202,7 +227,7 @@ impl State {
     }
 
     /// Takes over what a segment holds that is still needed.
-    pub(super) fn take_over(&mut self, path: &Path, number: u32) -> io::Result<()> {
+    pub(super) fn take_over(&mut self, path: &Path, number: u32, recent: &mut Recent) -> io::Result<()> {
         self.next_segment = self.next_segment.max(number.saturating_add(1));
         let scan = segment::scan(path, HEAD_LIMIT)?;
         if scan.damaged > 0 {
@@ -211,17 +236,18 @@ impl State {
         let (mut bytes, mut needed, mut errors) = (0, 0, false);
         for found in &scan.records {
             bytes += HEAD + u64::from(found.length);
+            if !found.live {
+                continue;
+            }
             // What cannot be read is found out when it is sent.
             let head = Head::parse(&found.start).ok();
             let id = head.as_ref().and_then(Head::known_by).map(|id| id.as_u128());
-            id.map(|id| self.recent.insert(id));
-            if found.live {
-                let category = head.map_or(DEFAULT_CATEGORY, |head| head.category);
-                let stored = Stored { length: found.length, id };
-                self.queues.entry(category).or_default().insert(entry_number(number, found.offset), stored);
-                self.room.take(category == ERROR, 1, 0);
-                (needed, errors) = (needed + 1, category == ERROR);
-            }
+            id.into_iter().for_each(|id| recent.insert(id));
+            let category = head.map_or(DEFAULT_CATEGORY, |head| head.category);
+            let stored = Stored { length: found.length, id };
+            self.queues.entry(category).or_default().insert(entry_number(number, found.offset), stored);
+            self.room.take(category == ERROR, 1, 0);
+            (needed, errors) = (needed + 1, category == ERROR);
         }
         if needed == 0 {
             return fs::remove_file(path);

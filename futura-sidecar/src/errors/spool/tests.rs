@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use tempfile::{TempDir, tempdir};
 use uuid::Uuid;
 
-use super::{Entry, HEAD, Spool, SpoolError, SpoolLimits, Taken};
+use super::{Entry, Spool, SpoolError, SpoolLimits, Taken, segment::HEAD};
 use crate::errors::{envelope::ERROR, metrics::ErrorsMetrics};
 
 const LIMITS: SpoolLimits = SpoolLimits { envelopes: 3, bytes: 100 + 3 * HEAD };
@@ -25,14 +25,12 @@ fn spool() -> (TempDir, Arc<Spool>) {
     (folder, spool)
 }
 
-async fn put(spool: &Arc<Spool>, text: &str) -> Result<Taken, SpoolError> {
+async fn put(spool: &Spool, text: &str) -> Result<Taken, SpoolError> {
     put_as(spool, ERROR, None, text).await
 }
 
-async fn put_as(spool: &Arc<Spool>, category: &'static str, id: Option<Uuid>, text: &str) -> Result<Taken, SpoolError> {
-    let mut draft = spool.begin(category, id)?;
-    draft.write(text.as_bytes()).await?;
-    draft.commit().await
+async fn put_as(spool: &Spool, category: &'static str, id: Option<Uuid>, text: &str) -> Result<Taken, SpoolError> {
+    spool.put(category, id, text.as_bytes().to_vec()).await
 }
 
 fn next(spool: &Spool) -> Option<Entry> {
@@ -99,9 +97,6 @@ async fn a_crash_leaves_what_was_acknowledged_and_nothing_that_was_delivered() {
     let large = "x".repeat(600_000);
     put(&spool, &large).await.expect("room");
     spool.remove(next(&spool).expect("the first"));
-    let mut torn = spool.begin(ERROR, None).expect("room");
-    torn.write(large.as_bytes()).await.expect("room");
-    assert_eq!(names(folder.path()).iter().filter(|name| name.ends_with(".tmp")).count(), 1);
     let crashed = crash(folder.path());
     let again = open_with(crashed.path(), limits).expect("the spool of the crash");
     assert_eq!(drain(&again), ["second", "third", &large]);
@@ -131,25 +126,11 @@ async fn what_a_crash_tore_off_costs_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_draft_that_is_given_up_leaves_no_trace() {
-    let folder = tempdir().expect("a folder");
-    let spool = open_with(folder.path(), SpoolLimits { envelopes: 3, bytes: 1_000_000 }).expect("a spool");
-    for length in [3, 600_000] {
-        let mut draft = spool.begin(ERROR, Some(Uuid::from_u128(7))).expect("room");
-        draft.write(&vec![b' '; length]).await.expect("room");
-        drop(draft);
-        assert_eq!(names(folder.path()), EMPTY);
-        assert_eq!((spool.size(), next(&spool)), ((0, 0), None));
-    }
-    assert_eq!(put_as(&spool, ERROR, Some(Uuid::from_u128(7)), "{}").await.expect("room"), Taken::New);
-}
-
-#[tokio::test]
 async fn an_event_that_comes_again_is_known_also_after_a_restart() {
     let folder = tempdir().expect("a folder");
     let limits = SpoolLimits { envelopes: 100, bytes: 1_000_000 };
     let envelope = |id: u128| format!("{{\"event_id\":\"{id:032x}\"}}\n{{\"type\":\"event\"}}\n{{}}");
-    let send = async |spool: &Arc<Spool>, id: u128| {
+    let send = async |spool: &Spool, id: u128| {
         put_as(spool, ERROR, Some(Uuid::from_u128(id)), &envelope(id)).await.expect("room")
     };
     let spool = open_with(folder.path(), limits).expect("a spool");
@@ -191,12 +172,7 @@ async fn a_full_spool_takes_no_more_until_there_is_room() {
     }
     assert!(matches!(put(&spool, "{}").await, Err(SpoolError::Full)));
     drain(&spool);
-    // What is being taken counts, or many at once would go past the limit.
-    let mut large = spool.begin(ERROR, None).expect("room");
-    large.write(&[b' '; 100 + 2 * HEAD as usize]).await.expect("room");
-    assert!(matches!(large.write(b"more").await, Err(SpoolError::Full)));
-    assert!(matches!(spool.begin(ERROR, None).map(drop), Err(SpoolError::Full)));
-    drop(large);
+    assert!(matches!(put(&spool, &"x".repeat(101 + 2 * HEAD as usize)).await, Err(SpoolError::Full)));
     put(&spool, "{}\nfits").await.expect("room");
     assert_eq!(spool.size().0, 1);
 }
@@ -242,7 +218,7 @@ async fn dead_letters_are_kept_within_the_limits() {
     let (folder, spool) = spool();
     for number in 0..5 {
         put(&spool, &format!("{{}}\n{number}")).await.expect("room");
-        spool.bury(next(&spool).expect("an envelope"), DropReason::Refused);
+        spool.bury(next(&spool).expect("an envelope"), DropReason::Refused).expect("a disk");
     }
     assert_eq!(spool.size(), (0, 0));
     // What made room is counted, for nobody else would know of it.
@@ -253,11 +229,56 @@ async fn dead_letters_are_kept_within_the_limits() {
     assert!(last.ends_with("-refused.envelope"), "{last}");
     assert_eq!(fs::read_to_string(dead.join(&last)).expect("a file"), "{}\n4");
     drop(spool);
-    // They are counted after a restart, and the oldest goes first then too.
+    // After a restart the oldest goes first too, and none takes the name of another.
     let spool = open(folder.path()).expect("the spool again");
     put(&spool, "{}\nnew").await.expect("room");
-    spool.bury(next(&spool).expect("an envelope"), DropReason::Undeliverable);
-    assert_eq!(names(&dead).len(), 3);
+    spool.bury(next(&spool).expect("an envelope"), DropReason::Refused).expect("a disk");
+    let texts: Vec<_> = names(&dead).iter().map(|name| fs::read_to_string(dead.join(name)).expect("a file")).collect();
+    assert_eq!(texts, ["{}\n3", "{}\n4", "{}\nnew"]);
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_cannot_be_written_stays_in_the_spool() {
+    let (folder, spool) = spool();
+    put(&spool, "{}\nkept").await.expect("room");
+    let entry = next(&spool).expect("an envelope");
+    let (dead, hidden) = (folder.path().join("dead"), folder.path().join("hidden"));
+    fs::rename(&dead, &hidden).expect("a folder");
+    spool.bury(entry, DropReason::Refused).expect_err("no folder");
+    assert_eq!(text(&spool, entry), "{}\nkept");
+    fs::rename(&hidden, &dead).expect("a folder");
+    spool.bury(entry, DropReason::Refused).expect("a disk");
+    assert_eq!((next(&spool), names(&dead).len()), (None, 1));
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_no_stranger_after_a_restart_though_its_segment_is_still_there() {
+    let folder = tempdir().expect("a folder");
+    let limits = SpoolLimits { envelopes: 100, bytes: 1_000_000 };
+    let envelope = |id: u128| format!("{{\"event_id\":\"{id:032x}\"}}\n{{\"type\":\"event\"}}\n{{}}");
+    let send = async |spool: &Spool, id: u128| {
+        put_as(spool, ERROR, Some(Uuid::from_u128(id)), &envelope(id)).await.expect("room")
+    };
+    let spool = open_with(folder.path(), limits).expect("a spool");
+    send(&spool, 1).await;
+    send(&spool, 2).await;
+    spool.bury(next(&spool).expect("the first"), DropReason::Refused).expect("a disk");
+    drop(spool);
+    let spool = open_with(folder.path(), limits).expect("the spool again");
+    assert_eq!((send(&spool, 2).await, send(&spool, 1).await), (Taken::Known, Taken::New));
+}
+
+#[tokio::test]
+async fn what_is_limited_keeps_no_segment_of_others() {
+    let folder = tempdir().expect("a folder");
+    let spool = open_with(folder.path(), SpoolLimits { envelopes: 100, bytes: 10_000 }).expect("a spool");
+    for category in ["transaction", "session", "session"] {
+        put_as(&spool, category, None, "{}").await.expect("room");
+    }
+    while let Some(entry) = spool.next(|category| category == "session", |_| Some(0)) {
+        spool.remove(entry);
+    }
+    assert_eq!(spool.size(), (1, 2 + HEAD));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The thread that appends envelopes to segments: all that came while it wrote the last ones share the next sync.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io,
     os::unix::fs::FileExt,
@@ -14,10 +15,10 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    SEGMENT, SpoolError, Taken,
-    draft::Reservation,
-    failed, now_ms,
-    segment::{self, RecordHead},
+    SEGMENT, SpoolError, Taken, failed, now_ms,
+    recent::Standing,
+    reservation::Reservation,
+    segment::{self, HEAD, RecordHead},
     state::Shared,
     sync_folder,
 };
@@ -33,22 +34,18 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Clone)]
 pub(super) struct Writer(Sender<Job>);
 
-/// An envelope that has arrived whole.
-pub(super) struct Arrival {
-    pub(super) room: Reservation,
-    pub(super) envelope: Vec<u8>,
-}
-
+/// An envelope that is to be made durable, and who waits for it.
 struct Job {
-    arrival: Arrival,
+    room: Reservation,
+    envelope: Vec<u8>,
     done: oneshot::Sender<Result<Taken, SpoolError>>,
 }
 
 /// The thread's side.
 struct Appender {
     shared: Arc<Shared>,
-    errors: Option<Open>,
-    others: Option<Open>,
+    /// By category, as what is limited stays longer than the rest.
+    open: BTreeMap<&'static str, Open>,
 }
 
 /// The segment that is appended to.
@@ -64,17 +61,17 @@ impl Writer {
     pub(super) fn start(shared: Arc<Shared>) -> io::Result<Self> {
         // What waits is bounded by how many envelopes are received at once.
         let (sender, receiver) = channel();
-        let appender = Appender { shared, errors: None, others: None };
+        let appender = Appender { shared, open: BTreeMap::new() };
         thread::Builder::new().name("spool".to_owned()).spawn(move || appender.run(&receiver))?;
         Ok(Self(sender))
     }
 
-    /// Waits until the envelope is durable.
-    pub(super) async fn append(&self, arrival: Arrival) -> Result<Taken, SpoolError> {
-        let folder = arrival.room.folder().to_owned();
+    /// Waits until the envelope is durable. It is done whole or not at all, even if nobody waits for it any more.
+    pub(super) async fn append(&self, room: Reservation, envelope: Vec<u8>) -> Result<Taken, SpoolError> {
+        let folder = room.folder().to_owned();
         let (done, answer) = oneshot::channel();
         let gone = || failed(&folder)(io::Error::other("the thread that writes has ended"));
-        self.0.send(Job { arrival, done }).map_err(|_| gone())?;
+        self.0.send(Job { room, envelope, done }).map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 }
@@ -84,7 +81,7 @@ impl Writer {
 impl Job {
     /// Answers, when the room of what does not stay has been given back. Whoever asked may be gone.
     fn conclude(self, answer: Result<Taken, SpoolError>) {
-        drop(self.arrival);
+        drop(self.room);
         let _ = self.done.send(answer);
     }
 }
@@ -94,104 +91,119 @@ impl Job {
 impl Appender {
     fn run(mut self, jobs: &Receiver<Job>) {
         while let Ok(first) = jobs.recv() {
-            let mut bytes = first.arrival.envelope.len();
+            let mut bytes = first.envelope.len();
             let mut batch = vec![first];
             while bytes < BATCH_BYTES
                 && let Ok(next) = jobs.try_recv()
             {
-                bytes += next.arrival.envelope.len();
+                bytes += next.envelope.len();
                 batch.push(next);
             }
-            let (errors, others) = batch.into_iter().partition(|job| job.arrival.room.category == ERROR);
-            self.append(errors, true);
-            self.append(others, false);
+            let mut categories: BTreeMap<_, Vec<_>> = BTreeMap::new();
+            for job in batch {
+                categories.entry(job.room.category).or_default().push(job);
+            }
+            for (category, mut jobs) in categories {
+                // What is the same as another one of the batch waits for what becomes of that one.
+                while !jobs.is_empty() {
+                    jobs = self.append(category, jobs);
+                }
+            }
         }
     }
 
-    /// Appends what is new of a batch, and answers for all of it.
-    fn append(&mut self, jobs: Vec<Job>, errors: bool) {
-        let mut new = Vec::with_capacity(jobs.len());
+    /// Appends what is new of a batch and answers for it; returns what has to wait for that.
+    fn append(&mut self, category: &'static str, jobs: Vec<Job>) -> Vec<Job> {
+        let (mut new, mut twins) = (Vec::with_capacity(jobs.len()), Vec::new());
         for mut job in jobs {
-            if job.arrival.room.remember() { new.push(job) } else { job.conclude(Ok(Taken::Known)) }
+            match job.room.begin() {
+                Standing::New => new.push(job),
+                Standing::Pending => twins.push(job),
+                Standing::Known => job.conclude(Ok(Taken::Known)),
+            }
         }
-        if new.is_empty() {
-            return;
-        }
-        let open = if errors { &mut self.errors } else { &mut self.others };
-        match write(&self.shared, open, &mut new, errors) {
+        match self.write(category, &mut new) {
             Ok(()) => new.into_iter().for_each(|job| job.conclude(Ok(Taken::New))),
             Err(error) => {
                 // What is on the disk of a write that failed is not known: another segment is begun.
-                *open = None;
+                self.open.remove(category);
                 for job in new {
                     let error = io::Error::new(error.kind(), error.to_string());
                     job.conclude(Err(failed(&self.shared.folder)(error)));
                 }
             }
         }
+        twins
     }
-}
 
-/// Writes a batch to the open segment, or to a new one, syncs it, and makes it part of the spool.
-fn write(shared: &Shared, open: &mut Option<Open>, jobs: &mut [Job], errors: bool) -> io::Result<()> {
-    let segment = reserve(shared, open, jobs, errors)?;
-    let start = segment.length;
-    let written = segment.append(jobs);
-    let mut state = shared.lock();
-    match written {
-        Ok(()) => {
+    /// Writes a batch to the open segment, or to a new one, syncs it, and makes it part of the spool.
+    fn write(&mut self, category: &'static str, jobs: &mut [Job]) -> io::Result<()> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        self.reserve(category, jobs)?;
+        let open = self.open.get_mut(category).expect("it was opened");
+        let (start, written) = (open.length, open.append(jobs));
+        let mut left = None;
+        let mut state = self.shared.lock();
+        if written.is_ok() {
             let mut offset = start;
-            for job in jobs {
+            for Job { room, .. } in &mut *jobs {
                 let place = u32::try_from(offset).expect("segments are far shorter");
-                offset += job.arrival.room.bytes;
-                shared.arrive(&mut state, segment.number, place, &mut job.arrival.room);
+                offset += room.bytes;
+                state.arrive(open.number, place, room);
             }
-            Ok(())
-        }
-        Err(error) => {
-            // As good as it goes: what is left of them must not be taken for received after a restart.
-            let _ = segment.file.set_len(start);
-            for job in jobs {
-                shared.give_up(&mut state, segment.number, &job.arrival.room);
+        } else {
+            for Job { room, .. } in &mut *jobs {
+                left = left.or(state.give_up(open.number, room));
             }
-            Err(error)
         }
-    }
-}
-
-/// The segment for a batch, which stays as long as the batch is needed.
-fn reserve<'a>(shared: &Shared, open: &'a mut Option<Open>, jobs: &[Job], errors: bool) -> io::Result<&'a mut Open> {
-    let mut state = shared.lock();
-    // It is gone when all that was in it has been delivered.
-    let fits = |open: &Open| open.length < SEGMENT_BYTES && state.has_segment(open.number);
-    if !open.as_ref().is_some_and(fits) {
-        let number = state.new_segment();
         drop(state);
-        let file = segment::create(&segment::path(&shared.folder, number, SEGMENT))?;
-        sync_folder(&shared.folder)?;
-        state = shared.lock();
-        state.begin_segment(number, errors);
-        *open = Some(Open { number, file, length: 0 });
+        match &written {
+            Ok(()) => self.shared.arrived(jobs.len()),
+            // As good as it goes: what is left of them must not be taken for received after a restart.
+            Err(_) => drop(open.file.set_len(start)),
+        }
+        if let Some(number) = left {
+            self.shared.remove_segment(number);
+        }
+        written
     }
-    let open = open.as_mut().expect("it is there now");
-    for job in jobs {
-        state.grow_segment(open.number, &job.arrival.room);
+
+    /// Has an open segment for a batch, which stays as long as the batch is needed.
+    fn reserve(&mut self, category: &'static str, jobs: &[Job]) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        // It is gone when all that was in it has been delivered.
+        let fits = |open: &Open| open.length < SEGMENT_BYTES && state.has_segment(open.number);
+        let mut number = self.open.get(category).filter(|open| fits(open)).map(|open| open.number);
+        if number.is_none() {
+            let new = state.new_segment();
+            drop(state);
+            let file = segment::create(&segment::path(&self.shared.folder, new, SEGMENT))?;
+            sync_folder(&self.shared.folder)?;
+            self.open.insert(category, Open { number: new, file, length: 0 });
+            state = self.shared.lock();
+            state.begin_segment(new, category == ERROR);
+            number = Some(new);
+        }
+        let number = number.expect("it is there now");
+        jobs.iter().for_each(|job| state.grow_segment(number, &job.room));
+        Ok(())
     }
-    Ok(open)
 }
 
 // === impl Open ===
 
 impl Open {
     fn append(&mut self, jobs: &[Job]) -> io::Result<()> {
-        let now = now_ms();
-        let heads: Vec<_> = jobs.iter().map(|job| RecordHead::of(&job.arrival.envelope, now).bytes()).collect();
-        let records = heads.iter().zip(jobs).flat_map(|(head, job)| [&head[..], &job.arrival.envelope]);
-        let mut bytes = Vec::with_capacity(jobs.iter().map(|job| job.arrival.room.bytes as usize).sum());
-        records.for_each(|part| bytes.extend_from_slice(part));
-        self.file.write_all_at(&bytes, self.length)?;
+        let (now, mut end) = (now_ms(), self.length);
+        for Job { envelope, .. } in jobs {
+            self.file.write_all_at(&RecordHead::of(envelope, now).bytes(), end)?;
+            self.file.write_all_at(envelope, end + HEAD)?;
+            end += HEAD + envelope.len() as u64;
+        }
         self.file.sync_data()?;
-        self.length += bytes.len() as u64;
+        self.length = end;
         Ok(())
     }
 }
