@@ -42,6 +42,22 @@ fn what_was_kept_is_there_after_a_restart_and_the_next() {
 }
 
 #[test]
+fn since_when_a_check_is_up_outlasts_the_results_that_are_kept() {
+    let folder = tempdir().expect("a folder");
+    for restart in 0..3 {
+        let (store, mut states) = Store::open(folder.path()).expect("a store");
+        let history = Arc::<History>::default();
+        if let Some(state) = states.remove("a") {
+            assert_eq!(state.since_ms, 1000, "after restart {restart}");
+            history.restore(state);
+        }
+        store.keep("a", &history);
+        (0..250).for_each(|second| record(&history, 250 * restart + second, restart + second == 0));
+        store.close();
+    }
+}
+
+#[test]
 fn a_store_is_one_processs() {
     let folder = tempdir().expect("a folder");
     let (store, _) = Store::open(folder.path()).expect("a store");
