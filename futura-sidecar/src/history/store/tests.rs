@@ -1,5 +1,6 @@
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -65,6 +66,17 @@ fn a_store_is_one_processs() {
     assert!(crate::chain(&error).contains("another process has it open"), "{error:?}");
     store.close();
     Store::open(folder.path()).expect("a store").0.close();
+}
+
+#[test]
+fn nobody_else_reads_a_store() {
+    let outer = tempdir().expect("a folder");
+    let folder = outer.path().join("history");
+    for _ in 0..2 {
+        Store::open(&folder).expect("a store").0.close();
+        let mode = |name| fs::metadata(folder.join(name)).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!(["", "history.log", "history.lock"].map(mode), [0o700, 0o600, 0o600]);
+    }
 }
 
 #[test]
