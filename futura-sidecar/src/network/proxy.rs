@@ -76,7 +76,7 @@ impl Proxy {
     ) -> Result<TcpStream, Failure> {
         let target = match self.inner.resolves {
             true => dialer.resolve(trace, host).await?.first().copied(),
-            false => dialer.judge_name(host).map(|()| None)?,
+            false => dialer.judge_unresolved(host).map(|()| None)?,
         };
         let mut stream = dialer.unguarded().connect(trace, &self.inner.host, self.inner.port).await?;
         // What is told of is the target.
