@@ -75,7 +75,7 @@ pub(crate) struct FailedRun {
 pub(crate) struct State {
     /// Oldest first.
     pub(crate) samples: VecDeque<Sample>,
-    /// Oldest first; hours without a run are left out.
+    /// Oldest first; hours without a run are left out. After a run under a wrong clock there may be some that are still to come.
     pub(crate) hours: VecDeque<Hour>,
     pub(crate) last: Detail,
     /// The last failure, even if its sample is gone.
@@ -147,16 +147,27 @@ impl State {
             self.last_failure = Some(FailedRun { ended_ms: sample.ended_ms, failure, phases: Vec::new() });
         }
         let hour = sample.ended_ms / HOUR_MS;
-        match self.hours.back_mut().filter(|last| last.hour >= hour) {
-            Some(last) => last.add(sample.failure.is_some()),
+        let place = self.hours.partition_point(|other| other.hour < hour);
+        match self.hours.get_mut(place).filter(|there| there.hour == hour) {
+            Some(there) => there.add(sample.failure.is_some()),
             None => {
-                self.hours.push_back(Hour { hour, runs: 1, failures: u32::from(sample.failure.is_some()) });
-                while self.hours.front().is_some_and(|first| first.hour + HOURS <= hour) {
-                    self.hours.pop_front();
-                }
+                self.hours.insert(place, Hour { hour, runs: 1, failures: u32::from(sample.failure.is_some()) });
+                self.drop_hours(hour);
             }
         }
         self.push(sample);
+    }
+
+    /// Drops what is one hour too many: one that is still to come by the present clock, or else the oldest. Which clock was wrong
+    /// cannot be known, and so no more is dropped than has to be.
+    fn drop_hours(&mut self, now: u64) {
+        if self.hours.len() as u64 <= HOURS {
+            return;
+        }
+        match self.hours.back() {
+            Some(last) if last.hour > now => self.hours.pop_back(),
+            _ => self.hours.pop_front(),
+        };
     }
 
     /// Adds a result that the hours have already.
@@ -174,7 +185,8 @@ impl State {
     /// The share of successes among the runs of so many hours before `now_ms`, if there was one.
     pub(crate) fn uptime(&self, now_ms: u64, hours: u64) -> Option<f64> {
         let now = now_ms / HOUR_MS;
-        let within = self.hours.iter().rev().take_while(|past| past.hour + hours > now);
+        let past = self.hours.iter().rev().skip_while(|other| other.hour > now);
+        let within = past.take_while(|past| past.hour + hours > now);
         let (runs, failures) = within
             .fold((0, 0), |(runs, failures), hour| (runs + u64::from(hour.runs), failures + u64::from(hour.failures)));
         (runs > 0).then(|| (runs - failures) as f64 / runs as f64)
@@ -250,12 +262,32 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_costs_no_hour() {
-        let history = History::default();
-        record(&history, 7200, false);
-        record(&history, 0, true);
-        let hours = history.state().hours;
-        assert_eq!((hours.len(), hours[0].runs, hours[0].failures), (1, 2, 1));
+    fn runs_under_a_wrong_clock_count_in_no_other_hour() {
+        let hour = HOUR_MS / 1000;
+        let (begin, future) = (1_000_000, 2_000_000);
+        for wrong in [future, 0] {
+            let history = History::default();
+            (begin..begin + HOURS).for_each(|number| record(&history, number * hour, false));
+            record(&history, wrong * hour, true);
+            for number in begin + HOURS..begin + HOURS + 24 {
+                record(&history, number * hour, number % 2 == 0);
+                record(&history, number * hour + 1, number % 2 == 0);
+            }
+            let (state, now_ms) = (history.state(), (begin + HOURS + 23) * HOUR_MS);
+            assert_eq!(state.uptime(now_ms, 24), Some(0.5), "{wrong}");
+            assert!(state.uptime(now_ms, HOURS).is_some_and(|uptime| (0.9..1.0).contains(&uptime)), "{wrong}");
+            assert!(state.hours.len() as u64 <= HOURS && state.hours.iter().is_sorted_by_key(|hour| hour.hour));
+            let last = state.hours.iter().rfind(|hour| hour.hour < future).expect("an hour");
+            assert_eq!((last.hour, last.runs), (begin + HOURS + 23, 2), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_for_long_leaves_room_for_the_right_one() {
+        let (history, hour) = (History::default(), HOUR_MS / 1000);
+        (2 * HOURS..3 * HOURS).for_each(|number| record(&history, number * hour, false));
+        (0..24).for_each(|number| record(&history, number * hour, true));
+        assert_eq!(history.state().uptime(23 * HOUR_MS, 24), Some(0.0));
     }
 
     #[test]

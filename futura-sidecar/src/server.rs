@@ -19,8 +19,8 @@ use futura_metrics::{
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{
-        ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-        X_FRAME_OPTIONS,
+        ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN, REFERRER_POLICY,
+        X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
     },
 };
 use serde::Deserialize;
@@ -44,7 +44,8 @@ const HEADERS: &[(HeaderName, &str)] = &[
     (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (X_FRAME_OPTIONS, "DENY"),
-    (REFERRER_POLICY, "no-referrer"),
+    // With `no-referrer` the pages' own buttons would say that they are from nowhere: `Origin: null`.
+    (REFERRER_POLICY, "same-origin"),
     (CACHE_CONTROL, "no-store"),
 ];
 
@@ -106,11 +107,24 @@ pub(crate) fn routes(status: Status, reloader: Reloader, metrics: &Metrics, read
 /// Refuses what a page of another site has a browser send: whoever can open this port is trusted, and whoever writes pages
 /// is not.
 async fn refuse_other_sites(request: Request, next: Next) -> Response {
-    let site = request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes);
-    match site {
-        None | Some(b"same-origin" | b"none") => next.run(request).await,
-        Some(_) => (StatusCode::FORBIDDEN, "a page of another site may not ask for this\n").into_response(),
+    match is_of_own_site(&request) {
+        true => next.run(request).await,
+        false => (StatusCode::FORBIDDEN, "a page of another site may not ask for this\n").into_response(),
     }
+}
+
+/// Browsers send `Sec-Fetch-Site` to none but trustworthy addresses, such as those of HTTPS; to `http://10.0.0.5:9469` they send
+/// `Origin` alone. What is no browser sends neither.
+fn is_of_own_site(request: &Request) -> bool {
+    let header = |name| request.headers().get(name).map(HeaderValue::as_bytes);
+    if let Some(site) = header(HeaderName::from_static("sec-fetch-site")) {
+        return matches!(site, b"same-origin" | b"none");
+    }
+    let Some(origin) = header(ORIGIN) else { return true };
+    // HTTP/2 names the host in the URI.
+    let host = header(HOST).or(request.uri().authority().map(|authority| authority.as_str().as_bytes()));
+    let from = str::from_utf8(origin).ok().and_then(|origin| origin.split_once("://"));
+    from.zip(host).is_some_and(|((_, from), host)| from.as_bytes().eq_ignore_ascii_case(host))
 }
 
 /// Pauses a check, for a time if one is given, and else until it is resumed.

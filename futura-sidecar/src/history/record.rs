@@ -50,6 +50,11 @@ pub(super) enum Record<'a> {
         reason: Reason,
         message: &'a str,
     },
+    /// Since when the runs fail or succeed as the last one did: longer perhaps than results are kept.
+    Since {
+        number: u32,
+        since_ms: u64,
+    },
 }
 
 /// What is next in a file.
@@ -93,6 +98,10 @@ impl<'a> Record<'a> {
                 bytes.extend_from_slice(reason.as_str().as_bytes());
                 bytes.extend_from_slice(message.as_bytes());
             }
+            Self::Since { number, since_ms } => {
+                begin(5, *number);
+                bytes.extend_from_slice(&since_ms.to_le_bytes());
+            }
         }
         bytes
     }
@@ -122,6 +131,7 @@ impl<'a> Record<'a> {
                 let (name, message) = rest.split_at_checked(usize::from(*length))?;
                 Some(Self::Failure { number, ended_ms, reason: reason(name)?, message: str::from_utf8(message).ok()? })
             }
+            5 => take_u64(rest).map(|(since_ms, _)| Self::Since { number, since_ms }),
             _ => None,
         }
     }
@@ -147,6 +157,7 @@ pub(super) fn frame_state(buffer: &mut Vec<u8>, number: u32, state: &State) {
     for sample in state.samples.iter().skip(state.samples.len().saturating_sub(KEPT)) {
         frame(buffer, &Record::Kept { number, sample: *sample });
     }
+    frame(buffer, &Record::Since { number, since_ms: state.since_ms });
     if let Some(FailedRun { ended_ms, failure: Failure { reason, message }, .. }) = &state.last_failure {
         frame(buffer, &Record::Failure { number, ended_ms: *ended_ms, reason: *reason, message });
     }
@@ -208,7 +219,8 @@ fn apply(record: &Record<'_>, names: &mut HashMap<u32, String>, states: &mut Has
     | Record::Result { number, .. }
     | Record::Kept { number, .. }
     | Record::Hour { number, .. }
-    | Record::Failure { number, .. }) = record;
+    | Record::Failure { number, .. }
+    | Record::Since { number, .. }) = record;
     if let Record::Name { name, .. } = record {
         names.insert(*number, (*name).to_owned());
     }
@@ -221,6 +233,7 @@ fn apply(record: &Record<'_>, names: &mut HashMap<u32, String>, states: &mut Has
         Record::Result { sample, .. } => state.take(*sample, None),
         Record::Kept { sample, .. } => state.push(*sample),
         Record::Hour { hour, .. } => state.hours.push_back(*hour),
+        Record::Since { since_ms, .. } => state.since_ms = *since_ms,
         Record::Failure { ended_ms, reason, message, .. } => {
             let failure = Failure::new(*reason, message);
             state.last_failure = Some(FailedRun { ended_ms: *ended_ms, failure, phases: Vec::new() });
@@ -265,6 +278,7 @@ mod tests {
                 Record::Kept { number, sample },
                 Record::Hour { number, hour: Hour { hour, runs, failures: failures.min(runs) } },
                 Record::Failure { number, ended_ms: sample.ended_ms, reason: Reason::Latency, message: &text },
+                Record::Since { number, since_ms: sample.ended_ms },
             ] {
                 let bytes = record.encode();
                 prop_assert_eq!(Record::decode(&bytes), Some(record));

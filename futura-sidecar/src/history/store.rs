@@ -4,8 +4,9 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -83,7 +84,8 @@ impl Store {
     }
 
     fn try_open(folder: &Path) -> io::Result<(Self, HashMap<String, State>)> {
-        fs::create_dir_all(folder)?;
+        // Messages of failures may quote what a target said, which is nobody else's to read.
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let lock = lock(folder)?;
         let path = folder.join("history.log");
         let states = record::read(&path)?;
@@ -91,7 +93,7 @@ impl Store {
         let (overflow, histories) = (Arc::<AtomicBool>::default(), Arc::<Mutex<HashMap<_, _>>>::default());
         let mut writer = Writer {
             // Written anew at once, which drops a torn end.
-            file: OpenOptions::new().create(true).append(true).open(&path)?,
+            file: OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?,
             path,
             _lock: lock,
             length: 0,
@@ -208,7 +210,8 @@ impl Writer {
     /// Writes all of it into a new file, which takes the place of the old one when it is on the disk.
     fn rewrite<'a>(&mut self, states: impl Iterator<Item = (&'a str, &'a State)>) -> io::Result<()> {
         let new = self.path.with_extension("new");
-        let mut file = io::BufWriter::new(File::create(&new)?);
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut file = io::BufWriter::new(file);
         let (mut length, mut buffer) = (0, record::MAGIC.to_vec());
         self.numbers.clear();
         for (name, state) in states {
@@ -230,7 +233,8 @@ impl Writer {
 
 /// Two processes that write one file would lose what the other wrote.
 fn lock(folder: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("history.lock"))?;
+    let path = folder.join("history.lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(io::Error::new(

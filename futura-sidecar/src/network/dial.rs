@@ -53,18 +53,15 @@ impl Dialer {
         Self { guard: Guard::default(), family: Family::Any, ..self.clone() }
     }
 
-    /// Fails if a host may not be dialled by its name.
-    pub(crate) fn judge_name(&self, host: &str) -> Result<(), Failure> {
-        match self.guard.allows_name(host) {
-            true => Ok(()),
-            false => Err(Failure::new(Reason::RefusedByPolicy, format!("{host} may not be checked"))),
-        }
+    /// Fails if a host may not be dialled, as far as it is known without its addresses.
+    pub(crate) fn judge_unresolved(&self, host: &str) -> Result<(), Failure> {
+        judge(host, self.guard.allows_unresolved(host))
     }
 
     /// The addresses of a host that are to be dialled: at least one.
     pub(crate) async fn resolve(&self, trace: &mut Trace, host: &str) -> Result<Vec<IpAddr>, Failure> {
         trace.begin(Phase::Resolve);
-        self.judge_name(host)?;
+        judge(host, self.guard.allows_name(host))?;
         let found = self.network.addresses(host).await.map_err(|error| Failure::dns(host, error.as_ref()))?;
         trace.end();
         let chosen = self.family.choose(found);
@@ -125,6 +122,13 @@ impl Dialer {
         // A request leaves as it is written: waiting for more would be measured as the target's time.
         socket.set_nodelay(true)?;
         socket.connect(address).await
+    }
+}
+
+fn judge(host: &str, allowed: bool) -> Result<(), Failure> {
+    match allowed {
+        true => Ok(()),
+        false => Err(Failure::new(Reason::RefusedByPolicy, format!("{host} may not be checked"))),
     }
 }
 

@@ -50,13 +50,27 @@ impl Guard {
         !self.deny_hosts.iter().any(|pattern| pattern.matches(host))
     }
 
+    /// Whether a host may be dialled that somebody else looks up: by its name alone, unless it is an address itself.
+    pub(crate) fn allows_unresolved(&self, host: &str) -> bool {
+        let allowed = match host.parse() {
+            Ok(address) => self.allows(host, address),
+            Err(_) => !self.shuts_out(host),
+        };
+        allowed && self.allows_name(host)
+    }
+
     /// Whether an address that `host` has may be dialled.
     pub(crate) fn allows(&self, host: &str, address: IpAddr) -> bool {
         // `::ffff:169.254.169.254` reaches what `169.254.169.254` does.
         let address = address.to_canonical();
         let within = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&address));
-        let closed = self.closed && !self.allow_hosts.iter().any(|pattern| pattern.matches(host));
-        within(&self.allow) || !(closed || within(&self.deny) || (self.guarded && is_delicate(address)))
+        let refused = self.shuts_out(host) || within(&self.deny) || (self.guarded && is_delicate(address));
+        within(&self.allow) || !refused
+    }
+
+    /// Whether nothing but what is allowed may be dialled, and the host's name is not.
+    fn shuts_out(&self, host: &str) -> bool {
+        self.closed && !self.allow_hosts.iter().any(|pattern| pattern.matches(host))
     }
 }
 
@@ -159,6 +173,7 @@ mod tests {
         assert!(closed.allows("h", "10.1.2.3".parse().expect("an address")));
         assert!(!closed.allows("h", "192.168.0.1".parse().expect("an address")));
     }
+
     #[test]
     fn hosts_are_known_by_name_and_their_addresses_judged_all_the_same() {
         let hosts = |names: &[&str]| -> Vec<HostPattern> {
@@ -179,6 +194,15 @@ mod tests {
             assert!(!guard.allows(host, fine), "{host}");
         }
         assert!(!guard.allows_name("ADMIN.shop.example.") && guard.allows_name("other.shop.example"));
+        for (host, allowed) in [
+            ("example.org", true),
+            ("admin.shop.example", false),
+            ("an.example.org", false),
+            ("10.0.0.1", false),
+            ("169.254.169.254", false),
+        ] {
+            assert_eq!(guard.allows_unresolved(host), allowed, "{host}");
+        }
         for wrong in ["", "*.", "a b", "http://a", "a*"] {
             assert!(HostPattern::try_from(wrong.to_owned()).expect_err(wrong).contains("no host"), "{wrong}");
         }

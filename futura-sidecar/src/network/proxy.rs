@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use futura_metrics::specs::checks::{Phase, Reason};
 use http::{HeaderMap, HeaderValue, header::PROXY_AUTHORIZATION};
+use percent_encoding::percent_decode_str;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -44,7 +45,9 @@ impl Proxy {
         let wrong = || "it is no proxy: write one such as `http://proxy.example.org:3128`".to_owned();
         let host = url.host_str().filter(|_| url.scheme() == "http").ok_or_else(wrong)?;
         if !url.username().is_empty() {
-            let who = format!("{}:{}", url.username(), url.password().unwrap_or_default());
+            // `:` and `@` are written as `%3A` and `%40` in a URL, and are themselves in the header.
+            let decoded = |text| percent_decode_str(text).collect::<Vec<_>>();
+            let who = [decoded(url.username()), decoded(url.password().unwrap_or_default())].join(&b':');
             let value = HeaderValue::try_from(format!("Basic {}", BASE64.encode(who))).map_err(|_| wrong())?;
             headers.insert(PROXY_AUTHORIZATION, value);
         }
@@ -73,7 +76,7 @@ impl Proxy {
     ) -> Result<TcpStream, Failure> {
         let target = match self.inner.resolves {
             true => dialer.resolve(trace, host).await?.first().copied(),
-            false => dialer.judge_name(host).map(|()| None)?,
+            false => dialer.judge_unresolved(host).map(|()| None)?,
         };
         let mut stream = dialer.unguarded().connect(trace, &self.inner.host, self.inner.port).await?;
         // What is told of is the target.

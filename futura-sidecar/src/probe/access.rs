@@ -124,7 +124,20 @@ fn read_credentials(section: &mut Section<'_, '_>) -> Option<Option<Authorizatio
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+
     use super::{HeaderMap, Proxy, Url, Value, no_proxy};
+
+    #[test]
+    fn a_proxy_is_told_user_and_password_as_they_are_meant() {
+        for (who, told) in
+            [("user:secret", "user:secret"), ("us%65r:p%40ss%3a%25%C3%A9+", "user:p@ss:%é+"), ("user", "user:")]
+        {
+            let url = Url::parse(&format!("http://{who}@proxy:3128")).expect("a URL");
+            let proxy = Proxy::new(&url, HeaderMap::new(), Vec::new(), true).expect("a proxy");
+            assert_eq!(proxy.headers()["proxy-authorization"], format!("Basic {}", BASE64.encode(told)), "{who}");
+        }
+    }
 
     #[test]
     fn hosts_go_past_a_proxy_by_name() {

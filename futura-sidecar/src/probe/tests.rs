@@ -58,6 +58,8 @@ const MODULES: &str = "modules:
   short_icmp: { prober: icmp, timeout: 50ms }
   short_grpc: { prober: grpc, timeout: 50ms }
   named: { prober: tcp, timeout: 5s, guard: { only_allowed: true, allow_hosts: [\"*.example\"], deny_hosts: [no.example] } }
+  proxied: { prober: http, http: { proxy_url: \"http://127.0.0.1:1\", skip_resolve_phase_with_proxy: true }, guard: { deny: [10.0.0.0/8] } }
+  proxied_named: { prober: http, http: { proxy_url: \"http://127.0.0.1:1\", skip_resolve_phase_with_proxy: true }, guard: { only_allowed: true, allow_hosts: [\"*.example\"] } }
 ";
 
 /// What a name of the attacker's may lead to.
@@ -149,5 +151,23 @@ async fn hosts_are_allowed_and_denied_by_name() {
     for host in ["no.example", "NO.example.", "other", "127.0.0.1", "meta.example"] {
         let answer = ask(host).await;
         assert!(answer.contains("by refused_by_policy"), "{host}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_proxy_looks_up_is_judged_as_far_as_it_is_known() {
+    for (module, host, outcome) in [
+        ("proxied", "hangs", "by connect"),
+        ("proxied", "192.0.2.1", "by connect"),
+        ("proxied", "10.1.2.3", "by refused_by_policy"),
+        ("proxied", "169.254.169.254", "by refused_by_policy"),
+        ("proxied", "2852039166", "by refused_by_policy"),
+        ("proxied", "[::ffff:169.254.169.254]", "by refused_by_policy"),
+        ("proxied_named", "a.example", "by connect"),
+        ("proxied_named", "other", "by refused_by_policy"),
+        ("proxied_named", "192.0.2.1", "by refused_by_policy"),
+    ] {
+        let answer = probe(&names(&[]), module, &format!("http://{host}/")).await;
+        assert!(answer.contains(outcome), "{module} {host}: {answer}");
     }
 }

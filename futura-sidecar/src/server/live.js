@@ -2,6 +2,7 @@
 const main = document.querySelector("main");
 const live = document.getElementById("live");
 const PAUSE_MS = 2000;
+const RETRY_MS = 5000;
 const FOCUSABLE = "a, button, [tabindex]";
 let renewing = false;
 let again = false;
@@ -45,20 +46,28 @@ async function renew() {
   }, Math.max(PAUSE_MS, 5 * (performance.now() - start)));
 }
 
-const events = new EventSource(main.dataset.events);
-let opened = false;
-events.addEventListener("open", () => {
-  tell("Live");
-  // What happened while the stream was away is not told again.
-  if (opened) renew();
-  opened = true;
-});
-events.addEventListener("error", () => tell("The sidecar does not answer; trying again"));
-events.addEventListener("page", renew);
-events.addEventListener("card", (event) => {
-  const { name, html } = JSON.parse(event.data);
-  const card = document.getElementById(`check-${name}`);
-  if (card) replace(card, html);
-  else renew();
-});
+let events;
+
+function listen() {
+  events = new EventSource(main.dataset.events);
+  events.addEventListener("open", () => {
+    tell("Live");
+    // What happened while there was no stream, and since the page was made, is not told again.
+    renew();
+  });
+  events.addEventListener("error", () => {
+    tell("The sidecar does not answer; trying again");
+    // The browser tries again itself, unless it was answered with something else than a stream.
+    if (events.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MS);
+  });
+  events.addEventListener("page", renew);
+  events.addEventListener("card", (event) => {
+    const { name, html } = JSON.parse(event.data);
+    const card = document.getElementById(`check-${name}`);
+    if (card) replace(card, html);
+    else renew();
+  });
+}
+
+listen();
 addEventListener("pagehide", () => events.close());

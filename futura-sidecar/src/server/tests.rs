@@ -142,6 +142,7 @@ async fn the_page_is_let_in_by_its_policy_and_brings_nothing_from_elsewhere() {
     for path in ["/", "/api/v1/checks", "/metrics", "/nowhere"] {
         let (_, headers, _) = get(path).await;
         assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(headers["referrer-policy"], "same-origin", "own forms are to say where they are from");
         assert!(headers["content-security-policy"].to_str().expect("text").starts_with("default-src 'none'"), "{path}");
     }
 }
@@ -224,6 +225,20 @@ async fn what_changes_something_is_not_taken_from_pages_of_other_sites() {
         for (site, refused) in [("cross-site", true), ("same-site", true), ("same-origin", false), ("none", false)] {
             let (status, ..) = ask(Request::post(path).header("sec-fetch-site", site)).await;
             assert_eq!(status == StatusCode::FORBIDDEN, refused, "{path} {site} {status}");
+        }
+        for (origin, refused) in [
+            ("http://10.0.0.5:9469", false),
+            ("https://10.0.0.5:9469", false),
+            ("http://10.0.0.5", true),
+            ("http://10.0.0.5:80", true),
+            ("http://evil.example:9469", true),
+            ("http://10.0.0.5:9469.evil.example", true),
+            ("null", true),
+            ("", true),
+        ] {
+            let request = Request::post(path).header("host", "10.0.0.5:9469").header("origin", origin);
+            let (status, ..) = ask(request).await;
+            assert_eq!(status == StatusCode::FORBIDDEN, refused, "{path} {origin} {status}");
         }
         assert_eq!(get(path).await.0, StatusCode::METHOD_NOT_ALLOWED, "{path}");
     }

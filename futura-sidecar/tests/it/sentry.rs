@@ -24,7 +24,7 @@ use tokio::{
 };
 
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One answer: a status and its headers.
 pub(crate) type Answer = (u16, Vec<(&'static str, &'static str)>);

@@ -21,9 +21,13 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixStream},
     sync::oneshot,
+    time::timeout,
 };
 
-use crate::{exporter::closed_port, sentry::wait_until};
+use crate::{
+    exporter::closed_port,
+    sentry::{PATIENCE, wait_until},
+};
 
 pub(crate) async fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
@@ -236,9 +240,12 @@ async fn what_was_known_of_a_check_outlives_a_kill() {
         wait_until("the sidecar listens", || std::net::TcpStream::connect(&address).is_ok()).await;
         assert!(runs(&address).await >= kept);
         let before = kept;
-        while kept < before + 5 {
-            kept = runs(&address).await;
-        }
+        let further = async {
+            while kept < before + 5 {
+                kept = runs(&address).await;
+            }
+        };
+        timeout(PATIENCE, further).await.expect("further runs");
         // What is written second was begun after these runs: all of them are in it or before it.
         for _ in 0..2 {
             let length = fs::metadata(&log).expect("a file").len();

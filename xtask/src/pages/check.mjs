@@ -99,6 +99,18 @@ const steps = {
     await close(page);
   },
 
+  async "an open page that is turned away tries again"() {
+    const page = await open();
+    let turnedAway = 0;
+    await page.route("**/events*", (route) => (turnedAway++ ? route.continue() : route.fulfill({ status: 503 })));
+    await page.reload();
+    await page.locator("#live", { hasText: "trying again" }).waitFor();
+    await page.locator("#live", { hasText: "Live" }).waitFor();
+    assert.equal(turnedAway, 2);
+    assert.match(page.problems.splice(0).join(), /^[^,]*503[^,]*$/);
+    await close(page);
+  },
+
   async "the keyboard is enough"() {
     const page = await open();
     await page.keyboard.press("Tab");

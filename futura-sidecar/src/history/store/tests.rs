@@ -1,5 +1,6 @@
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -42,6 +43,22 @@ fn what_was_kept_is_there_after_a_restart_and_the_next() {
 }
 
 #[test]
+fn since_when_a_check_is_up_outlasts_the_results_that_are_kept() {
+    let folder = tempdir().expect("a folder");
+    for restart in 0..3 {
+        let (store, mut states) = Store::open(folder.path()).expect("a store");
+        let history = Arc::<History>::default();
+        if let Some(state) = states.remove("a") {
+            assert_eq!(state.since_ms, 1000, "after restart {restart}");
+            history.restore(state);
+        }
+        store.keep("a", &history);
+        (0..250).for_each(|second| record(&history, 250 * restart + second, restart + second == 0));
+        store.close();
+    }
+}
+
+#[test]
 fn a_store_is_one_processs() {
     let folder = tempdir().expect("a folder");
     let (store, _) = Store::open(folder.path()).expect("a store");
@@ -49,6 +66,17 @@ fn a_store_is_one_processs() {
     assert!(crate::chain(&error).contains("another process has it open"), "{error:?}");
     store.close();
     Store::open(folder.path()).expect("a store").0.close();
+}
+
+#[test]
+fn nobody_else_reads_a_store() {
+    let outer = tempdir().expect("a folder");
+    let folder = outer.path().join("history");
+    for _ in 0..2 {
+        Store::open(&folder).expect("a store").0.close();
+        let mode = |name| fs::metadata(folder.join(name)).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!(["", "history.log", "history.lock"].map(mode), [0o700, 0o600, 0o600]);
+    }
 }
 
 #[test]
@@ -91,8 +119,9 @@ fn a_file_stays_bounded_and_forgets_who_is_gone() {
     store.keep("goes", &goes);
     record(&goes, 1, false);
     store.forget("goes");
-    let message = "x".repeat(200);
-    for number in 0..60_000_u64 {
+    // What waits at most is more than the file may grow, so it is written anew however slowly that goes.
+    let message = "🦀".repeat(200);
+    for number in 0..20_000_u64 {
         let ended = SystemTime::UNIX_EPOCH + Duration::from_secs(number);
         let failure = Failure::new(Reason::Dns, &message);
         stays.record(ended, Duration::from_millis(1), Some(&failure), &Trace::default());
@@ -101,6 +130,7 @@ fn a_file_stays_bounded_and_forgets_who_is_gone() {
     let length = fs::metadata(folder.path().join("history.log")).expect("a file").len();
     assert!(length < 8 * 1024 * 1024, "{length}");
     let (store, states) = Store::open(folder.path()).expect("a store");
-    assert_eq!(states["stays"].last_failure.as_ref().map(|last| last.failure.message.len()), Some(200));
+    assert_eq!(states["stays"].last_failure.as_ref().map(|last| &last.failure.message), Some(&message));
+    assert!(!states.contains_key("goes"));
     store.close();
 }

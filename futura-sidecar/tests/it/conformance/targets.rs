@@ -71,6 +71,7 @@ const PLAIN: &[(&str, &str, bool)] = &[
     ("http_host", "/host", true),
     ("http_proxy", "/text", true),
     ("http_proxy", "/missing", false),
+    ("http_proxy_encoded", "/text", true),
     ("http_proxy_refusing", "/text", false),
     ("http_oauth2", "/bearer", true),
     ("http_oauth2_wrong", "/bearer", false),
