@@ -193,8 +193,8 @@ impl Spool {
     pub(super) fn bury(&self, entry: Entry, reason: DropReason) -> io::Result<()> {
         match self.read(entry) {
             Ok(envelope) => self.shared.dead().add(entry.number, reason, &envelope)?,
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                tracing::error!(%error, "a damaged envelope is given up");
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound) => {
+                tracing::error!(%error, "an envelope that is damaged or gone is given up");
             }
             Err(error) => return Err(error),
         }
