@@ -205,10 +205,15 @@ impl Config {
         self.source.differences(&other.source).into_iter().filter(|key| !taken.contains(&key.as_str())).collect()
     }
 
+    /// Whether there is nothing to check, to probe or to take.
+    pub(crate) fn does_nothing(&self) -> bool {
+        self.checks.is_empty() && self.modules.is_empty() && self.errors.is_none()
+    }
+
     /// What is allowed and yet seldom meant, one line each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.checks.is_empty() && self.modules.is_empty() && self.errors.is_none() {
+        if self.does_nothing() {
             warnings.push("nothing would be done: it has neither `checks` nor `modules` nor `errors`".to_owned());
         }
         if self.errors.as_ref().is_some_and(|errors| errors.upstream.is_none()) {

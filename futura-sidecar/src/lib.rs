@@ -10,7 +10,7 @@
 //! - `errors`: Sentry envelopes, kept on disk until the upstream has them.
 //! - `server`: the status page, its JSON and `/metrics`.
 
-use std::{error::Error, fmt, future::Future, iter, sync::Arc};
+use std::{error::Error, fmt, future::Future, iter, sync::Arc, time::Duration};
 
 use axum::Router;
 use futura_metrics::{
@@ -63,6 +63,10 @@ mod probe;
 mod reload;
 mod scheduler;
 mod server;
+
+/// What clients may take of each port: Kubernetes restarts a pod whose probes find no place beside those that send half a head.
+const LIMITS: Limits =
+    Limits { connections: 1024, head_timeout: Duration::from_secs(10), linger: Duration::from_secs(10) };
 
 /// A sidecar that is bound and not running yet.
 ///
@@ -186,14 +190,13 @@ impl Sidecar {
         });
         tracker.spawn(self.reloader.watch(shutdown.requested()));
         if let Some((listener, router, errors)) = self.errors {
-            let serving = tracker.spawn(listener.serve(router, Limits::default(), shutdown.draining()));
+            let serving = tracker.spawn(listener.serve(router, LIMITS, shutdown.draining()));
             // Requests in flight still bring envelopes: forwarding ends after them.
             errors.start(shutdown, async { drop(serving.await) });
         }
         self.readiness.set(true);
         // The page and the metrics are there to the end, so they are not tracked.
-        let (drained, ()) =
-            join!(shutdown.run(signal), self.listener.serve(self.router, Limits::default(), shutdown.drained()));
+        let (drained, ()) = join!(shutdown.run(signal), self.listener.serve(self.router, LIMITS, shutdown.drained()));
         self.board.close().await;
         drained
     }

@@ -44,6 +44,12 @@ pub enum ReloadError {
     /// It was never read from a file.
     #[error("the configuration is from no file, so there is nothing to read again")]
     NoFile,
+    /// The file says nothing, as one does that is being written.
+    #[error("`{}` says nothing to do: a sidecar that does something is stopped rather than emptied", file.display())]
+    Empty {
+        /// The file.
+        file: PathBuf,
+    },
     /// The file cannot be read, or says what cannot be.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -149,8 +155,12 @@ impl Reloader {
     async fn try_reload(&self) -> Result<Changes, ReloadError> {
         let mut current = self.inner.config.lock().await;
         let file = self.inner.file.clone().ok_or(ReloadError::NoFile)?;
-        let loading = spawn_blocking(move || Config::load(file));
+        let loaded = file.clone();
+        let loading = spawn_blocking(move || Config::load(loaded));
         let config = loading.await.expect("reading a configuration does not panic")?;
+        if config.does_nothing() && !current.does_nothing() {
+            return Err(ReloadError::Empty { file });
+        }
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }

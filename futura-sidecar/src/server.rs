@@ -15,6 +15,7 @@ use axum::{
 use futura_metrics::{
     Metrics,
     admin::{self, Readiness},
+    specs::checks::Suspension,
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
@@ -106,7 +107,7 @@ pub(crate) fn routes(status: Status, reloader: Reloader, metrics: &Metrics, read
 
 /// Refuses what a page of another site has a browser send: whoever can open this port is trusted, and whoever writes pages
 /// is not.
-async fn refuse_other_sites(request: Request, next: Next) -> Response {
+pub(crate) async fn refuse_other_sites(request: Request, next: Next) -> Response {
     match is_of_own_site(&request) {
         true => next.run(request).await,
         false => (StatusCode::FORBIDDEN, "a page of another site may not ask for this\n").into_response(),
@@ -146,6 +147,10 @@ async fn pause(
 
 async fn resume(State(board): State<Arc<Board>>, Path(name): Path<String>, headers: HeaderMap) -> Response {
     let Some(check) = board.check(&name) else { return unknown(&name) };
+    if check.suspension() == Some(Suspension::Draining) {
+        let message = format!("the check `{name}` is not run any more: the pod is ending\n");
+        return (StatusCode::CONFLICT, message).into_response();
+    }
     check.resume();
     tracing::info!(check = %name, "the check is resumed");
     done(&check, &headers, &format!("the check `{name}` runs again when it is due\n"))

@@ -91,12 +91,12 @@ impl SpoolCommand {
             Self::Replay { spool, which } => {
                 let spool = spool.folder()?;
                 let count = spool.replay(&which.dead_of(&spool)?)?;
-                Ok(writeln!(out, "{count} dead letters are sent once more by the sidecar that has this spool")?)
+                Ok(writeln!(out, "dead letters that are sent once more by the sidecar that has this spool: {count}")?)
             }
             Self::Purge { spool, which } => {
                 let spool = spool.folder()?;
                 let count = spool.purge(&which.dead_of(&spool)?)?;
-                Ok(writeln!(out, "{count} dead letters deleted")?)
+                Ok(writeln!(out, "dead letters deleted: {count}")?)
             }
         }
     }
@@ -115,7 +115,7 @@ fn list(spool: &SpoolFolder, which: WhichArgs, json: bool, out: &mut impl Write)
         writeln!(out, "{since}  {state:<14} {category:<12} {bytes:>9} bytes  event {id:<32}  {name}")?;
     }
     let dead = envelopes.iter().filter(|envelope| envelope.reason.is_some()).count();
-    Ok(writeln!(out, "{} wait to be sent, {dead} dead letters", envelopes.len() - dead)?)
+    Ok(writeln!(out, "waiting to be sent: {}, dead letters: {dead}", envelopes.len() - dead)?)
 }
 
 // === impl SpoolArgs ===

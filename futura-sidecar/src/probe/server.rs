@@ -12,6 +12,7 @@ use ::http::{StatusCode, header::CONTENT_TYPE};
 use axum::{
     Router,
     extract::State,
+    middleware::from_fn,
     response::{Html, IntoResponse, Response},
     routing::{get, put},
 };
@@ -34,6 +35,7 @@ use crate::{
     listener::{self, Address, Listener},
     network::{Network, TlsError},
     probe::Modules,
+    server::refuse_other_sites,
 };
 
 /// What the server is told on its command line.
@@ -117,7 +119,7 @@ impl ProbeServer {
             .route("/", get(index))
             .route("/config", get(shown))
             .route("/-/healthy", get(|| async { "Healthy" }))
-            .route("/-/reload", put(reload).post(reload).get(no_reload))
+            .route("/-/reload", put(reload).post(reload).layer(from_fn(refuse_other_sites)).get(no_reload))
             .with_state(Arc::clone(&state))
             .merge(probes.routes())
             .merge(admin::routes(metrics, readiness));

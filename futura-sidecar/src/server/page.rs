@@ -255,6 +255,8 @@ fn write_buttons(html: &mut String, check: &CheckView) -> fmt::Result {
         format!("<form method=\"post\" action=\"/api/v1/checks/{}/{what}\"><button>{text}</button></form>", check.name)
     };
     let buttons = match check.suspended {
+        // Its pod is ending, and it with it.
+        Some("draining") => return Ok(()),
         Some("paused") => action("resume", "Resume"),
         _ => action("pause?for=1h", "Pause for an hour") + &action("pause", "Pause"),
     };

@@ -196,6 +196,12 @@ async fn a_bad_configuration_changes_nothing_and_is_told() {
     let before = runs();
     wait_until("further runs", || runs().iter().zip(&before).all(|(now, before)| now != before)).await;
 
+    // As a file looks that is being written.
+    fs::write(&sidecar.file, "").expect("a folder");
+    let told = sidecar.reloader.reload().await.expect_err("nothing").to_string();
+    assert!(told.contains("says nothing to do"), "{told}");
+    assert_eq!(sidecar.names().await.len(), 3);
+
     fs::remove_file(&sidecar.file).expect("a file");
     let told = sidecar.reloader.reload().await.expect_err("no file").to_string();
     assert!(told.contains("cannot read"), "{told}");

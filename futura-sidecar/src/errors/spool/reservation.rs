@@ -51,7 +51,10 @@ impl Drop for Reservation {
         if self.stays {
             return;
         }
-        self.shared.lock().room.release(self.category == ERROR, 1, self.bytes);
+        let mut state = self.shared.lock();
+        state.room.release(self.category == ERROR, 1, self.bytes);
+        state.measure(&self.shared.metrics);
+        drop(state);
         if let Some(id) = self.id.filter(|_| self.holds_id) {
             self.shared.recent().remove(id);
         }

@@ -230,7 +230,8 @@ fn at(address: SocketAddr, path: &str) -> String {
 
 impl Drop for Targets {
     fn drop(&mut self) {
-        let _ = self.nginx.kill();
+        // A master that is killed outright leaves its worker behind.
+        let _ = Command::new("kill").arg(self.nginx.id().to_string()).status();
         let _ = self.nginx.wait();
     }
 }
