@@ -70,6 +70,13 @@ impl Chain {
             rustls::Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
                 Failure::new(Reason::Expired, error.to_string())
             }
+            // As `openssl req -x509` makes it; the library has no words for it.
+            rustls::Error::InvalidCertificate(CertificateError::Other(other))
+                if format!("{other:?}").contains("CaUsedAsEndEntity") =>
+            {
+                let message = "the certificate is an authority's (`CA:TRUE`), which is taken from no server: make it with `CA:FALSE`";
+                Failure::new(Reason::Tls, message)
+            }
             error => Failure::new(Reason::Tls, error.to_string()),
         })
     }

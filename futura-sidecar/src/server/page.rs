@@ -230,7 +230,9 @@ fn write_detail(html: &mut String, detail: &CheckDetail) -> fmt::Result {
     write_target(html, check)?;
     writeln!(html, "<p class=\"soft\">As of {}.</p>\n<div class=\"card\">\n<dl>", Moment(now))?;
     write_run(html, check, now)?;
-    if !check.phases.is_empty() {
+    // Those of a failure are told with it.
+    let succeeded = check.last_run.is_some_and(|run| run.reason.is_none());
+    if succeeded && !check.phases.is_empty() {
         writeln!(html, "<dt>Phases</dt><dd>{}</dd>", timings(&check.phases))?;
     }
     write_uptime(html, check)?;

@@ -48,8 +48,12 @@ pub(super) fn certified(names: &[&str], not_after: Option<(i32, u8, u8)>) -> (Tl
     if let Some((year, month, day)) = not_after {
         params.not_after = rcgen::date_time_ymd(year, month, day);
     }
+    self_signed(&params)
+}
+
+fn self_signed(params: &CertificateParams) -> (TlsAcceptor, RootCertStore) {
     let key = KeyPair::generate().expect("a key");
-    let certificate = params.self_signed(&key).expect("a certificate");
+    let certificate = params.clone().self_signed(&key).expect("a certificate");
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("versions")
@@ -59,6 +63,20 @@ pub(super) fn certified(names: &[&str], not_after: Option<(i32, u8, u8)>) -> (Tl
     let mut roots = RootCertStore::empty();
     roots.add(certificate.der().clone()).expect("a root");
     (TlsAcceptor::from(Arc::new(config)), roots)
+}
+
+#[tokio::test]
+async fn an_authority_is_no_server() {
+    let mut params = CertificateParams::new(["good.local".to_owned()]).expect("a name");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let (acceptor, roots) = self_signed(&params);
+    let address = serve(move |stream| {
+        let acceptor = acceptor.clone();
+        async move { acceptor.accept(stream).await.map(drop) }
+    })
+    .await;
+    let keys = format!("kind: tls, target: \"good.local:{}\"", address.port());
+    fails(run_trusting(&keys, roots).await, Reason::Tls, "is an authority's");
 }
 
 #[tokio::test]
