@@ -89,7 +89,7 @@ impl Incoming {
         let envelope = match read.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(envelope) => envelope,
             Err(error) => {
-                tracing::warn!(file = %file.display(), %error, "an envelope cannot be read and is left where it is");
+                tracing::warn!(file = %file.display(), %error, "an envelope cannot be read and is put aside as `.refused`");
                 set_aside(file);
                 return true;
             }
@@ -103,7 +103,7 @@ impl Incoming {
             }
             Err(error) if error.is_for_now() => false,
             Err(error) => {
-                tracing::warn!(file = %file.display(), %error, "a file is no envelope and is left where it is");
+                tracing::warn!(file = %file.display(), %error, "a file cannot be taken and is put aside as `.refused`");
                 set_aside(file);
                 true
             }

@@ -1,6 +1,6 @@
 //! What is judged of certificates, and what is shown of our own.
 
-use std::{path::Path, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedKey, IsCa, Issuer, KeyPair, generate_simple_self_signed};
 use rustls::{RootCertStore, ServerConfig, crypto::ring, pki_types::PrivateKeyDer, server::WebPkiClientVerifier};
@@ -20,11 +20,7 @@ async fn certificates_are_verified() {
         .with_single_cert(vec![cert.der().clone()], PrivateKeyDer::Pkcs8(signing_key.serialize_der().into()))
         .expect("a key that fits");
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let address = serve(move |stream| {
-        let acceptor = acceptor.clone();
-        async move { answer(&mut acceptor.accept(stream).await?, OK).await }
-    })
-    .await;
+    let address = serve_answer(acceptor).await;
     let mut roots = RootCertStore::empty();
     roots.add(cert.der().clone()).expect("a root");
     let (good, other) = (
@@ -39,6 +35,24 @@ async fn certificates_are_verified() {
     fails(run(&format!("kind: http, url: \"https://{plain}/\"")).await, Reason::Tls, "");
     let hanging_up = serve(|mut stream| async move { stream.shutdown().await }).await;
     fails(run(&format!("kind: http, url: \"https://{hanging_up}/\"")).await, Reason::Tls, "eof");
+}
+
+/// Answers each request with success.
+async fn serve_answer(acceptor: TlsAcceptor) -> SocketAddr {
+    let answers = move |stream| {
+        let acceptor = acceptor.clone();
+        async move { answer(&mut acceptor.accept(stream).await?, OK).await }
+    };
+    serve(answers).await
+}
+
+/// Closes each connection after its handshake.
+async fn serve_handshake(acceptor: TlsAcceptor) -> SocketAddr {
+    let handshakes = move |stream| {
+        let acceptor = acceptor.clone();
+        async move { acceptor.accept(stream).await.map(drop) }
+    };
+    serve(handshakes).await
 }
 
 /// A TLS server's side for these names, and the roots that trust it.
@@ -70,11 +84,7 @@ async fn an_authority_is_no_server() {
     let mut params = CertificateParams::new(["good.local".to_owned()]).expect("a name");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let (acceptor, roots) = self_signed(&params);
-    let address = serve(move |stream| {
-        let acceptor = acceptor.clone();
-        async move { acceptor.accept(stream).await.map(drop) }
-    })
-    .await;
+    let address = serve_handshake(acceptor).await;
     let keys = format!("kind: tls, target: \"good.local:{}\"", address.port());
     fails(run_trusting(&keys, roots).await, Reason::Tls, "is an authority's");
 }
@@ -135,11 +145,7 @@ async fn a_client_shows_its_certificate_and_takes_the_one_that_is_renewed() {
         .with_single_cert(vec![cert.der().clone()], PrivateKeyDer::Pkcs8(signing_key.serialize_der().into()))
         .expect("a key that fits");
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let address = serve(move |stream| {
-        let acceptor = acceptor.clone();
-        async move { answer(&mut acceptor.accept(stream).await?, OK).await }
-    })
-    .await;
+    let address = serve_answer(acceptor).await;
     std::fs::write(old.path().join("ca.pem"), cert.pem()).expect("a file");
     let file = |name: &str| old.path().join(name).display().to_string();
     let keys = format!(
@@ -170,11 +176,7 @@ async fn a_certificate_is_judged_by_name_and_by_how_long_it_lasts() {
     let next_year = time::UtcDateTime::now() + time::Duration::days(200);
     let expiry = (next_year.year(), next_year.month().into(), next_year.day());
     let (acceptor, roots) = certified(&["good.local"], Some(expiry));
-    let address = serve(move |stream| {
-        let acceptor = acceptor.clone();
-        async move { acceptor.accept(stream).await.map(drop) }
-    })
-    .await;
+    let address = serve_handshake(acceptor).await;
     let keys = format!("kind: tls, target: \"good.local:{}\"", address.port());
     assert_eq!(run_trusting(&keys, roots.clone()).await, Ok(()));
     let longer = format!("{keys}, valid_for: 300d");

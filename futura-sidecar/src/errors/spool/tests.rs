@@ -33,6 +33,12 @@ async fn put_as(spool: &Spool, category: &'static str, id: Option<Uuid>, text: &
     spool.put(category, id, text.as_bytes().to_vec()).await
 }
 
+/// Puts the event of an id.
+async fn send(spool: &Spool, id: u128) -> Taken {
+    let envelope = format!("{{\"event_id\":\"{id:032x}\"}}\n{{\"type\":\"event\"}}\n{{}}");
+    put_as(spool, ERROR, Some(Uuid::from_u128(id)), &envelope).await.expect("room")
+}
+
 fn next(spool: &Spool) -> Option<Entry> {
     spool.next(|_| true, |_| Some(0))
 }
@@ -129,10 +135,6 @@ async fn what_a_crash_tore_off_costs_nothing_else() {
 async fn an_event_that_comes_again_is_known_also_after_a_restart() {
     let folder = tempdir().expect("a folder");
     let limits = SpoolLimits { envelopes: 100, bytes: 1_000_000 };
-    let envelope = |id: u128| format!("{{\"event_id\":\"{id:032x}\"}}\n{{\"type\":\"event\"}}\n{{}}");
-    let send = async |spool: &Spool, id: u128| {
-        put_as(spool, ERROR, Some(Uuid::from_u128(id)), &envelope(id)).await.expect("room")
-    };
     let spool = open_with(folder.path(), limits).expect("a spool");
     assert_eq!(
         (send(&spool, 1).await, send(&spool, 2).await, send(&spool, 1).await),
@@ -255,10 +257,6 @@ async fn a_dead_letter_that_cannot_be_written_stays_in_the_spool() {
 async fn a_dead_letter_is_no_stranger_after_a_restart_though_its_segment_is_still_there() {
     let folder = tempdir().expect("a folder");
     let limits = SpoolLimits { envelopes: 100, bytes: 1_000_000 };
-    let envelope = |id: u128| format!("{{\"event_id\":\"{id:032x}\"}}\n{{\"type\":\"event\"}}\n{{}}");
-    let send = async |spool: &Spool, id: u128| {
-        put_as(spool, ERROR, Some(Uuid::from_u128(id)), &envelope(id)).await.expect("room")
-    };
     let spool = open_with(folder.path(), limits).expect("a spool");
     send(&spool, 1).await;
     send(&spool, 2).await;
