@@ -43,7 +43,7 @@ pub use self::{
     config::{Config, ConfigError, Place, Problem, SCHEMA, Shard, parse_duration},
     errors::{
         AllowedOrigins, ErrorsConfig, Explanation, Hit, RemovedItem, ScrubError, Scrubbed, Scrubber, Selection,
-        SpoolError, SpoolFolder, SpooledEnvelope, Upstream,
+        SpoolError, SpoolFolder, SpooledEnvelope, Upstream, UpstreamConfig,
     },
     history::StoreError,
     listener::{Address, BindError},
@@ -151,7 +151,7 @@ impl Sidecar {
         let errors = match &config.errors {
             Some(config) => {
                 let listener = listener::bind(&config.listen, "errors.listen").await?;
-                let errors = Errors::open(config, errors_metrics, &network)?;
+                let errors = Errors::open(config, &errors_metrics, &network)?;
                 Some((listener, errors.routes().layer(layer.clone()), errors))
             }
             None => None,

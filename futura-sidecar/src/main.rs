@@ -21,7 +21,7 @@ use futura_metrics::{
     shutdown::{self, Drained, Shutdown, ShutdownConfig},
     telemetry::{self, Telemetry, TelemetryConfig, VARIABLES},
 };
-use futura_sidecar::{Address, Config, ErrorsConfig, ProbeServer, ProbeServerConfig, SCHEMA, Sidecar};
+use futura_sidecar::{Address, Config, ProbeServer, ProbeServerConfig, SCHEMA, Sidecar};
 use ipnet::IpNet;
 use tokio::{
     runtime, select,
@@ -223,8 +223,7 @@ fn check(file: PathBuf) -> Result<(), Failed> {
     };
     let errors = match &config.errors {
         None => "takes no errors".to_owned(),
-        Some(ErrorsConfig { upstream: Some(upstream), .. }) => format!("forwards errors to {}", upstream.origin()),
-        Some(ErrorsConfig { spool, .. }) => format!("keeps errors in {}", spool.display()),
+        Some(errors) => errors.to_string(),
     };
     writeln!(io::stdout(), "{name}: ok, runs {checks}, {errors}, listens on {}", config.listen).map_err(failure)
 }

@@ -8,7 +8,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
-use futura_sidecar::{Config, Selection, SpoolFolder, SpooledEnvelope, parse_duration};
+use futura_sidecar::{Config, Selection, SpoolError, SpoolFolder, SpooledEnvelope, parse_duration};
+use serde::Serialize;
 
 #[derive(Subcommand)]
 pub(crate) enum SpoolCommand {
@@ -74,48 +75,80 @@ pub(crate) struct WhichArgs {
     older_than: Option<Duration>,
 }
 
+/// What is selected of one spool.
+struct Selected {
+    /// The name of a further upstream; none for the first.
+    upstream: Option<String>,
+    spool: SpoolFolder,
+    envelopes: Vec<SpooledEnvelope>,
+}
+
 // === impl SpoolCommand ===
 
 impl SpoolCommand {
     /// Does it, and tells on `out` what was done.
     pub(crate) fn run(self, out: &mut impl Write) -> Result<()> {
         match self {
-            Self::List { spool, which, json } => list(&spool.folder()?, which, json, out),
+            Self::List { spool, which, json } => list(&spool.select(which)?, json, out),
             Self::Export { spool, which, out: folder } => {
-                let spool = spool.folder()?;
-                for path in spool.export(&which.of(&spool)?, &folder)? {
-                    writeln!(out, "{}", path.display())?;
+                for Selected { upstream, spool, envelopes } in spool.select(which)? {
+                    let folder = upstream.map_or(folder.clone(), |upstream| folder.join(upstream));
+                    for path in spool.export(&envelopes, &folder)? {
+                        writeln!(out, "{}", path.display())?;
+                    }
                 }
                 Ok(())
             }
             Self::Replay { spool, which } => {
-                let spool = spool.folder()?;
-                let count = spool.replay(&which.dead_of(&spool)?)?;
+                let count = each(&spool.select(which.dead())?, SpoolFolder::replay)?;
                 Ok(writeln!(out, "dead letters that are sent once more by the sidecar that has this spool: {count}")?)
             }
             Self::Purge { spool, which } => {
-                let spool = spool.folder()?;
-                let count = spool.purge(&which.dead_of(&spool)?)?;
+                let count = each(&spool.select(which.dead())?, SpoolFolder::purge)?;
                 Ok(writeln!(out, "dead letters deleted: {count}")?)
             }
         }
     }
 }
 
-fn list(spool: &SpoolFolder, which: WhichArgs, json: bool, out: &mut impl Write) -> Result<()> {
-    let envelopes = which.of(spool)?;
-    if json {
-        for envelope in &envelopes {
-            writeln!(out, "{}", serde_json::to_string(envelope).map_err(io::Error::from)?)?;
+/// Does something to what is selected; returns to how many.
+fn each(
+    selected: &[Selected],
+    change: impl Fn(&SpoolFolder, &[SpooledEnvelope]) -> Result<usize, SpoolError>,
+) -> Result<usize> {
+    selected.iter().try_fold(0, |count, selected| Ok(count + change(&selected.spool, &selected.envelopes)?))
+}
+
+fn list(selected: &[Selected], json: bool, out: &mut impl Write) -> Result<()> {
+    let (mut waiting, mut dead) = (0, 0);
+    for Selected { upstream, envelopes, .. } in selected {
+        for envelope in envelopes {
+            if json {
+                let line = Line { upstream: upstream.as_deref(), envelope };
+                writeln!(out, "{}", serde_json::to_string(&line).map_err(io::Error::from)?)?;
+                continue;
+            }
+            let SpooledEnvelope { name, reason, since, category, event_id, bytes, .. } = envelope;
+            let (state, id) = (reason.as_deref().unwrap_or("waits"), event_id.as_deref().unwrap_or("-"));
+            write!(out, "{since}  {state:<14} {category:<12} {bytes:>9} bytes  event {id:<32}  {name}")?;
+            writeln!(out, "{}", upstream.as_ref().map_or(String::new(), |upstream| format!("  for {upstream}")))?;
         }
-        return Ok(());
+        let buried = envelopes.iter().filter(|envelope| envelope.reason.is_some()).count();
+        (waiting, dead) = (waiting + envelopes.len() - buried, dead + buried);
     }
-    for SpooledEnvelope { name, reason, since, category, event_id, bytes, .. } in &envelopes {
-        let (state, id) = (reason.as_deref().unwrap_or("waits"), event_id.as_deref().unwrap_or("-"));
-        writeln!(out, "{since}  {state:<14} {category:<12} {bytes:>9} bytes  event {id:<32}  {name}")?;
+    if !json {
+        writeln!(out, "waiting to be sent: {waiting}, dead letters: {dead}")?;
     }
-    let dead = envelopes.iter().filter(|envelope| envelope.reason.is_some()).count();
-    Ok(writeln!(out, "waiting to be sent: {}, dead letters: {dead}", envelopes.len() - dead)?)
+    Ok(())
+}
+
+/// An envelope as JSON has it.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<&'a str>,
+    #[serde(flatten)]
+    envelope: &'a SpooledEnvelope,
 }
 
 // === impl SpoolArgs ===
@@ -132,20 +165,29 @@ impl SpoolArgs {
             }
         }
     }
+
+    /// What is selected of the spool and of those of further upstreams in it.
+    fn select(self, which: WhichArgs) -> Result<Vec<Selected>> {
+        let first = self.folder()?;
+        let further = first.further()?.into_iter().map(|(upstream, spool)| (Some(upstream), spool));
+        let further = further.collect::<Vec<_>>();
+        let selection = Selection { names: which.names, dead: which.dead, older_than: which.older_than };
+        let select = |(upstream, spool): (_, SpoolFolder)| {
+            let envelopes = spool.list(&selection)?;
+            Ok(Selected { upstream, spool, envelopes })
+        };
+        let selected = [(None, first)].into_iter().chain(further).map(select).collect::<Result<Vec<_>>>()?;
+        let names = selection.names.join(", ");
+        let found = selected.iter().any(|selected| !selected.envelopes.is_empty());
+        ensure!(names.is_empty() || found, "no envelope of the spool is called {names}");
+        Ok(selected)
+    }
 }
 
 // === impl WhichArgs ===
 
 impl WhichArgs {
-    fn of(self, spool: &SpoolFolder) -> Result<Vec<SpooledEnvelope>> {
-        let selection = Selection { names: self.names, dead: self.dead, older_than: self.older_than };
-        let envelopes = spool.list(&selection)?;
-        let names = selection.names.join(", ");
-        ensure!(names.is_empty() || !envelopes.is_empty(), "no envelope of the spool is called {names}");
-        Ok(envelopes)
-    }
-
-    fn dead_of(self, spool: &SpoolFolder) -> Result<Vec<SpooledEnvelope>> {
-        Self { dead: true, ..self }.of(spool)
+    fn dead(self) -> Self {
+        Self { dead: true, ..self }
     }
 }

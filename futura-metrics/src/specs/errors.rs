@@ -1,11 +1,17 @@
 //! Sentry envelopes that the sidecar forwards.
 //!
-//! The account balances: received and recovered are forwarded, dropped or in the spool.
+//! The account of each upstream balances: received and recovered are forwarded, dropped or in the spool. An envelope of which
+//! another upstream gets a copy counts for both.
 
 use crate::{
     label,
     spec::{CounterSpec, GaugeSpec, Unit},
 };
+
+label! {
+    /// Where envelopes go: `default`, or the name of one of `errors.upstreams`.
+    pub enum UpstreamName: "upstream";
+}
 
 label! {
     /// Why an envelope was not accepted.
@@ -20,6 +26,8 @@ label! {
         SpoolFull => "spool_full",
         /// The spool could not be written.
         SpoolError => "spool_error",
+        /// There was no room for the copy that another upstream gets; the envelope itself was accepted.
+        CopyLost => "copy_lost",
     }
 }
 
@@ -37,41 +45,41 @@ label! {
 
 crate::declare! {
     /// Sentry envelopes accepted from applications, durable in the spool.
-    pub ERROR_ENVELOPES_RECEIVED_TOTAL: CounterSpec = CounterSpec::new("error_envelopes_received_total", Unit::Count);
+    pub ERROR_ENVELOPES_RECEIVED_TOTAL: CounterSpec<(UpstreamName,)> = CounterSpec::new("error_envelopes_received_total", Unit::Count);
 
     /// Sentry envelopes that the upstream took.
-    pub ERROR_ENVELOPES_FORWARDED_TOTAL: CounterSpec = CounterSpec::new("error_envelopes_forwarded_total", Unit::Count);
+    pub ERROR_ENVELOPES_FORWARDED_TOTAL: CounterSpec<(UpstreamName,)> = CounterSpec::new("error_envelopes_forwarded_total", Unit::Count);
 
     /// Sentry envelopes that waited in the spool when the process started.
-    pub ERROR_ENVELOPES_RECOVERED_TOTAL: CounterSpec = CounterSpec::new("error_envelopes_recovered_total", Unit::Count);
+    pub ERROR_ENVELOPES_RECOVERED_TOTAL: CounterSpec<(UpstreamName,)> = CounterSpec::new("error_envelopes_recovered_total", Unit::Count);
 
-    /// Sentry envelopes that were not accepted, by reason; whoever sent one was told.
+    /// Sentry envelopes that were not accepted, by reason; whoever sent one was told, unless only a copy was lost.
     pub ERROR_ENVELOPES_REJECTED_TOTAL: CounterSpec<(RejectReason,)> = CounterSpec::new("error_envelopes_rejected_total", Unit::Count);
 
     /// Accepted Sentry envelopes that were refused or given up, by reason; they are dead letters then.
-    pub ERROR_ENVELOPES_DROPPED_TOTAL: CounterSpec<(DropReason,)> = CounterSpec::new("error_envelopes_dropped_total", Unit::Count);
+    pub ERROR_ENVELOPES_DROPPED_TOTAL: CounterSpec<(UpstreamName, DropReason)> = CounterSpec::new("error_envelopes_dropped_total", Unit::Count);
 
     /// Secrets and personal data that were removed from events.
     pub ERROR_SCRUBBED_VALUES_TOTAL: CounterSpec = CounterSpec::new("error_scrubbed_values_total", Unit::Count);
 
     /// Attempts to deliver an envelope that failed and will be made again.
-    pub ERROR_FORWARD_RETRIES_TOTAL: CounterSpec = CounterSpec::new("error_forward_retries_total", Unit::Count);
+    pub ERROR_FORWARD_RETRIES_TOTAL: CounterSpec<(UpstreamName,)> = CounterSpec::new("error_forward_retries_total", Unit::Count);
 
     /// Sentry envelopes waiting in the spool.
-    pub ERROR_SPOOL_ENVELOPES: GaugeSpec = GaugeSpec::new("error_spool_envelopes", Unit::Count);
+    pub ERROR_SPOOL_ENVELOPES: GaugeSpec<(UpstreamName,)> = GaugeSpec::new("error_spool_envelopes", Unit::Count);
 
     /// Size of the spool.
-    pub ERROR_SPOOL_BYTES: GaugeSpec = GaugeSpec::new("error_spool_bytes", Unit::Bytes);
+    pub ERROR_SPOOL_BYTES: GaugeSpec<(UpstreamName,)> = GaugeSpec::new("error_spool_bytes", Unit::Bytes);
 
     /// How many Sentry envelopes the spool may hold.
-    pub ERROR_SPOOL_LIMIT_ENVELOPES: GaugeSpec = GaugeSpec::new("error_spool_limit_envelopes", Unit::Count);
+    pub ERROR_SPOOL_LIMIT_ENVELOPES: GaugeSpec<(UpstreamName,)> = GaugeSpec::new("error_spool_limit_envelopes", Unit::Count);
 
     /// How large the spool may grow.
-    pub ERROR_SPOOL_LIMIT_BYTES: GaugeSpec = GaugeSpec::new("error_spool_limit_bytes", Unit::Bytes);
+    pub ERROR_SPOOL_LIMIT_BYTES: GaugeSpec<(UpstreamName,)> = GaugeSpec::new("error_spool_limit_bytes", Unit::Bytes);
 
     /// Sentry envelopes kept as dead letters after the upstream refused them.
-    pub ERROR_DEAD_ENVELOPES: GaugeSpec = GaugeSpec::new("error_dead_envelopes", Unit::Count);
+    pub ERROR_DEAD_ENVELOPES: GaugeSpec<(UpstreamName,)> = GaugeSpec::new("error_dead_envelopes", Unit::Count);
 
     /// Envelopes kept as undeliverable that were deleted to make room for later ones.
-    pub ERROR_DEAD_ENVELOPES_EVICTED_TOTAL: CounterSpec = CounterSpec::new("error_dead_envelopes_evicted_total", Unit::Count);
+    pub ERROR_DEAD_ENVELOPES_EVICTED_TOTAL: CounterSpec<(UpstreamName,)> = CounterSpec::new("error_dead_envelopes_evicted_total", Unit::Count);
 }

@@ -94,6 +94,12 @@ impl Head {
         matches!(self.category, ERROR | "transaction").then(|| self.event_id()).flatten()
     }
 
+    /// The project that the application's DSN names, where the envelope holds it.
+    pub(super) fn project(&self) -> Option<&str> {
+        let dsn = self.header.get("dsn")?.as_str()?;
+        dsn.trim_end_matches('/').rsplit_once('/').map(|(_, project)| project).filter(|project| !project.is_empty())
+    }
+
     /// The header line to send in place of the first [`header_length`](Self::header_length) bytes.
     ///
     /// `dsn` and the key in `trace` name the application's project at the sidecar; left as they are, the upstream would

@@ -2,10 +2,10 @@
 //!
 //! How many are on their way at once grows as they are delivered, and is one again when something fails.
 //! An envelope goes to the dead letters when the upstream says that it is wrong, or when it fails again and again while
-//! others get through. An upstream that is down, or that knows neither us nor the project, is waited for.
+//! others get through. An upstream that is down, or that knows neither us nor the project, is waited for; where there is
+//! another for that case, it takes what comes, until the first answers again.
 
 use std::{
-    collections::BTreeMap,
     future::Future,
     io, mem,
     pin::pin,
@@ -13,23 +13,21 @@ use std::{
     time::Duration,
 };
 
-use async_compression::{Level, tokio::write::GzipEncoder};
 use futura_metrics::specs::errors::DropReason;
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use http::{HeaderMap, HeaderName, StatusCode, header};
-use reqwest::{Client, redirect::Policy};
-use time::UtcDateTime;
 use tokio::{
-    io::AsyncWriteExt,
     select,
     task::spawn_blocking,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 use tracing::field;
 
+use self::{
+    sender::{Attempt, Outcome, Sender},
+    target::{Target, WINDOW},
+};
 use super::{
     Upstream,
-    envelope::Head,
     limits::{Limits, Paused},
     metrics::ErrorsMetrics,
     reports::Discards,
@@ -37,96 +35,41 @@ use super::{
 };
 use crate::network::Network;
 
-/// How long one delivery may take.
-const TIMEOUT: Duration = Duration::from_secs(30);
+mod sender;
+mod target;
 
 /// The longest pause that is waited out at the end: the grace period goes to what can be delivered in it.
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How many envelopes are on their way at once at the most.
-const WINDOW: usize = 16;
-
-/// How many bytes of envelopes are on their way at once, unless one is larger.
-const WINDOW_BYTES: u64 = 32 * 1024 * 1024;
-
-/// How much of an upstream's explanation is logged.
-const DETAIL_LIMIT: usize = 200;
-
 /// Sends what is in the spool.
 pub(super) struct Forwarder {
     spool: Arc<Spool>,
-    sender: Sender,
+    /// The upstream, and the one that takes its place while it is down.
+    targets: Vec<Target>,
     metrics: ErrorsMetrics,
     failure: LastFailure,
-    limits: Limits,
     discards: Discards,
-    /// The envelopes that are on their way, and their lengths.
-    sending: BTreeMap<u64, u64>,
-    /// How many may be.
-    window: usize,
-    /// When a delivery failed for the last time: what had begun before may fail for the same cause.
-    failed_at: Option<Instant>,
-}
-
-/// An attempt to deliver an envelope, and what became of it.
-struct Attempt {
-    entry: Entry,
-    began: Instant,
-    outcome: Outcome,
 }
 
 /// Why the last delivery failed, until one succeeds.
 #[derive(Clone, Default)]
 pub(super) struct LastFailure(Arc<Mutex<Option<String>>>);
 
-/// Sends envelopes. Clones share their connections.
-#[derive(Clone)]
-struct Sender {
-    client: Client,
-    upstream: Upstream,
-    url: url::Url,
-    auth: Arc<str>,
-}
-
-/// What became of one delivery.
-#[derive(Debug)]
-enum Outcome {
-    Delivered(HeaderMap),
-    Limited(HeaderMap),
-    /// The upstream will never take it.
-    Refused(String),
-    /// It may be taken another time.
-    Failed(Option<HeaderMap>, String),
-    /// There was no connection, so the envelope had no part in it.
-    Unreachable(String),
-    /// The file cannot be read, this time at least.
-    Unread(String),
-    /// The envelope in the spool is gone or is none.
-    Lost(String),
-}
-
 // === impl Forwarder ===
 
 impl Forwarder {
+    /// Sends to the first upstream, whose limits are `paused`, and while it is down to the others.
     pub(super) fn new(
         spool: Arc<Spool>,
-        upstream: Upstream,
+        upstreams: impl IntoIterator<Item = (Upstream, Paused)>,
         network: &Network,
         metrics: ErrorsMetrics,
         failure: LastFailure,
-        (paused, discards): (Paused, Discards),
+        discards: Discards,
     ) -> Result<Self, reqwest::Error> {
-        Ok(Self {
-            spool,
-            sender: Sender::new(upstream, network)?,
-            metrics,
-            failure,
-            limits: Limits::new(paused),
-            discards,
-            sending: BTreeMap::new(),
-            window: 1,
-            failed_at: None,
-        })
+        let target = |(upstream, paused)| Ok(Target::new(Sender::new(upstream, network)?, Limits::new(paused)));
+        let targets = upstreams.into_iter().map(target).collect::<Result<_, reqwest::Error>>()?;
+        Ok(Self { spool, targets, metrics, failure, discards })
     }
 
     /// Forwards until `closed` says that nothing can arrive any more, and then what is left.
@@ -138,11 +81,12 @@ impl Forwarder {
         let mut attempts = FuturesUnordered::new();
         loop {
             let now = Instant::now();
-            while let Some(entry) = self.next(now) {
-                self.sending.insert(entry.number, self.spool.length(entry));
-                attempts.push(attempt(Arc::clone(&self.spool), self.sender.clone(), entry));
+            while let Some((entry, number)) = self.next(now) {
+                let target = &mut self.targets[number];
+                target.sending.insert(entry.number, self.spool.length(entry));
+                attempts.push(target.sender.clone().attempt(Arc::clone(&self.spool), entry, number));
             }
-            let end = self.limits.next_end(now);
+            let end = self.targets.iter().filter_map(|target| target.limits.next_end(now)).min();
             let left = self.spool.size().0 > 0 && end.is_some_and(|end| end <= now + LAST_PAUSE);
             if closing && attempts.is_empty() && !left {
                 break;
@@ -160,62 +104,88 @@ impl Forwarder {
         }
     }
 
-    /// The envelope that is to be sent next, if one may be.
-    fn next(&self, now: Instant) -> Option<Entry> {
-        if self.sending.len() >= self.window {
-            return None;
-        }
-        let free = |entry: Entry| !self.sending.contains_key(&entry.number);
-        let rank = |entry| free(entry).then(|| self.limits.rank(entry, now)).flatten();
-        let entry = self.spool.next(|category| self.limits.allow(category, now), rank)?;
-        let bytes = self.sending.values().sum::<u64>() + self.spool.length(entry);
-        (self.sending.is_empty() || bytes <= WINDOW_BYTES).then_some(entry)
+    /// The envelope that is to be sent next and whereto, if one may be.
+    fn next(&self, now: Instant) -> Option<(Entry, usize)> {
+        let is_sent = |entry: Entry| self.targets.iter().any(|target| target.sending.contains_key(&entry.number));
+        let next = |number: usize| Some((self.targets[number].next(&self.spool, now, is_sent)?, number));
+        // Each takes the place of all before it, once they are down.
+        (0..self.targets.len())
+            .take_while(|number| self.targets[..*number].iter().all(|target| target.limits.is_down()))
+            .find_map(next)
     }
 
-    async fn conclude(&mut self, Attempt { entry, began, outcome }: Attempt) {
-        self.sending.remove(&entry.number);
-        if outcome.is_upstreams() {
-            self.window = 1;
-            if self.failed_at.replace(Instant::now()).is_some_and(|failed| began < failed) {
-                // It failed with another one, and comes again like one that was not sent.
-                return self.metrics.retries.inc();
-            }
+    async fn conclude(&mut self, attempt: Attempt) {
+        if self.targets[attempt.target].ended(&attempt) {
+            // It failed with another one, and comes again like one that was not sent.
+            return self.metrics.retries.inc();
         }
+        let Attempt { entry, target: number, outcome, .. } = attempt;
+        let stands_in = number > 0;
+        let limits = &mut self.targets[number].limits;
         match outcome {
             Outcome::Delivered(headers) => {
-                self.limits.delivered(&headers);
-                self.window = (self.window * 2).min(WINDOW);
-                self.metrics.forwarded.inc();
-                if self.failure.set(None) {
-                    tracing::info!("the upstream takes envelopes again");
-                }
-                self.limits.forget(entry);
-                let removed = self.settle(move |spool| {
-                    spool.remove(entry);
-                    Ok(())
-                });
-                if let Err(error) = removed.await {
-                    tracing::error!(%error, "the spool failed");
-                }
+                limits.delivered(&headers);
+                self.delivered(entry, number).await;
             }
             Outcome::Limited(headers) => {
-                self.limits.limited(entry.category, &headers);
+                limits.limited(entry.category, &headers);
                 self.wait(&format!("the upstream limits envelopes of category {}", entry.category), None);
             }
             Outcome::Unreachable(message) => {
-                let pause = self.limits.unreachable();
+                let pause = limits.unreachable();
                 self.wait(&message, Some(pause));
             }
-            Outcome::Failed(headers, message) => match self.limits.failed(entry, headers.as_ref()) {
+            Outcome::Failed(headers, message) => match limits.failed(entry, headers.as_ref()) {
                 Some(pause) => self.wait(&message, Some(pause)),
+                // The first upstream may still take it.
+                None if stands_in => self.refused_by_stand_in(entry, number, &message),
                 None => self.bury(entry, DropReason::Undeliverable, message).await,
             },
-            Outcome::Unread(message) => match self.limits.unread(entry) {
+            Outcome::Unread(message) => match limits.unread(entry) {
                 Some(pause) => self.wait(&message, Some(pause)),
                 None => self.bury(entry, DropReason::SpoolError, message).await,
             },
+            Outcome::Refused(message) if stands_in => self.refused_by_stand_in(entry, number, &message),
             Outcome::Refused(message) => self.bury(entry, DropReason::Refused, message).await,
             Outcome::Lost(message) => self.bury(entry, DropReason::SpoolError, message).await,
+        }
+        self.keep_limits().await;
+    }
+
+    async fn delivered(&mut self, entry: Entry, number: usize) {
+        let target = &mut self.targets[number];
+        target.window = (target.window * 2).min(WINDOW);
+        self.metrics.forwarded.inc();
+        // What another takes in its place does not mean that the first one is well.
+        if number == 0 && self.failure.set(None) {
+            tracing::info!("the upstream takes envelopes again");
+        }
+        self.forget(entry);
+        let removed = self.settle(move |spool| {
+            spool.remove(entry);
+            Ok(())
+        });
+        if let Err(error) = removed.await {
+            tracing::error!(%error, "the spool failed");
+        }
+    }
+
+    fn forget(&mut self, entry: Entry) {
+        self.targets.iter_mut().for_each(|target| target.forget(entry));
+    }
+
+    fn refused_by_stand_in(&mut self, entry: Entry, number: usize, message: &str) {
+        self.targets[number].refused.insert(entry.number);
+        self.wait(message, None);
+    }
+
+    /// Writes down the limits that were announced, so that a restart does not forget them.
+    async fn keep_limits(&self) {
+        for limits in self.targets.iter().filter_map(|target| target.limits.unkept()) {
+            let kept = spawn_blocking(move || limits.keep()).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+            if let Err(error) = kept {
+                tracing::warn!(%error, "the upstream's limits cannot be written down: a restart forgets them");
+            }
         }
     }
 
@@ -236,12 +206,12 @@ impl Forwarder {
         let settled = self.settle(move |spool| spool.bury(entry, reason)).await;
         self.failure.set(Some(message.clone()));
         if let Err(error) = settled {
-            let pause = self.limits.unread(entry).map(field::debug);
+            let pause = self.targets[0].limits.unread(entry).map(field::debug);
             tracing::error!(%error, detail = %message, pause, "an envelope will not be delivered and cannot be kept in `dead`");
             return;
         }
         tracing::warn!(reason = reason.as_str(), detail = %message, "an envelope will not be delivered and is kept in `dead`");
-        self.limits.forget(entry);
+        self.forget(entry);
         self.metrics.dropped(reason).inc();
         self.discards.given_up(reason, entry.category);
     }
@@ -250,23 +220,6 @@ impl Forwarder {
     async fn settle(&self, change: impl FnOnce(&Spool) -> io::Result<()> + Send + 'static) -> io::Result<()> {
         let spool = Arc::clone(&self.spool);
         spawn_blocking(move || change(&spool)).await.unwrap_or_else(|error| Err(io::Error::other(error)))
-    }
-}
-
-/// Sends an envelope, within its time.
-async fn attempt(spool: Arc<Spool>, sender: Sender, entry: Entry) -> Attempt {
-    let began = Instant::now();
-    let late = || Outcome::Failed(None, format!("no answer within {TIMEOUT:?}"));
-    let outcome = timeout(TIMEOUT, sender.send(spool, entry)).await.unwrap_or_else(|_| late());
-    Attempt { entry, began, outcome }
-}
-
-// === impl Outcome ===
-
-impl Outcome {
-    /// Whether it may be the upstream that failed, and not the envelope.
-    fn is_upstreams(&self) -> bool {
-        matches!(self, Self::Limited(_) | Self::Failed(..) | Self::Unreachable(_))
     }
 }
 
@@ -281,77 +234,6 @@ impl LastFailure {
     fn set(&self, failure: Option<String>) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         mem::replace(&mut *last, failure) != *last
-    }
-}
-
-// === impl Sender ===
-
-impl Sender {
-    fn new(upstream: Upstream, network: &Network) -> Result<Self, reqwest::Error> {
-        // A redirect would turn the envelope into a GET; the operator is to correct the DSN.
-        let client =
-            network.client(upstream.speaks_tls()).pool_max_idle_per_host(WINDOW).redirect(Policy::none()).build()?;
-        let agent = concat!("futura-sidecar/", env!("CARGO_PKG_VERSION"));
-        Ok(Self {
-            client,
-            url: upstream.0.envelope_api_url(),
-            auth: upstream.0.to_auth(Some(agent)).to_string().into(),
-            upstream,
-        })
-    }
-
-    async fn send(&self, spool: Arc<Spool>, entry: Entry) -> Outcome {
-        let body = match self.body(spool, entry).await {
-            Ok(body) => body,
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound) => {
-                return Outcome::Lost(error.to_string());
-            }
-            Err(error) => return Outcome::Unread(format!("the spool cannot be read: {error}")),
-        };
-        let request = self
-            .client
-            .post(self.url.clone())
-            .header(HeaderName::from_static("x-sentry-auth"), &*self.auth)
-            .header(header::CONTENT_TYPE, "application/x-sentry-envelope")
-            .header(header::CONTENT_ENCODING, "gzip")
-            .body(body);
-        match request.send().await {
-            Ok(response) => judge(response.status(), response.headers().clone()),
-            Err(error) if error.is_connect() => Outcome::Unreachable(crate::chain(&error.without_url())),
-            Err(error) => Outcome::Failed(None, crate::chain(&error.without_url())),
-        }
-    }
-
-    /// The envelope under the upstream's name, compressed.
-    async fn body(&self, spool: Arc<Spool>, entry: Entry) -> io::Result<Vec<u8>> {
-        let envelope = spawn_blocking(move || spool.read(entry)).await??;
-        let head = Head::parse(&envelope).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        let items = &envelope[head.header_length()..];
-        let mut encoder = GzipEncoder::with_quality(Vec::new(), Level::Fastest);
-        encoder.write_all(&head.rewritten(&self.upstream.0, UtcDateTime::now())).await?;
-        encoder.write_all(items).await?;
-        encoder.shutdown().await?;
-        Ok(encoder.into_inner())
-    }
-}
-
-fn judge(status: StatusCode, headers: HeaderMap) -> Outcome {
-    let detail = headers.get("x-sentry-error").and_then(|detail| detail.to_str().ok()).unwrap_or_default();
-    let message = format!("the upstream answered {status} {}", detail.chars().take(DETAIL_LIMIT).collect::<String>())
-        .trim_end()
-        .to_owned();
-    match status {
-        _ if status.is_success() => Outcome::Delivered(headers),
-        StatusCode::TOO_MANY_REQUESTS => Outcome::Limited(headers),
-        // These are about the envelope; all others may be about the key, the project or whatever stands in between.
-        StatusCode::BAD_REQUEST
-        | StatusCode::PAYLOAD_TOO_LARGE
-        | StatusCode::UNSUPPORTED_MEDIA_TYPE
-        | StatusCode::UNPROCESSABLE_ENTITY => Outcome::Refused(message),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
-            Outcome::Failed(Some(headers), format!("{message}: see to the DSN in `errors.upstream`"))
-        }
-        _ => Outcome::Failed(Some(headers), message),
     }
 }
 

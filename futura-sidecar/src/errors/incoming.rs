@@ -20,7 +20,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{ENVELOPE, receive::Receiver};
+use super::{ENVELOPE, destination::Destination, receive::Receiver};
 
 /// How often is looked for what has come.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -33,15 +33,16 @@ const PATIENCE: usize = 20;
 
 /// Takes what is put into the folder.
 pub(super) struct Incoming {
-    folder: PathBuf,
+    destination: Arc<Destination>,
     receiver: Arc<Receiver>,
 }
 
 // === impl Incoming ===
 
 impl Incoming {
-    pub(super) fn new(spool: &Path, receiver: Arc<Receiver>) -> Self {
-        Self { folder: spool.join("incoming"), receiver }
+    /// Takes what is put into the folder of a destination's spool.
+    pub(super) fn new(destination: Arc<Destination>, receiver: Arc<Receiver>) -> Self {
+        Self { destination, receiver }
     }
 
     /// Takes what comes until `closed`.
@@ -53,7 +54,7 @@ impl Incoming {
                 () = &mut closed => return,
                 _ = ticks.tick() => {}
             }
-            self.receiver.count_dead();
+            self.count_dead();
             let mut turned_away = 0;
             for file in self.look().await {
                 if closed.as_mut().now_or_never().is_some() {
@@ -68,12 +69,20 @@ impl Incoming {
         }
     }
 
+    /// Counts the dead letters anew, of which some may have been replayed or deleted from outside.
+    fn count_dead(&self) {
+        let spool = Arc::clone(&self.destination.spool);
+        drop(spawn_blocking(move || spool.count_dead()));
+    }
+
     /// What is there.
     async fn look(&self) -> Vec<PathBuf> {
-        let folder = self.folder.clone();
-        let files = spawn_blocking(move || whole(&folder)).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let folder = self.destination.spool.incoming();
+        let looked_into = folder.clone();
+        let files =
+            spawn_blocking(move || whole(&looked_into)).await.unwrap_or_else(|error| Err(io::Error::other(error)));
         files.unwrap_or_else(|error| {
-            tracing::warn!(folder = %self.folder.display(), %error, "it cannot be looked into");
+            tracing::warn!(folder = %folder.display(), %error, "it cannot be looked into");
             Vec::new()
         })
     }
@@ -94,7 +103,7 @@ impl Incoming {
                 return true;
             }
         };
-        match self.receiver.take_whole(envelope).await {
+        match self.receiver.take_from(&self.destination, envelope).await {
             Ok(()) => {
                 if let Err(error) = fs::remove_file(file) {
                     tracing::warn!(file = %file.display(), %error, "an envelope that was taken cannot be removed");

@@ -5,14 +5,18 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use http::{HeaderMap, header::RETRY_AFTER};
 use tokio::time::Instant;
 
+use self::paused::ALL;
 use super::{envelope, spool::Entry};
+
+pub(super) use self::paused::Paused;
+
+mod paused;
 
 /// How long a limit holds that does not say.
 const UNSTATED: Duration = Duration::from_secs(60);
@@ -25,6 +29,9 @@ const BACKOFF: Duration = Duration::from_secs(1);
 
 /// The longest pause of our own.
 const BACKOFF_LONGEST: Duration = Duration::from_secs(300);
+
+/// After how many failures in a row an upstream counts as down: with the pauses between them that is some seconds.
+const DOWN: u32 = 3;
 
 /// How often an envelope may fail after others got through, until it is given up: an upstream that answers every second
 /// request only would have to miss the same one ten times.
@@ -43,10 +50,6 @@ pub(super) struct Limits {
     suspect: Option<u64>,
     deliveries: u64,
 }
-
-/// Until when the upstream limits which categories. Clones are one.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Paused(Arc<Mutex<BTreeMap<&'static str, Instant>>>);
 
 /// What is known of an envelope that failed.
 #[derive(Debug)]
@@ -76,9 +79,19 @@ impl Limits {
 
     /// When the next pause ends.
     pub(super) fn next_end(&self, now: Instant) -> Option<Instant> {
-        let all = self.all_until.filter(|until| *until > now);
+        let all = self.all_until.max(self.paused.all_until()).filter(|until| *until > now);
         let failing = self.failing.values().map(|failing| failing.until);
         all.or_else(|| failing.chain(self.paused.ends()).filter(|until| *until > now).min())
+    }
+
+    /// Whether the upstream has failed so often in a row that another may take its place.
+    pub(super) fn is_down(&self) -> bool {
+        self.failures >= DOWN
+    }
+
+    /// What the upstream has announced, if that is not written down yet.
+    pub(super) fn unkept(&self) -> Option<Paused> {
+        self.paused.is_changed().then(|| self.paused.clone())
     }
 
     /// The upstream took an envelope; it may announce limits all the same.
@@ -99,7 +112,7 @@ impl Limits {
         self.failures = if stands { 0 } else { self.failures.saturating_add(1) };
         let pause = stated.unwrap_or(UNSTATED).max(least);
         match announced {
-            false => self.pause_all(pause),
+            false => self.paused.pause(ALL, pause),
             true if open => self.paused.pause(category, pause),
             true => {}
         }
@@ -164,7 +177,7 @@ impl Limits {
             let mut fields = limit.split(':').map(str::trim);
             let pause = fields.next().and_then(seconds).unwrap_or(UNSTATED);
             match fields.next().unwrap_or_default() {
-                "" => self.pause_all(pause),
+                "" => self.paused.pause(ALL, pause),
                 names => names
                     .split(';')
                     .filter_map(envelope::known_category)
@@ -176,31 +189,6 @@ impl Limits {
 
     fn pause_all(&mut self, pause: Duration) {
         self.all_until = self.all_until.max(Some(Instant::now() + pause.min(LONGEST)));
-    }
-}
-
-// === impl Paused ===
-
-impl Paused {
-    /// How long a category is still limited.
-    pub(super) fn left(&self, category: &str, now: Instant) -> Option<Duration> {
-        let left = self.lock().get(category)?.saturating_duration_since(now);
-        (!left.is_zero()).then_some(left)
-    }
-
-    pub(super) fn pause(&self, category: &'static str, pause: Duration) {
-        let end = Instant::now() + pause.min(LONGEST);
-        let mut paused = self.lock();
-        let until = paused.entry(category).or_insert(end);
-        *until = end.max(*until);
-    }
-
-    fn ends(&self) -> Vec<Instant> {
-        self.lock().values().copied().collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Instant>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,29 +5,30 @@ use std::{io, sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     body::Body,
-    extract::{DefaultBodyLimit, Query, Request, State},
+    extract::{DefaultBodyLimit, Path, Query, Request, State},
     response::{IntoResponse, Response},
     routing::post,
 };
 use futura_metrics::specs::errors::RejectReason;
+use futures_util::future::join_all;
 use http::{HeaderMap, StatusCode, header};
 use serde_json::json;
 use tokio::{
     io::AsyncReadExt,
+    join,
     sync::{Semaphore, SemaphorePermit},
     task::spawn_blocking,
-    time::{Instant, timeout},
+    time::timeout,
 };
 use uuid::Uuid;
 
 use self::uploads::ReportQuery;
 use super::{
+    destination::{Destination, Destinations},
     envelope::{EnvelopeError, HEAD_LIMIT, Head},
-    limits::Paused,
     metrics::ErrorsMetrics,
-    reports::Discards,
     scrub::{RemovedItem, ScrubError, Scrubber},
-    spool::{Spool, SpoolError, Taken},
+    spool::{SpoolError, Taken},
 };
 
 mod alerts;
@@ -57,15 +58,13 @@ const RETRY_AFTER_SECS: &str = "30";
 
 /// Takes envelopes in.
 pub(super) struct Receiver {
-    spool: Arc<Spool>,
+    destinations: Arc<Destinations>,
     limit: u64,
     permits: Semaphore,
     /// For what is large, and for who waits for that.
     uploads: Semaphore,
     waiting: Semaphore,
     metrics: ErrorsMetrics,
-    paused: Paused,
-    discards: Discards,
     scrubber: Scrubber,
 }
 
@@ -113,31 +112,42 @@ pub(super) fn routes(receiver: Arc<Receiver>) -> Router {
         .with_state(receiver)
 }
 
-async fn take_envelope(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Body) -> Response {
+async fn take_envelope(
+    State(receiver): State<Arc<Receiver>>,
+    Path(project): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let taken = receiver.in_time(async {
         let envelope = receiver.read(&headers, body, receiver.limit).await?;
-        receiver.take(envelope).await
+        receiver.take(Some(&project), envelope).await
     });
     receiver.answer(taken.await)
 }
 
-async fn take_event(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Body) -> Response {
+async fn take_event(
+    State(receiver): State<Arc<Receiver>>,
+    Path(project): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let taken = receiver.in_time(async {
         let event = receiver.read(&headers, body, EVENT_LIMIT).await?;
-        receiver.take(uploads::of_event(&event)?).await
+        receiver.take(Some(&project), uploads::of_event(&event)?).await
     });
     receiver.answer(taken.await)
 }
 
 async fn take_report(
     State(receiver): State<Arc<Receiver>>,
+    Path(project): Path<String>,
     Query(query): Query<ReportQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let taken = receiver.in_time(async {
         let report = receiver.read(&headers, body, EVENT_LIMIT).await?;
-        receiver.take(uploads::of_report(&report, &query)?).await
+        receiver.take(Some(&project), uploads::of_report(&report, &query)?).await
     });
     receiver.answer(taken.await)
 }
@@ -147,7 +157,7 @@ async fn take_alerts(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, 
     let taken = receiver.in_time(async {
         let notification = receiver.read(&headers, body, EVENT_LIMIT).await?;
         for envelope in alerts::envelopes(&notification)? {
-            receiver.take(envelope).await?;
+            receiver.take(None, envelope).await?;
         }
         Ok(None)
     });
@@ -155,7 +165,11 @@ async fn take_alerts(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, 
 }
 
 /// Answers with the id alone, as crash reporters want it.
-async fn take_minidump(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
+async fn take_minidump(
+    State(receiver): State<Arc<Receiver>>,
+    Path(project): Path<String>,
+    request: Request,
+) -> Response {
     let taken = receiver.in_time(async {
         let envelope = if uploads::is_minidump(request.headers()) {
             let (parts, body) = request.into_parts();
@@ -164,7 +178,7 @@ async fn take_minidump(State(receiver): State<Arc<Receiver>>, request: Request) 
             let _permit = receiver.large().await?;
             uploads::of_form(request, receiver.limit).await?
         };
-        receiver.take(envelope).await
+        receiver.take(Some(&project), envelope).await
     });
     match taken.await {
         Ok(Some(id)) => id.to_string().into_response(),
@@ -175,23 +189,14 @@ async fn take_minidump(State(receiver): State<Arc<Receiver>>, request: Request) 
 // === impl Receiver ===
 
 impl Receiver {
-    pub(super) fn new(
-        spool: Arc<Spool>,
-        limit: u64,
-        metrics: ErrorsMetrics,
-        paused: Paused,
-        discards: Discards,
-        scrubber: Scrubber,
-    ) -> Self {
+    pub(super) fn new(destinations: Arc<Destinations>, limit: u64, metrics: ErrorsMetrics, scrubber: Scrubber) -> Self {
         Self {
-            spool,
+            destinations,
             limit,
             permits: Semaphore::new(CONCURRENT),
             uploads: Semaphore::new(UPLOADS),
             waiting: Semaphore::new(CONCURRENT / 2),
             metrics,
-            paused,
-            discards,
             scrubber,
         }
     }
@@ -225,12 +230,6 @@ impl Receiver {
         Ok(permit)
     }
 
-    /// Counts the dead letters anew, of which some may have been replayed or deleted from outside.
-    pub(super) fn count_dead(&self) {
-        let spool = Arc::clone(&self.spool);
-        drop(spawn_blocking(move || spool.count_dead()));
-    }
-
     /// How large an envelope may be, in bytes.
     pub(super) fn limit(&self) -> u64 {
         self.limit
@@ -238,21 +237,64 @@ impl Receiver {
 
     /// Takes an envelope that comes by no request.
     pub(super) async fn take_whole(&self, envelope: Vec<u8>) -> Result<(), ReceiveError> {
-        self.take(envelope).await.map(drop)
+        self.take(None, envelope).await.map(drop)
     }
 
-    /// Takes an envelope without its secrets. What cannot be scrubbed is not taken.
-    async fn take(&self, envelope: Vec<u8>) -> Result<Option<Uuid>, ReceiveError> {
+    /// Takes an envelope out of the folder of a destination's spool: what was put there for the first one is of any project,
+    /// and what was put there for another was its own before.
+    pub(super) async fn take_from(
+        &self,
+        destination: &Arc<Destination>,
+        envelope: Vec<u8>,
+    ) -> Result<(), ReceiveError> {
+        if Arc::ptr_eq(destination, self.destinations.default()) {
+            return self.take_whole(envelope).await;
+        }
         let envelope = self.scrub(envelope).await?;
         let head = Head::parse(&envelope[..envelope.len().min(HEAD_LIMIT)])?;
-        let (category, id) = (head.category, head.event_id());
-        match self.spool.put(category, head.known_by(), envelope).await {
+        self.keep(destination, &head, envelope).await
+    }
+
+    /// Takes an envelope of a project without its secrets, and copies of it for who gets them. What cannot be scrubbed is not
+    /// taken.
+    async fn take(&self, project: Option<&str>, envelope: Vec<u8>) -> Result<Option<Uuid>, ReceiveError> {
+        let envelope = self.scrub(envelope).await?;
+        let head = Head::parse(&envelope[..envelope.len().min(HEAD_LIMIT)])?;
+        let project = project.or_else(|| head.project());
+        let copies = self.destinations.copies(project).map(|copy| self.keep_copy(copy, &head, envelope.clone()));
+        let copies = join_all(copies.collect::<Vec<_>>());
+        // It is acknowledged when the copies are durable too, so that a crash leaves no upstream without its own.
+        let (kept, _) = join!(self.keep(self.destinations.of(project), &head, envelope), copies);
+        kept.map(|()| head.event_id())
+    }
+
+    async fn keep(&self, destination: &Destination, head: &Head, envelope: Vec<u8>) -> Result<(), ReceiveError> {
+        match destination.spool.put(head.category, head.known_by(), envelope).await {
             Ok(Taken::New) => {}
             // One that is known is acknowledged once more: its first acknowledgement was lost.
             Ok(Taken::Known) => self.metrics.rejected(RejectReason::Duplicate).inc(),
-            Err(error) => return Err(self.untaken(category, error)),
+            // A spool that is full because of the upstream's limits hands them on, so that SDKs send no more of the kind.
+            Err(SpoolError::Full) => {
+                let Some(secs) = destination.limited_for(head.category) else { return Err(SpoolError::Full.into()) };
+                // An SDK that is answered so reports nothing, as it takes the server to have counted.
+                destination.discards.limited(head.category);
+                return Err(ReceiveError::Limited { category: head.category, secs });
+            }
+            Err(error) => return Err(error.into()),
         }
-        Ok(id)
+        Ok(())
+    }
+
+    /// Keeps a copy where there is room for it: one upstream's outage is none of another's.
+    async fn keep_copy(&self, destination: &Destination, head: &Head, envelope: Vec<u8>) {
+        if let Err(error) = destination.spool.put(head.category, head.known_by(), envelope).await {
+            self.metrics.rejected(RejectReason::CopyLost).inc();
+            tracing::warn!(
+                upstream = destination.name,
+                error = crate::chain(&error),
+                "a copy of an envelope could not be kept"
+            );
+        }
     }
 
     async fn scrub(&self, envelope: Vec<u8>) -> Result<Vec<u8>, ReceiveError> {
@@ -269,14 +311,6 @@ impl Receiver {
         Ok(scrubbed.bytes)
     }
 
-    /// A spool that is full because of the upstream's limits hands them on, so that SDKs send no more of the kind.
-    fn untaken(&self, category: &'static str, error: SpoolError) -> ReceiveError {
-        match (error, self.paused.left(category, Instant::now())) {
-            (SpoolError::Full, Some(left)) => ReceiveError::Limited { category, secs: left.as_secs() + 1 },
-            (error, _) => ReceiveError::Spool(error),
-        }
-    }
-
     fn answer(&self, taken: Result<Option<Uuid>, ReceiveError>) -> Response {
         let error = match taken {
             Ok(Some(id)) => return Json(json!({ "id": id.simple() })).into_response(),
@@ -284,10 +318,6 @@ impl Receiver {
             Err(error) => error,
         };
         self.metrics.rejected(error.reason()).inc();
-        if let ReceiveError::Limited { category, .. } = error {
-            // An SDK that is answered so reports nothing, as it takes the server to have counted.
-            self.discards.limited(category);
-        }
         match &error {
             // The application is told, and asked to come again; the disk is for the operator to see to.
             ReceiveError::Spool(SpoolError::Full) => tracing::warn!("the spool is full: an envelope was turned away"),

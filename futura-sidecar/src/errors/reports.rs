@@ -17,7 +17,7 @@ use serde_json::json;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::{select, time::sleep};
 
-use super::{envelope::INTERNAL, receive::Receiver};
+use super::{destination::Destination, envelope::INTERNAL, spool::Spool};
 
 /// How often is reported.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -53,27 +53,12 @@ impl Discards {
         }
     }
 
-    /// Reports until `closed`, and what is left then.
-    pub(super) async fn run(self, receiver: Arc<Receiver>, closed: impl Future<Output = ()>) {
-        let mut closed = pin!(closed);
-        loop {
-            let ended = select! {
-                () = &mut closed => true,
-                () = sleep(INTERVAL) => false,
-            };
-            self.report(&receiver).await;
-            if ended {
-                return;
-            }
-        }
-    }
-
-    async fn report(&self, receiver: &Receiver) {
+    async fn report(&self, spool: &Spool) {
         let counts = std::mem::take(&mut *self.lock());
         if counts.is_empty() {
             return;
         }
-        if let Err(error) = receiver.take_whole(envelope(&counts)).await {
+        if let Err(error) = spool.put(INTERNAL, None, envelope(&counts)).await {
             tracing::debug!(%error, "a client report waits for room in the spool");
             let mut kept = self.lock();
             counts.into_iter().for_each(|(key, count)| *kept.entry(key).or_default() += count);
@@ -82,6 +67,21 @@ impl Discards {
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reports what a destination discards until `closed`, and what is left then.
+pub(super) async fn run(destination: &Destination, closed: impl Future<Output = ()>) {
+    let mut closed = pin!(closed);
+    loop {
+        let ended = select! {
+            () = &mut closed => true,
+            () = sleep(INTERVAL) => false,
+        };
+        destination.discards.report(&destination.spool).await;
+        if ended {
+            return;
+        }
     }
 }
 

@@ -203,6 +203,11 @@ impl Spool {
         Ok(())
     }
 
+    /// The folder that others put envelopes into.
+    pub(super) fn incoming(&self) -> PathBuf {
+        self.shared.folder.join("incoming")
+    }
+
     /// Counts the dead letters, of which some may have been replayed or deleted from outside. This blocks.
     pub(super) fn count_dead(&self) {
         self.shared.dead().look();

@@ -7,7 +7,9 @@ use super::{
     html::{Ago, Escaped, Graph, Moment, Percent, State},
     view::{CheckDetail, CheckState, CheckView, FailureView, PhaseView, Timestamp, View},
 };
-use crate::{config::duration, errors::ErrorsSummary};
+use crate::config::duration;
+
+mod upstreams;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -119,7 +121,7 @@ fn write_checks(html: &mut String, view: &View) -> fmt::Result {
         html.push_str("</li>\n");
     }
     html.push_str("</ul>\n</section>\n");
-    view.errors.as_ref().map_or(Ok(()), |errors| write_errors(html, errors))
+    view.errors.as_ref().map_or(Ok(()), |errors| upstreams::write(html, errors))
 }
 
 fn write_card(html: &mut String, check: &CheckView, now: Timestamp) -> fmt::Result {
@@ -305,24 +307,5 @@ fn write_results(html: &mut String, detail: &CheckDetail) -> fmt::Result {
         writeln!(html, "<tr><td>{ended}</td><td>{took}</td><td>{result}</td></tr>")?;
     }
     html.push_str("</tbody>\n</table>\n</div>\n</section>\n");
-    Ok(())
-}
-
-fn write_errors(html: &mut String, errors: &ErrorsSummary) -> fmt::Result {
-    html.push_str(
-        "<section aria-labelledby=\"errors\">\n<h2 id=\"errors\">Error forwarding</h2>\n<div class=\"card\">\n<dl>\n",
-    );
-    match &errors.upstream {
-        Some(upstream) => writeln!(html, "<dt>Upstream</dt><dd>{}</dd>", Escaped(upstream))?,
-        None => writeln!(html, "<dt>Upstream</dt><dd>none is configured: envelopes are kept</dd>")?,
-    }
-    writeln!(html, "<dt>Waiting</dt><dd>{} envelopes, {} bytes</dd>", errors.spooled, errors.spooled_bytes)?;
-    writeln!(html, "<dt>Received</dt><dd>{} since the start</dd>", errors.received)?;
-    writeln!(html, "<dt>Forwarded</dt><dd>{} since the start</dd>", errors.forwarded)?;
-    writeln!(html, "<dt>Refused</dt><dd>{} since the start</dd>", errors.refused)?;
-    if let Some(failure) = &errors.failure {
-        writeln!(html, "<dt>Last problem</dt><dd>{}</dd>", Escaped(failure))?;
-    }
-    html.push_str("</dl>\n</div>\n</section>\n");
     Ok(())
 }

@@ -19,13 +19,13 @@ use tokio::{
 
 use crate::sentry::{Answer, Sentry, wait_until};
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+pub(crate) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// One envelope that is being received.
 const IN_FLIGHT: &str = "http_requests_in_flight{method=\"POST\",path=\"/api/{project}/envelope/\"} 1";
 
 /// A sidecar that runs.
-struct Running {
+pub(crate) struct Running {
     errors: SocketAddr,
     metrics: Metrics,
     stop: oneshot::Sender<()>,
@@ -33,7 +33,7 @@ struct Running {
 }
 
 impl Running {
-    async fn start(spool: &Path, upstream: Option<SocketAddr>, more: &str) -> Self {
+    pub(crate) async fn start(spool: &Path, upstream: Option<SocketAddr>, more: &str) -> Self {
         let upstream = upstream.map_or(String::new(), |address| format!("http://public@{address}/42"));
         let text = format!(
             "listen: 127.0.0.1:0\nerrors: {{ listen: \"127.0.0.1:0\", upstream: \"{upstream}\", spool: \"{}\", {more} }}",
@@ -50,21 +50,26 @@ impl Running {
         Self { errors, metrics, stop, done }
     }
 
-    async fn send(&self, number: usize, kind: &str) -> u16 {
+    pub(crate) async fn send(&self, number: usize, kind: &str) -> u16 {
+        self.send_to("1", number, kind).await
+    }
+
+    /// Sends as an application of this project does.
+    pub(crate) async fn send_to(&self, project: &str, number: usize, kind: &str) -> u16 {
         let envelope = format!(
             "{{\"event_id\":\"{number:032x}\",\"dsn\":\"http://app@127.0.0.1/1\",\"trace\":{{\"public_key\":\"app\"}}}}\n{}",
             items(number, kind)
         );
-        let url = format!("http://{}/api/1/envelope/", self.errors);
+        let url = format!("http://{}/api/{project}/envelope/", self.errors);
         reqwest::Client::new().post(url).body(envelope).send().await.expect("an answer").status().as_u16()
     }
 
     #[track_caller]
-    fn has(&self, series: &str) -> bool {
+    pub(crate) fn has(&self, series: &str) -> bool {
         self.metrics.render(Format::Text).lines().any(|line| line == series)
     }
 
-    async fn stop(self) -> Drained {
+    pub(crate) async fn stop(self) -> Drained {
         self.stop.send(()).expect("it runs");
         let drained = self.done.await.expect("no panic");
         balances(&self.metrics);
@@ -117,12 +122,12 @@ async fn through(answers: Vec<Answer>, count: usize, taken: usize) -> (Sentry, R
         assert_eq!(running.send(number, "event").await, 200);
     }
     sentry.wait_for(taken).await;
-    wait_until("an empty spool", || running.has("error_spool_envelopes 0")).await;
+    wait_until("an empty spool", || running.has("error_spool_envelopes{upstream=\"default\"} 0")).await;
     (sentry, running, spool)
 }
 
 /// The client of the tests finds its TLS provider as a program does.
-fn provider() {
+pub(crate) fn provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
@@ -140,7 +145,10 @@ async fn envelopes_arrive_in_order_under_the_upstreams_name() {
     );
     assert_eq!(seen.header["trace"]["public_key"], "public");
     assert!(seen.header["sent_at"].is_string());
-    assert!(running.has("error_envelopes_received_total 5") && running.has("error_envelopes_forwarded_total 5"));
+    assert!(
+        running.has("error_envelopes_received_total{upstream=\"default\"} 5")
+            && running.has("error_envelopes_forwarded_total{upstream=\"default\"} 5")
+    );
     assert_eq!(running.stop().await, Drained::InTime);
 }
 
@@ -152,16 +160,16 @@ async fn envelopes_wait_for_an_upstream_that_is_down_and_survive_restarts() {
     let closed = std::net::TcpListener::bind(ANY).and_then(|listener| listener.local_addr()).expect("a port");
     let running = Running::start(spool.path(), Some(closed), "").await;
     assert_eq!(running.send(0, "event").await, 200);
-    wait_until("a retry", || !running.has("error_forward_retries_total 0")).await;
+    wait_until("a retry", || !running.has("error_forward_retries_total{upstream=\"default\"} 0")).await;
     // Nobody waits long for an upstream that does not answer.
     assert_eq!(running.stop().await, Drained::InTime);
     let running = Running::start(spool.path(), None, "").await;
     assert_eq!(running.send(1, "event").await, 200);
-    assert!(running.has("error_spool_envelopes 2"));
+    assert!(running.has("error_spool_envelopes{upstream=\"default\"} 2"));
     running.stop().await;
     let running = Running::start(spool.path(), Some(closed), "").await;
     assert_eq!(running.send(2, "event").await, 200);
-    wait_until("a retry", || !running.has("error_forward_retries_total 0")).await;
+    wait_until("a retry", || !running.has("error_forward_retries_total{upstream=\"default\"} 0")).await;
     sentry.listen(closed).await;
     sentry.wait_for(3).await;
     assert_eq!(sorted(&sentry), events(0..3));
@@ -181,8 +189,8 @@ async fn what_the_upstream_cannot_take_now_is_sent_again() {
     let statuses: Vec<_> = sentry.seen().iter().map(|seen| seen.status).collect();
     assert_eq!(statuses, [429, 503, 500, 302, 200, 200, 200]);
     assert!(
-        running.has("error_forward_retries_total 4")
-            && running.has("error_envelopes_dropped_total{reason=\"refused\"} 0")
+        running.has("error_forward_retries_total{upstream=\"default\"} 4")
+            && running.has("error_envelopes_dropped_total{upstream=\"default\",reason=\"refused\"} 0")
     );
     assert_eq!(std::fs::read_dir(spool.path().join("dead")).expect("a folder").count(), 0);
 }
@@ -193,7 +201,8 @@ async fn a_poison_envelope_goes_to_the_dead_letters_and_holds_nobody_up() {
         through(vec![(413, vec![]), (400, vec![("x-sentry-error", "bad")]), (422, vec![])], 4, 1).await;
     assert_eq!(sorted(&sentry), events([3]));
     assert!(
-        running.has("error_envelopes_dropped_total{reason=\"refused\"} 3") && running.has("error_dead_envelopes 3")
+        running.has("error_envelopes_dropped_total{upstream=\"default\",reason=\"refused\"} 3")
+            && running.has("error_dead_envelopes{upstream=\"default\"} 3")
     );
     let name = "dead/00000000000000000000-refused.envelope";
     let dead = std::fs::read_to_string(spool.path().join(name)).expect("the first");
@@ -205,7 +214,7 @@ async fn a_wrong_key_costs_no_envelope() {
     let wrong = || vec![(401, vec![]), (403, vec![]), (404, vec![])];
     let (sentry, running, spool) = through(wrong(), 2, 2).await;
     assert_eq!(sentry.seen().len(), 5);
-    assert!(running.has("error_forward_retries_total 3"));
+    assert!(running.has("error_forward_retries_total{upstream=\"default\"} 3"));
     assert_eq!(std::fs::read_dir(spool.path().join("dead")).expect("a folder").count(), 0);
 }
 
@@ -219,8 +228,8 @@ async fn an_envelope_that_fails_lets_the_others_by() {
     }
     sentry.wait_for(3).await;
     assert_eq!(sorted(&sentry), events(1..4));
-    wait_until("one that is left", || running.has("error_spool_envelopes 1")).await;
-    assert!(running.has("error_dead_envelopes 0"));
+    wait_until("one that is left", || running.has("error_spool_envelopes{upstream=\"default\"} 1")).await;
+    assert!(running.has("error_dead_envelopes{upstream=\"default\"} 0"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,7 +281,7 @@ async fn errors_pass_transactions_that_are_limited() {
     sentry.wait_for(1).await;
     assert_eq!(sorted(&sentry), events([2]));
     assert_eq!(sentry.seen().len(), 2);
-    wait_until("the event to leave", || running.has("error_spool_envelopes 2")).await;
+    wait_until("the event to leave", || running.has("error_spool_envelopes{upstream=\"default\"} 2")).await;
     assert_eq!(running.stop().await, Drained::InTime);
 }
 
@@ -303,7 +312,7 @@ async fn a_full_spool_turns_away_and_the_application_is_told() {
     assert_eq!(statuses, [200, 200, 503, 503]);
     assert!(
         running.has("error_envelopes_rejected_total{reason=\"spool_full\"} 2")
-            && running.has("error_spool_limit_envelopes 2")
+            && running.has("error_spool_limit_envelopes{upstream=\"default\"} 2")
     );
 }
 
@@ -343,7 +352,7 @@ async fn browsers_send_from_the_pages_that_may() {
     let envelope = "{}\n{\"type\":\"event\"}\n{}\n";
     let other = client.post(&url).header("origin", "https://other.example.org").body(envelope).send().await;
     assert_eq!(other.expect("an answer").status(), 403);
-    assert!(running.has("error_envelopes_received_total 0"));
+    assert!(running.has("error_envelopes_received_total{upstream=\"default\"} 0"));
     // As an SDK's tunnel does it: a plain text, and the DSN in the envelope.
     let envelope = "{\"dsn\":\"https://k@sentry.example.org/1\"}\n{\"type\":\"event\"}\n{}\n";
     let sent = client.post(&url).header("origin", "https://shop.example.org").header("content-type", "text/plain");

@@ -12,3 +12,4 @@ mod probe;
 mod scrub;
 mod sentry;
 mod status;
+mod upstreams;

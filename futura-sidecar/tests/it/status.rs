@@ -96,7 +96,7 @@ async fn envelopes_are_taken_on_a_unix_socket_even_after_a_crash_left_one() {
     let mut stream = UnixStream::connect(&socket).await.expect("it listens");
     let request = "POST /api/1/envelope/ HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
     assert!(exchange(&mut stream, request).await.starts_with("HTTP/1.1 200"));
-    assert!(metrics.render(Format::Text).contains("error_envelopes_received_total 1\n"));
+    assert!(metrics.render(Format::Text).contains("error_envelopes_received_total{upstream=\"default\"} 1\n"));
     stop.send(()).expect("it runs");
     assert_eq!(running.await.expect("no panic"), Drained::InTime);
     assert!(!socket.exists());

@@ -5,11 +5,17 @@ use http::{HeaderMap, StatusCode};
 use tempfile::{TempDir, tempdir};
 use tokio::time::{Duration, Instant, advance};
 
-use super::{Attempt, Forwarder, LastFailure, Outcome, WINDOW, judge};
+use super::{
+    Forwarder, LastFailure,
+    sender::{Attempt, Outcome, judge},
+    target::WINDOW,
+};
 use crate::{
     errors::{
         Upstream,
+        limits::Paused,
         metrics::ErrorsMetrics,
+        reports::Discards,
         spool::{Entry, Spool, SpoolLimits},
     },
     network::Network,
@@ -30,16 +36,17 @@ async fn forwarder(envelopes: usize) -> (TempDir, Forwarder) {
     let upstream = Upstream("http://public@127.0.0.1:1/42".parse().expect("a DSN"));
     let failure = LastFailure::default();
     let network = Network::system();
-    (folder, Forwarder::new(spool, upstream, &network, metrics, failure, Default::default()).expect("a client"))
+    let upstreams = [(upstream, Paused::default())];
+    (folder, Forwarder::new(spool, upstreams, &network, metrics, failure, Discards::default()).expect("a client"))
 }
 
 fn next(forwarder: &Forwarder) -> Option<Entry> {
-    forwarder.next(Instant::now())
+    forwarder.next(Instant::now()).map(|(entry, _)| entry)
 }
 
 /// An attempt that begins and ends now.
 fn attempt(entry: Entry, outcome: Outcome) -> Attempt {
-    Attempt { entry, began: Instant::now(), outcome }
+    Attempt { entry, target: 0, began: Instant::now(), outcome }
 }
 
 fn outcome(status: StatusCode) -> Outcome {
@@ -113,7 +120,7 @@ async fn more_go_at_once_as_they_are_delivered_and_one_alone_after_a_failure() {
     let send = |forwarder: &mut Forwarder| {
         let mut round = Vec::new();
         while let Some(entry) = next(forwarder) {
-            forwarder.sending.insert(entry.number, 1);
+            forwarder.targets[0].sending.insert(entry.number, 1);
             round.push(entry);
         }
         round

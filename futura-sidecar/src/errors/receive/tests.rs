@@ -13,12 +13,9 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tower::ServiceExt;
 
 use super::{EVENT_LIMIT, Receiver, TIMEOUT, routes};
-use crate::errors::{
-    limits::Paused,
-    metrics::ErrorsMetrics,
-    reports::Discards,
-    scrub::Scrubber,
-    spool::{Spool, SpoolLimits},
+use crate::{
+    config::Config,
+    errors::{destination::Destinations, metrics::ErrorsMetrics, scrub::Scrubber, spool::Spool},
 };
 
 const LIMIT: u64 = 200_000;
@@ -31,25 +28,23 @@ struct Fixture {
     spool: Arc<Spool>,
     receiver: Arc<Receiver>,
     metrics: Metrics,
-    paused: Paused,
+    destinations: Arc<Destinations>,
 }
 
 impl Fixture {
     fn new() -> Self {
         let (folder, metrics) = (tempdir().expect("a folder"), Metrics::new());
         let series = ErrorsMetrics::register(&metrics).expect("free names");
-        let limits = SpoolLimits { envelopes: 10, bytes: 1_000_000 };
-        let spool = Arc::new(Spool::open(folder.path(), limits, series.clone()).expect("a spool"));
-        let paused = Paused::default();
-        let receiver = Arc::new(Receiver::new(
-            Arc::clone(&spool),
-            LIMIT,
-            series,
-            paused.clone(),
-            Discards::default(),
-            Scrubber::default(),
-        ));
-        Self { folder, spool, receiver, metrics, paused }
+        let text = format!(
+            "errors: {{ spool: \"{}\", upstream: \"http://k@127.0.0.1:1/1\", spool_max_envelopes: 10, spool_max_bytes: 1000000, envelope_max_bytes: {LIMIT} }}",
+            folder.path().display()
+        );
+        let config = Config::parse(&text, |_| None).expect("a configuration").errors.expect("a section");
+        let destinations = Arc::new(Destinations::open(&config, &series).expect("a spool"));
+        let spool = Arc::clone(&destinations.default().spool);
+        let receiver = Receiver::new(Arc::clone(&destinations), LIMIT, series, Scrubber::default());
+        let receiver = Arc::new(receiver);
+        Self { folder, spool, receiver, metrics, destinations }
     }
 
     async fn post(&self, path: &str, encoding: Option<&str>, body: impl Into<Body>) -> Response {
@@ -117,7 +112,7 @@ async fn an_envelope_is_kept_byte_for_byte_in_whatever_encoding_it_comes() {
         assert_eq!(text(response).await, ID.replace("2e04dc", &format!("{number:06x}")));
     }
     assert_eq!(fixture.spooled(), [0, 1, 2, 3, 4, 5].map(envelope));
-    assert!(fixture.metrics.render(Format::Text).contains("error_envelopes_received_total 6\n"));
+    assert!(fixture.metrics.render(Format::Text).contains("error_envelopes_received_total{upstream=\"default\"} 6\n"));
 }
 
 #[tokio::test]
@@ -247,7 +242,7 @@ async fn transactions_do_not_turn_errors_away() {
 async fn a_full_spool_hands_the_upstreams_limits_on() {
     let fixture = Fixture::new();
     let transaction = "{}\n{\"type\":\"transaction\"}\n{}\n";
-    fixture.paused.pause("transaction", Duration::from_secs(99));
+    fixture.destinations.default().paused().pause("transaction", Duration::from_secs(99));
     for _ in 0..8 {
         // As long as there is room, they wait for the end of the limit.
         assert_eq!(fixture.post("/api/1/envelope/", None, transaction).await.status(), StatusCode::OK);

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::errors::{
     ENVELOPE,
+    destination::FURTHER,
     envelope::{DEFAULT_CATEGORY, HEAD_LIMIT, Head},
 };
 
@@ -69,6 +70,24 @@ impl SpoolFolder {
     /// The spool in this folder.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self(folder.into())
+    }
+
+    /// The spools of further upstreams, which are in this one's folder, by the upstreams' names.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn further(&self) -> Result<Vec<(String, Self)>, SpoolError> {
+        let folder = self.0.join(FURTHER);
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed(&folder))?,
+        };
+        let mut further = entries
+            .map(|entry| entry.map(|entry| (entry.file_name().to_string_lossy().into_owned(), Self(entry.path()))))
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(failed(&folder))?;
+        further.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(further)
     }
 
     /// What is selected, in the order in which it came, dead letters last.
