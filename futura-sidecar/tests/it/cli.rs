@@ -180,7 +180,7 @@ fn a_right_configuration_is_said_to_be_and_what_it_does() {
     };
     let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/sidecar.example.yaml")).expect("a file");
     assert_snapshot!(check(&example), @"
-    FILE: ok, runs 12 checks, keeps errors in ./spool, listens on 0.0.0.0:9469
+    FILE: ok, runs 12 checks, keeps errors in ./spool, others to shop at https://sentry.example.org:443, copies to own-bugsink at https://bugsink.example.org:443, listens on 0.0.0.0:9469
     FILE: warning: `errors.upstream` is not set or empty: envelopes are kept in the spool and not forwarded
     ");
     assert_snapshot!(check("# nothing"), @"
