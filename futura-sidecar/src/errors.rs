@@ -16,6 +16,7 @@ use futura_metrics::shutdown::Shutdown;
 use futures_util::future;
 use http::{StatusCode, header};
 use serde::Serialize;
+use tokio::join;
 use tokio_util::sync::CancellationToken;
 
 use self::{destination::Destinations, forward::Forwarder, incoming::Incoming, receive::Receiver};
@@ -25,20 +26,25 @@ pub use self::{
     config::{AllowedOrigins, ErrorsConfig, Upstream, UpstreamConfig},
     scrub::{Explanation, Hit, RemovedItem, ScrubError, Scrubbed, Scrubber},
     spool::{Selection, SpoolError, SpoolFolder, SpooledEnvelope},
+    storms::StormConfig,
 };
 pub(crate) use self::{destination::UpstreamSummary, metrics::ErrorsMetrics};
 
 mod config;
 mod destination;
 mod envelope;
+mod event;
 mod forward;
+mod framing;
 mod incoming;
+mod json;
 mod limits;
 mod metrics;
 mod receive;
 mod reports;
 mod scrub;
 mod spool;
+mod storms;
 
 /// How the file of an envelope ends that is alone in it.
 const ENVELOPE: &str = "envelope";
@@ -70,8 +76,7 @@ impl Errors {
     /// Opens the spools and takes over what they hold.
     pub(crate) fn open(config: &ErrorsConfig, metrics: &ErrorsMetrics, network: &Network) -> Result<Self, StartError> {
         let destinations = Arc::new(Destinations::open(config, metrics)?);
-        let receiver =
-            Receiver::new(Arc::clone(&destinations), config.envelope_max_bytes, metrics.clone(), config.scrub.clone());
+        let receiver = Receiver::new(Arc::clone(&destinations), config, metrics.clone())?;
         let receiver = Arc::new(receiver);
         let incoming =
             destinations.all().map(|destination| Incoming::new(Arc::clone(destination), Arc::clone(&receiver)));
@@ -103,14 +108,15 @@ impl Errors {
         for incoming in self.incoming {
             tracker.spawn(incoming.run(shutdown.requested()));
         }
-        let (no_more, all_reported, destinations) = (nothing_comes.clone(), reported.clone(), self.destinations);
+        let (no_more, all_reported) = (nothing_comes.clone(), reported.clone());
+        let (receiver, destinations) = (self.receiver, self.destinations);
         tracker.spawn(async move {
             closed.await;
             no_more.cancel();
         });
         tracker.spawn(async move {
             let reports = destinations.all().map(|destination| reports::run(destination, nothing_comes.cancelled()));
-            future::join_all(reports).await;
+            join!(receiver.tell_storms(nothing_comes.cancelled()), future::join_all(reports));
             all_reported.cancel();
         });
         for forwarder in self.forwarders.into_iter().flatten() {

@@ -43,7 +43,7 @@ pub use self::{
     config::{Config, ConfigError, Place, Problem, SCHEMA, Shard, parse_duration},
     errors::{
         AllowedOrigins, ErrorsConfig, Explanation, Hit, RemovedItem, ScrubError, Scrubbed, Scrubber, Selection,
-        SpoolError, SpoolFolder, SpooledEnvelope, Upstream, UpstreamConfig,
+        SpoolError, SpoolFolder, SpooledEnvelope, StormConfig, Upstream, UpstreamConfig,
     },
     history::StoreError,
     listener::{Address, BindError},

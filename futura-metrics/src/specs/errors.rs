@@ -62,6 +62,9 @@ crate::declare! {
     /// Secrets and personal data that were removed from events.
     pub ERROR_SCRUBBED_VALUES_TOTAL: CounterSpec = CounterSpec::new("error_scrubbed_values_total", Unit::Count);
 
+    /// Events that were acknowledged and counted in the place of being sent, as too many of their kind came; one that is sent tells their number.
+    pub ERROR_EVENTS_SUPPRESSED_TOTAL: CounterSpec = CounterSpec::new("error_events_suppressed_total", Unit::Count);
+
     /// Attempts to deliver an envelope that failed and will be made again.
     pub ERROR_FORWARD_RETRIES_TOTAL: CounterSpec<(UpstreamName,)> = CounterSpec::new("error_forward_retries_total", Unit::Count);
 

@@ -38,7 +38,8 @@ fn the_example_is_valid_and_says_what_is_the_default() {
     let default = parse("errors: {}").expect("an empty section");
     assert_eq!(config.listen, default.listen);
     // Rules and further upstreams of one's own are shown as well.
-    let of_ones_own = |errors| ErrorsConfig { scrub: Scrubber::default(), upstreams: Vec::new(), ..errors };
+    let of_ones_own =
+        |errors| ErrorsConfig { scrub: Scrubber::default(), upstreams: Vec::new(), storm: None, ..errors };
     let errors = |config: Config| config.errors.map(of_ones_own);
     assert_eq!(format!("{:?}", errors(config)), format!("{:?}", errors(default)));
 }
@@ -499,6 +500,7 @@ fn the_schema_has_exactly_the_keys_that_are_read() {
         ("", "zzz: 1"),
         ("/properties/errors", "errors: { zzz: 1 }"),
         ("/properties/errors/properties/upstreams/items", "errors: { upstreams: [{ zzz: 1 }] }"),
+        ("/properties/errors/properties/storm", "errors: { storm: { zzz: 1 } }"),
         ("/properties/errors/properties/scrub", "errors: { scrub: { zzz: 1 } }"),
         ("/$defs/maintenance/items", "maintenance: [{ zzz: 1 }]"),
         ("/$defs/tls", "checks: [{ name: a, kind: tcp, tls: { zzz: 1 } }]"),

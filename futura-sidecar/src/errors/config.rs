@@ -17,6 +17,7 @@ use url::Url;
 use super::{
     metrics::DEFAULT_UPSTREAM,
     scrub::{self, Scrubber},
+    storms::StormConfig,
 };
 use crate::{
     config::{Section, form},
@@ -56,6 +57,8 @@ pub struct ErrorsConfig {
     pub spool_max_bytes: u64,
     /// How large one envelope may be in bytes, uncompressed. Default 20971520, which is 20 MiB.
     pub envelope_max_bytes: u64,
+    /// How many events of one kind go on in full, while the others are counted. Default none: all go on.
+    pub storm: Option<StormConfig>,
     /// What is removed from events before they are kept. Default what [`Scrubber::default`] removes.
     pub scrub: Scrubber,
 }
@@ -100,6 +103,7 @@ impl ErrorsConfig {
         let spool_max_envelopes = section.or("spool_max_envelopes", envelopes, 10_000);
         let spool_max_bytes = section.or("spool_max_bytes", form::number, 256 * 1024 * 1024);
         let envelope_max_bytes = section.or("envelope_max_bytes", form::number, 20 * 1024 * 1024);
+        let storm = section.nested("storm", StormConfig::read, None);
         let scrub = scrub::read(section);
         let errors = Self {
             listen: listen?,
@@ -112,6 +116,7 @@ impl ErrorsConfig {
             spool_max_envelopes: spool_max_envelopes?,
             spool_max_bytes: spool_max_bytes?,
             envelope_max_bytes: envelope_max_bytes?,
+            storm: storm?,
             scrub: scrub?,
         };
         errors.check(section);

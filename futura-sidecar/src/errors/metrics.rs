@@ -7,8 +7,9 @@ use futura_metrics::{
     specs::errors::{
         DropReason, ERROR_DEAD_ENVELOPES, ERROR_DEAD_ENVELOPES_EVICTED_TOTAL, ERROR_ENVELOPES_DROPPED_TOTAL,
         ERROR_ENVELOPES_FORWARDED_TOTAL, ERROR_ENVELOPES_RECEIVED_TOTAL, ERROR_ENVELOPES_RECOVERED_TOTAL,
-        ERROR_ENVELOPES_REJECTED_TOTAL, ERROR_FORWARD_RETRIES_TOTAL, ERROR_SCRUBBED_VALUES_TOTAL, ERROR_SPOOL_BYTES,
-        ERROR_SPOOL_ENVELOPES, ERROR_SPOOL_LIMIT_BYTES, ERROR_SPOOL_LIMIT_ENVELOPES, RejectReason, UpstreamName,
+        ERROR_ENVELOPES_REJECTED_TOTAL, ERROR_EVENTS_SUPPRESSED_TOTAL, ERROR_FORWARD_RETRIES_TOTAL,
+        ERROR_SCRUBBED_VALUES_TOTAL, ERROR_SPOOL_BYTES, ERROR_SPOOL_ENVELOPES, ERROR_SPOOL_LIMIT_BYTES,
+        ERROR_SPOOL_LIMIT_ENVELOPES, RejectReason, UpstreamName,
     },
 };
 
@@ -24,6 +25,7 @@ pub(crate) struct ErrorsMetrics {
     pub(super) recovered: Counter,
     pub(super) forwarded: Counter,
     pub(super) scrubbed: Counter,
+    pub(super) suppressed: Counter,
     pub(super) retries: Counter,
     pub(super) spool_envelopes: Gauge,
     pub(super) spool_bytes: Gauge,
@@ -42,6 +44,7 @@ struct Families {
     rejected: Family<Counter, (RejectReason,)>,
     dropped: Family<Counter, (UpstreamName, DropReason)>,
     scrubbed: Counter,
+    suppressed: Counter,
     retries: Family<Counter, (UpstreamName,)>,
     spool_envelopes: Family<Gauge, (UpstreamName,)>,
     spool_bytes: Family<Gauge, (UpstreamName,)>,
@@ -63,6 +66,7 @@ impl ErrorsMetrics {
             forwarded: metrics.counters(ERROR_ENVELOPES_FORWARDED_TOTAL)?,
             dropped: metrics.counters(ERROR_ENVELOPES_DROPPED_TOTAL)?,
             scrubbed: metrics.counter(ERROR_SCRUBBED_VALUES_TOTAL)?,
+            suppressed: metrics.counter(ERROR_EVENTS_SUPPRESSED_TOTAL)?,
             retries: metrics.counters(ERROR_FORWARD_RETRIES_TOTAL)?,
             spool_envelopes: metrics.gauges(ERROR_SPOOL_ENVELOPES)?,
             spool_bytes: metrics.gauges(ERROR_SPOOL_BYTES)?,
@@ -101,6 +105,7 @@ impl Families {
             recovered: self.recovered.declare((upstream,)).clone(),
             forwarded: self.forwarded.declare((upstream,)).clone(),
             scrubbed: self.scrubbed.clone(),
+            suppressed: self.suppressed.clone(),
             retries: self.retries.declare((upstream,)).clone(),
             spool_envelopes: self.spool_envelopes.declare((upstream,)).clone(),
             spool_bytes: self.spool_bytes.declare((upstream,)).clone(),

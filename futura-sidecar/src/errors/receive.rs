@@ -1,6 +1,6 @@
 //! The receiving side: what SDKs speak, scrubbed, spooled and acknowledged when it is durable.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -15,7 +15,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde_json::json;
 use tokio::{
     io::AsyncReadExt,
-    join,
+    join, select,
     sync::{Semaphore, SemaphorePermit},
     task::spawn_blocking,
     time::timeout,
@@ -24,11 +24,14 @@ use uuid::Uuid;
 
 use self::uploads::ReportQuery;
 use super::{
+    ErrorsConfig,
     destination::{Destination, Destinations},
-    envelope::{EnvelopeError, HEAD_LIMIT, Head},
+    envelope::{ERROR, EnvelopeError, HEAD_LIMIT, Head},
+    event::Outline,
     metrics::ErrorsMetrics,
     scrub::{RemovedItem, ScrubError, Scrubber},
     spool::{SpoolError, Taken},
+    storms::{Count, Storms},
 };
 
 mod alerts;
@@ -66,6 +69,7 @@ pub(super) struct Receiver {
     waiting: Semaphore,
     metrics: ErrorsMetrics,
     scrubber: Scrubber,
+    storms: Option<Storms>,
 }
 
 /// Why an envelope was not taken.
@@ -189,16 +193,22 @@ async fn take_minidump(
 // === impl Receiver ===
 
 impl Receiver {
-    pub(super) fn new(destinations: Arc<Destinations>, limit: u64, metrics: ErrorsMetrics, scrubber: Scrubber) -> Self {
-        Self {
+    /// Opens what receiving needs beside the spools.
+    pub(super) fn new(
+        destinations: Arc<Destinations>,
+        config: &ErrorsConfig,
+        metrics: ErrorsMetrics,
+    ) -> Result<Self, SpoolError> {
+        Ok(Self {
             destinations,
-            limit,
+            limit: config.envelope_max_bytes,
             permits: Semaphore::new(CONCURRENT),
             uploads: Semaphore::new(UPLOADS),
             waiting: Semaphore::new(CONCURRENT / 2),
             metrics,
-            scrubber,
-        }
+            scrubber: config.scrub.clone(),
+            storms: config.storm.map(|storm| Storms::open(&config.spool, storm)).transpose()?,
+        })
     }
 
     async fn in_time<T>(&self, receive: impl Future<Output = Result<T, ReceiveError>>) -> Result<T, ReceiveError> {
@@ -261,11 +271,50 @@ impl Receiver {
         let envelope = self.scrub(envelope).await?;
         let head = Head::parse(&envelope[..envelope.len().min(HEAD_LIMIT)])?;
         let project = project.or_else(|| head.project());
-        let copies = self.destinations.copies(project).map(|copy| self.keep_copy(copy, &head, envelope.clone()));
+        if let (Some(storms), ERROR) = (&self.storms, head.category)
+            && let Some(outline) = Outline::of(&envelope)
+            && !storms.admit(outline.kind, project, &envelope).await?
+        {
+            self.metrics.suppressed.inc();
+            return Ok(head.event_id());
+        }
+        self.place(project, &head, envelope).await.map(|()| head.event_id())
+    }
+
+    /// Tells what storms have counted until `closed`, and what is left then.
+    pub(super) async fn tell_storms(&self, closed: impl Future<Output = ()>) {
+        let Some(storms) = &self.storms else { return };
+        let (mut closed, mut at_end) = (pin!(closed), false);
+        while !at_end {
+            let counts = select! {
+                () = &mut closed => {
+                    at_end = true;
+                    storms.over(true).await
+                }
+                counts = storms.over(false) => counts,
+            };
+            for count in counts {
+                match self.tell_storm(storms, &count).await {
+                    Ok(()) => storms.told(&count).await,
+                    Err(error) => tracing::warn!(%error, "what a storm has counted cannot be told yet"),
+                }
+            }
+        }
+    }
+
+    async fn tell_storm(&self, storms: &Storms, count: &Count) -> Result<(), ReceiveError> {
+        let envelope = storms.sample(count.clone()).await.map_err(ReceiveError::Body)?;
+        let head = Head::parse(&envelope[..envelope.len().min(HEAD_LIMIT)])?;
+        self.place(count.project.as_deref(), &head, envelope).await
+    }
+
+    /// Keeps an envelope of a project, and copies of it for who gets them.
+    async fn place(&self, project: Option<&str>, head: &Head, envelope: Vec<u8>) -> Result<(), ReceiveError> {
+        let copies = self.destinations.copies(project).map(|copy| self.keep_copy(copy, head, envelope.clone()));
         let copies = join_all(copies.collect::<Vec<_>>());
         // It is acknowledged when the copies are durable too, so that a crash leaves no upstream without its own.
-        let (kept, _) = join!(self.keep(self.destinations.of(project), &head, envelope), copies);
-        kept.map(|()| head.event_id())
+        let (kept, _) = join!(self.keep(self.destinations.of(project), head, envelope), copies);
+        kept
     }
 
     async fn keep(&self, destination: &Destination, head: &Head, envelope: Vec<u8>) -> Result<(), ReceiveError> {

@@ -12,11 +12,10 @@ use std::{
 use self::{
     chunks::Done,
     engine::{Layer, Walk},
-    framing::Envelope,
-    json::Json,
     schema::Area,
     selector::Selector,
 };
+use super::{framing::Envelope, json::Json};
 
 pub(super) use self::config::read;
 pub use self::explain::Explanation;
@@ -26,8 +25,6 @@ mod config;
 mod defaults;
 mod engine;
 mod explain;
-mod framing;
-mod json;
 mod meta;
 mod path;
 mod patterns;

@@ -279,7 +279,7 @@ fn segment_after(folder: &Path) -> Result<u32, SpoolError> {
 }
 
 /// Makes the names in a folder durable.
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 

@@ -370,3 +370,23 @@ async fn browsers_send_from_the_pages_that_may() {
         assert!(problems[0].message.contains("is no origin"), "{problems:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_is_its_first_events_and_one_that_counts_the_others() {
+    provider();
+    let (sentry, spool) = (Sentry::default(), tempdir().expect("a folder"));
+    let more = "storm: { first: 3, window: 1h }";
+    let running = Running::start(spool.path(), Some(sentry.listen(ANY).await), more).await;
+    for number in 0..20 {
+        assert_eq!(running.send(number, "event").await, 200);
+    }
+    // What is no error has no part in it.
+    assert_eq!(running.send(20, "transaction").await, 200);
+    sentry.wait_for(4).await;
+    assert!(running.has("error_events_suppressed_total 17"));
+    // The end of the process is the end of every window.
+    running.stop().await;
+    let counted: Vec<_> = sentry.taken().into_iter().filter(|items| items.contains("suppressed_events")).collect();
+    assert_eq!((sentry.taken().len(), counted.len()), (5, 1));
+    assert!(counted[0].contains("\"message\":\"3\"") && counted[0].contains("\"suppressed_events\":17"), "{counted:?}");
+}

@@ -15,7 +15,7 @@ use tower::ServiceExt;
 use super::{EVENT_LIMIT, Receiver, TIMEOUT, routes};
 use crate::{
     config::Config,
-    errors::{destination::Destinations, metrics::ErrorsMetrics, scrub::Scrubber, spool::Spool},
+    errors::{destination::Destinations, metrics::ErrorsMetrics, spool::Spool},
 };
 
 const LIMIT: u64 = 200_000;
@@ -42,7 +42,7 @@ impl Fixture {
         let config = Config::parse(&text, |_| None).expect("a configuration").errors.expect("a section");
         let destinations = Arc::new(Destinations::open(&config, &series).expect("a spool"));
         let spool = Arc::clone(&destinations.default().spool);
-        let receiver = Receiver::new(Arc::clone(&destinations), LIMIT, series, Scrubber::default());
+        let receiver = Receiver::new(Arc::clone(&destinations), &config, series).expect("a folder");
         let receiver = Arc::new(receiver);
         Self { folder, spool, receiver, metrics, destinations }
     }

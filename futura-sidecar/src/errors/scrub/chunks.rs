@@ -3,7 +3,8 @@
 
 use ring::hmac;
 
-use super::{json::Json, rules::Rule};
+use super::rules::Rule;
+use crate::errors::json::Json;
 
 /// What was done to a text, as one letter in a remark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,13 +4,13 @@ use super::{
     Hit,
     chunks::{Chunked, Done},
     defaults,
-    json::Json,
     meta::Meta,
     path::{Kind, Step},
     rules::{Rule, Verdict},
     schema::{Area, List, Pii, Place, Role},
     selector::Selector,
 };
+use crate::errors::json::Json;
 
 /// How long a text may be, in bytes; a longer one goes as a whole, as nobody can say how long searching it takes.
 const TEXT_LIMIT: usize = 256 * 1024;

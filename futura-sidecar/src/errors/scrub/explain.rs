@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Hit, RemovedItem, ScrubError, Scrubber, json::Json};
+use super::{Hit, RemovedItem, ScrubError, Scrubber};
+use crate::errors::json::Json;
 
 /// What a scrubber did. It shows as a line for each hit, which says where and by which rule, never what.
 #[derive(Debug)]

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{chunks::Done, json::Json};
+use super::chunks::Done;
+use crate::errors::json::Json;
 
 /// What `_meta` says of one part of an event and of those below it.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -2,10 +2,8 @@
 
 use std::fmt;
 
-use super::{
-    json::Json,
-    schema::{Pii, Role},
-};
+use super::schema::{Pii, Role};
+use crate::errors::json::Json;
 
 /// JSON's types, in Relay's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,13 +1,14 @@
 use insta::assert_snapshot;
 use proptest::{collection::vec, prelude::any, prop_assert, prop_assert_eq, proptest, sample::select};
 
-use crate::Config;
+use crate::{
+    Config,
+    errors::{framing::Envelope, json::Json},
+};
 
 use super::{
     ScrubError, Scrubber,
     defaults::is_card_number,
-    framing::Envelope,
-    json::Json,
     patterns::{BUILTINS, Finds},
 };
 
