@@ -4,7 +4,7 @@
 //! sent twice, never lost. Envelopes that the upstream refuses, or that fail while others get through, go to `dead/` in
 //! the spool and hold nobody up.
 
-use std::{future::Future, sync::Arc};
+use std::{collections::BTreeMap, future::Future, sync::Arc};
 
 use axum::{
     Router,
@@ -12,7 +12,7 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
-use futura_metrics::shutdown::Shutdown;
+use futura_metrics::{shutdown::Shutdown, specs::errors::RejectReason};
 use futures_util::future;
 use http::{StatusCode, header};
 use serde::Serialize;
@@ -28,7 +28,7 @@ pub use self::{
     spool::{Selection, SpoolError, SpoolFolder, SpooledEnvelope},
     storms::StormConfig,
 };
-pub(crate) use self::{destination::UpstreamSummary, metrics::ErrorsMetrics};
+pub(crate) use self::{destination::UpstreamSummary, last::LastError, metrics::ErrorsMetrics};
 
 mod config;
 mod destination;
@@ -38,6 +38,7 @@ mod forward;
 mod framing;
 mod incoming;
 mod json;
+mod last;
 mod limits;
 mod metrics;
 mod receive;
@@ -56,11 +57,14 @@ pub(crate) struct Errors {
     destinations: Arc<Destinations>,
     incoming: Vec<Incoming>,
     forwarders: Vec<Option<Forwarder>>,
+    metrics: ErrorsMetrics,
 }
 
 /// What the status page tells.
 pub(crate) struct ErrorsStatus {
+    receiver: Arc<Receiver>,
     destinations: Arc<Destinations>,
+    metrics: ErrorsMetrics,
 }
 
 /// What the status page tells, at one time.
@@ -68,6 +72,12 @@ pub(crate) struct ErrorsStatus {
 pub(crate) struct ErrorsSummary {
     /// The first is the one that takes what no other does.
     pub(crate) upstreams: Vec<UpstreamSummary>,
+    /// How many envelopes were not accepted since the start, by reason.
+    pub(crate) rejected: BTreeMap<&'static str, u64>,
+    /// How many secrets and personal data were removed since the start.
+    pub(crate) scrubbed: u64,
+    /// How many events of storms were counted in the place of being sent since the start.
+    pub(crate) suppressed: u64,
 }
 
 // === impl Errors ===
@@ -85,6 +95,7 @@ impl Errors {
             incoming: incoming.collect(),
             forwarders: forwarders.collect::<Result<_, _>>()?,
             allowed_origins: config.allowed_origins.clone(),
+            metrics: metrics.clone(),
             receiver,
             destinations,
         })
@@ -98,7 +109,8 @@ impl Errors {
     }
 
     pub(crate) fn status(&self) -> Arc<ErrorsStatus> {
-        Arc::new(ErrorsStatus { destinations: Arc::clone(&self.destinations) })
+        let (receiver, destinations) = (Arc::clone(&self.receiver), Arc::clone(&self.destinations));
+        Arc::new(ErrorsStatus { receiver, destinations, metrics: self.metrics.clone() })
     }
 
     /// Starts forwarding, on the shutdown's tracker, until nothing can arrive any more.
@@ -140,6 +152,17 @@ async fn refuse_other_origins(State(origins): State<AllowedOrigins>, request: Re
 
 impl ErrorsStatus {
     pub(crate) fn summary(&self) -> ErrorsSummary {
-        ErrorsSummary { upstreams: self.destinations.all().map(|destination| destination.summary()).collect() }
+        let rejected = RejectReason::ALL.iter().map(|reason| (reason.as_str(), self.metrics.rejected(*reason).get()));
+        ErrorsSummary {
+            upstreams: self.destinations.all().map(|destination| destination.summary()).collect(),
+            rejected: rejected.collect(),
+            scrubbed: self.metrics.scrubbed.get(),
+            suppressed: self.metrics.suppressed.get(),
+        }
+    }
+
+    /// The last events that were accepted, newest first.
+    pub(crate) fn last(&self) -> Vec<LastError> {
+        self.receiver.last()
     }
 }

@@ -28,7 +28,10 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use self::view::{CheckDetail, CheckView, Mark, Timestamp, View};
+use self::{
+    live::Topic,
+    view::{CheckDetail, CheckView, ErrorsView, Mark, Timestamp, View},
+};
 use crate::{board::Board, checks::Check, config::duration, errors::ErrorsStatus, reload::Reloader};
 
 mod badge;
@@ -69,6 +72,9 @@ struct PageQuery {
 struct EventsQuery {
     /// The check whose page is open; that of all without it.
     check: Option<String>,
+    /// Whether it is the page of error forwarding.
+    #[serde(default)]
+    errors: bool,
 }
 
 #[derive(Deserialize)]
@@ -96,9 +102,11 @@ pub(crate) fn routes(status: Status, reloader: Reloader, metrics: &Metrics, read
         .route("/", get(all_checks_page))
         .route("/checks/{name}", get(check_page))
         .route("/checks/{name}/badge.svg", get(check_badge))
+        .route("/errors", get(errors_page))
         .route("/events", get(events))
         .route("/api/v1/checks", get(all_checks))
         .route("/api/v1/checks/{name}", get(check))
+        .route("/api/v1/errors", get(errors))
         .with_state(Arc::new(status))
         .merge(changing)
         .merge(admin::routes(metrics, readiness))
@@ -195,6 +203,23 @@ async fn check_page(
     }
 }
 
+async fn errors_page(State(status): State<Arc<Status>>, Query(query): Query<PageQuery>) -> Response {
+    let Some(view) = status.errors_view() else { return no_errors() };
+    if query.fragment {
+        html(None, page::errors_fragment(&view))
+    } else {
+        document(|nonce| page::render_errors(&view, nonce))
+    }
+}
+
+async fn errors(State(status): State<Arc<Status>>) -> Response {
+    status.errors_view().map_or_else(no_errors, |view| Json(view).into_response())
+}
+
+fn no_errors() -> Response {
+    (StatusCode::NOT_FOUND, "this sidecar takes no errors: its configuration has no `errors`\n").into_response()
+}
+
 /// A whole page, whose style and script its policy lets in by a number used once.
 fn document(render: impl FnOnce(&str) -> String) -> Response {
     let nonce = Uuid::new_v4().simple().to_string();
@@ -218,7 +243,12 @@ async fn events(State(status): State<Arc<Status>>, Query(query): Query<EventsQue
     let Ok(permit) = Arc::clone(&status.feeds).try_acquire_owned() else {
         return (StatusCode::SERVICE_UNAVAILABLE, format!("{FEEDS} pages are open already\n")).into_response();
     };
-    Sse::new(live::stream(status, query.check, permit)).keep_alive(KeepAlive::default()).into_response()
+    let topic = match query {
+        EventsQuery { errors: true, .. } => Topic::Errors,
+        EventsQuery { check: Some(check), .. } => Topic::Check(check),
+        EventsQuery { .. } => Topic::Checks,
+    };
+    Sse::new(live::stream(status, topic, permit)).keep_alive(KeepAlive::default()).into_response()
 }
 
 async fn check_badge(
@@ -271,6 +301,11 @@ impl Status {
 
     fn view(&self) -> View {
         View::new(&self.board.checks(), self.errors.as_deref(), Timestamp::now())
+    }
+
+    /// None where errors are not forwarded.
+    fn errors_view(&self) -> Option<ErrorsView> {
+        self.errors.as_ref().map(|errors| ErrorsView::new(errors, Timestamp::now()))
     }
 
     /// By what is seen whether a check has changed.

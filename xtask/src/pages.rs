@@ -16,10 +16,11 @@ use crate::{
 pub(crate) async fn run() -> Result<()> {
     let programs = cargo::build(&["futura-sidecar"], Profile::Dev).await?;
     let browser = install::browser().await?;
-    let [page, target] = ports::free()?;
+    let [page, target, errors] = ports::free()?;
     let state = tempfile::Builder::new().prefix("futura-pages-").tempdir()?;
     let config = state.path().join("sidecar.yaml");
-    fs::write(&config, configuration(page, target)).with_context(|| format!("cannot write {}", config.display()))?;
+    fs::write(&config, configuration(page, target, errors))
+        .with_context(|| format!("cannot write {}", config.display()))?;
     let pictures = cargo::scratch("pages/pictures")?;
 
     let mut command = process::command(programs.path("futura-sidecar")?);
@@ -29,7 +30,14 @@ pub(crate) async fn run() -> Result<()> {
     sidecar.ready(&Client::new()?, &format!("{url}/readyz")).await?;
 
     let mut command = process::command("node");
-    command.current_dir(&browser).arg("check.mjs").arg(&url).arg(target.to_string()).arg(&pictures).arg(chromium()?);
+    command
+        .current_dir(&browser)
+        .arg("check.mjs")
+        .arg(&url)
+        .arg(target.to_string())
+        .arg(errors.to_string())
+        .arg(&pictures)
+        .arg(chromium()?);
     if let Err(error) = process::run("the check of the pages", command).await {
         terminal::line(sidecar.tail());
         return Err(error);
@@ -42,11 +50,14 @@ fn chromium() -> Result<PathBuf> {
     process::which("chromium").context("chromium is not on the PATH")
 }
 
-fn configuration(page: u16, target: u16) -> String {
+fn configuration(page: u16, target: u16, errors: u16) -> String {
     let target = format!("http://127.0.0.1:{target}");
     format!(
         "listen: 127.0.0.1:{page}
 history: ./history
+errors:
+  listen: 127.0.0.1:{errors}
+  upstreams: [{{ name: own-bugsink, dsn: \"http://key@127.0.0.1:1/1\", copy: true }}]
 checks:
   - {{ name: shop, kind: http, url: \"{target}/health\", interval: 500ms, timeout: 500ms }}
   - {{ name: closed, kind: tcp, target: \"127.0.0.1:1\", interval: 500ms, timeout: 500ms }}

@@ -28,6 +28,7 @@ use super::{
     destination::{Destination, Destinations},
     envelope::{ERROR, EnvelopeError, HEAD_LIMIT, Head},
     event::Outline,
+    last::{LastError, LastErrors},
     metrics::ErrorsMetrics,
     scrub::{RemovedItem, ScrubError, Scrubber},
     spool::{SpoolError, Taken},
@@ -70,6 +71,7 @@ pub(super) struct Receiver {
     metrics: ErrorsMetrics,
     scrubber: Scrubber,
     storms: Option<Storms>,
+    last: LastErrors,
 }
 
 /// Why an envelope was not taken.
@@ -208,6 +210,7 @@ impl Receiver {
             metrics,
             scrubber: config.scrub.clone(),
             storms: config.storm.map(|storm| Storms::open(&config.spool, storm)).transpose()?,
+            last: LastErrors::default(),
         })
     }
 
@@ -271,14 +274,24 @@ impl Receiver {
         let envelope = self.scrub(envelope).await?;
         let head = Head::parse(&envelope[..envelope.len().min(HEAD_LIMIT)])?;
         let project = project.or_else(|| head.project());
-        if let (Some(storms), ERROR) = (&self.storms, head.category)
-            && let Some(outline) = Outline::of(&envelope)
+        let is_read = head.category == ERROR && (self.storms.is_some() || self.last.is_due());
+        let outline = if is_read { Outline::of(&envelope) } else { None };
+        if let (Some(storms), Some(outline)) = (&self.storms, &outline)
             && !storms.admit(outline.kind, project, &envelope).await?
         {
             self.metrics.suppressed.inc();
             return Ok(head.event_id());
         }
-        self.place(project, &head, envelope).await.map(|()| head.event_id())
+        self.place(project, &head, envelope).await?;
+        if let Some(outline) = outline.filter(|_| self.last.is_due()) {
+            self.last.note(outline, project, head.event_id());
+        }
+        Ok(head.event_id())
+    }
+
+    /// The last events that were accepted, newest first.
+    pub(super) fn last(&self) -> Vec<LastError> {
+        self.last.all()
     }
 
     /// Tells what storms have counted until `closed`, and what is left then.

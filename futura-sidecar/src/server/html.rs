@@ -20,6 +20,9 @@ pub(super) struct Moment(pub(super) Timestamp);
 /// A time by its distance, with the time itself for who points at it.
 pub(super) struct Ago(pub(super) Timestamp, pub(super) Timestamp);
 
+/// A size for people.
+pub(super) struct Bytes(pub(super) u64);
+
 /// A share that is only 100 % when nothing is missing.
 pub(super) struct Percent(pub(super) f64);
 
@@ -74,6 +77,23 @@ impl Display for Ago {
         }
         let ago = duration::render(Duration::from_secs(ago.as_secs()));
         write!(formatter, "<time datetime=\"{time}\" title=\"{time}\">{ago} ago</time>")
+    }
+}
+
+// === impl Bytes ===
+
+impl Display for Bytes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = ["KiB", "MiB", "GiB", "TiB"];
+        let (mut size, mut unit) = (self.0 as f64, "bytes");
+        for larger in units {
+            if size < 1024.0 {
+                break;
+            }
+            (size, unit) = (size / 1024.0, larger);
+        }
+        let places = usize::from(unit != "bytes" && size < 10.0);
+        write!(formatter, "{size:.places$} {unit}")
     }
 }
 

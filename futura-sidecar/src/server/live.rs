@@ -19,12 +19,20 @@ use super::{
 /// How often is looked for what has changed: more would be read by nobody.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// What a page is about.
+pub(super) enum Topic {
+    Checks,
+    Check(String),
+    Errors,
+}
+
 /// One page that is open.
 struct Feed {
     status: Arc<Status>,
-    /// The check whose page it is, if it is not that of all.
-    check: Option<String>,
+    topic: Topic,
     seen: HashMap<String, Mark>,
+    /// What the page of error forwarding said.
+    said: Option<String>,
     ticks: Interval,
     _permit: OwnedSemaphorePermit,
 }
@@ -36,17 +44,17 @@ struct Card {
     html: String,
 }
 
-/// Tells of all checks, or of one, until the sidecar ends.
+/// Tells of a topic until the sidecar ends.
 pub(super) fn stream(
     status: Arc<Status>,
-    check: Option<String>,
+    topic: Topic,
     permit: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let seen = status.marks();
     let ended = status.ended();
-    let feed = Feed { status, check, seen, ticks, _permit: permit };
+    let feed = Feed { status, topic, seen, said: None, ticks, _permit: permit };
     let events = stream::unfold(feed, |mut feed| async {
         feed.ticks.tick().await;
         Some((stream::iter(feed.changes()), feed))
@@ -59,9 +67,12 @@ pub(super) fn stream(
 impl Feed {
     /// What is to be told since the last look.
     fn changes(&mut self) -> Vec<Event> {
+        if let Topic::Errors = self.topic {
+            return self.errors();
+        }
         let marks = self.status.marks();
         let seen = std::mem::replace(&mut self.seen, marks);
-        if let Some(name) = &self.check {
+        if let Topic::Check(name) = &self.topic {
             return if seen.get(name) == self.seen.get(name) { Vec::new() } else { vec![anew()] };
         }
         let same = |(name, mark): (&String, &Mark)| seen.get(name).is_some_and(|before| before.looks_like(mark));
@@ -76,6 +87,13 @@ impl Feed {
             Event::default().event("card").json_data(Card { name: check.name.clone(), html }).ok()
         })
         .collect()
+    }
+
+    /// That what is told of error forwarding is another than before.
+    fn errors(&mut self) -> Vec<Event> {
+        let said = self.status.errors.as_ref().and_then(|errors| serde_json::to_string(&errors.summary()).ok());
+        let before = std::mem::replace(&mut self.said, said);
+        if before.is_none() || before == self.said { Vec::new() } else { vec![anew()] }
     }
 }
 

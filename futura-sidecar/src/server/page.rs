@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 
 use super::{
     html::{Ago, Escaped, Graph, Moment, Percent, State},
-    view::{CheckDetail, CheckState, CheckView, FailureView, PhaseView, Timestamp, View},
+    view::{CheckDetail, CheckState, CheckView, ErrorsView, FailureView, PhaseView, Timestamp, View},
 };
 use crate::config::duration;
 
@@ -44,6 +44,16 @@ pub(super) fn check_fragment(check: &CheckDetail) -> String {
     written(|html| write_detail(html, check))
 }
 
+/// The whole page of error forwarding.
+pub(super) fn render_errors(errors: &ErrorsView, nonce: &str) -> String {
+    document("error forwarding", nonce, "/events?errors=true", &errors_fragment(errors))
+}
+
+/// What changes of the page of error forwarding.
+pub(super) fn errors_fragment(errors: &ErrorsView) -> String {
+    written(|html| upstreams::write_page(html, errors))
+}
+
 /// The card of one check.
 pub(super) fn card(check: &CheckView, now: Timestamp) -> String {
     written(|html| write_card(html, check, now))
@@ -70,7 +80,7 @@ fn document(title: &str, nonce: &str, events: &str, content: &str) -> String {
 {STYLE}</style>
 </head>
 <body>
-<a class=\"skip\" href=\"#content\">Skip to the checks</a>
+<a class=\"skip\" href=\"#content\">Skip to the content</a>
 <header>
 <h1><a href=\"/\">Futura sidecar</a></h1>
 <p id=\"live\" class=\"soft\" role=\"status\"></p>
@@ -78,7 +88,7 @@ fn document(title: &str, nonce: &str, events: &str, content: &str) -> String {
 <main id=\"content\" data-events=\"{events}\">
 {content}</main>
 <footer>
-<nav aria-label=\"Machine-readable\"><a href=\"/api/v1/checks\">JSON</a> · <a href=\"/metrics\">metrics</a></nav>
+<nav aria-label=\"Machine-readable\">JSON of <a href=\"/api/v1/checks\">checks</a> and <a href=\"/api/v1/errors\">errors</a> · <a href=\"/metrics\">metrics</a></nav>
 <p>version {version}</p>
 </footer>
 <script nonce=\"{nonce}\">

@@ -15,7 +15,11 @@ use rustls::RootCertStore;
 use serde_json::{Value, from_str, json};
 use tower::ServiceExt;
 
-use super::{Status, live, routes};
+use super::{
+    Status,
+    live::{self, Topic},
+    routes,
+};
 use crate::{
     board::Board,
     checks::ChecksMetrics,
@@ -203,12 +207,12 @@ async fn open_pages_are_told_what_changes() {
     let metrics = Metrics::new();
     let (_, board) = board(&metrics);
     let status = Arc::new(Status::new(Arc::clone(&board), None));
-    let feed = |check: Option<&str>| {
+    let feed = |topic: Topic| {
         let permit = Arc::clone(&status.feeds).try_acquire_owned().expect("a place");
-        let events = live::stream(Arc::clone(&status), check.map(str::to_owned), permit);
+        let events = live::stream(Arc::clone(&status), topic, permit);
         Sse::new(events).into_response().into_body().into_data_stream()
     };
-    let (mut all, mut one) = (feed(None), feed(Some("up")));
+    let (mut all, mut one) = (feed(Topic::Checks), feed(Topic::Check("up".to_owned())));
     let now = SystemTime::now() + Duration::from_secs(1);
     board.checks()[0].record(now, Duration::from_millis(7), None, &Trace::default());
     let text = |bytes: Option<Result<Bytes, _>>| String::from_utf8(bytes.expect("an event").expect("bytes").to_vec());

@@ -12,7 +12,7 @@ use time::{UtcDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     checks::Check,
-    errors::{ErrorsStatus, ErrorsSummary},
+    errors::{ErrorsStatus, ErrorsSummary, LastError},
     history::{FailedRun, HOURS, Sample, State, milliseconds},
     network::{Failure, Step},
 };
@@ -36,6 +36,26 @@ pub(super) struct View {
     pub(super) checks: Vec<CheckView>,
     /// `null` where errors are not forwarded.
     pub(super) errors: Option<ErrorsSummary>,
+}
+
+/// Error forwarding, with the last errors.
+#[derive(Serialize)]
+pub(super) struct ErrorsView {
+    pub(super) generated_at: Timestamp,
+    #[serde(flatten)]
+    pub(super) summary: ErrorsSummary,
+    /// The last events that were accepted, newest first; of a burst only some.
+    pub(super) last_errors: Vec<ErrorView>,
+}
+
+/// An event that was accepted.
+#[derive(Serialize)]
+pub(super) struct ErrorView {
+    pub(super) accepted_at: Timestamp,
+    pub(super) level: String,
+    pub(super) title: String,
+    pub(super) event_id: Option<String>,
+    pub(super) project: Option<String>,
 }
 
 /// One check.
@@ -166,6 +186,22 @@ impl View {
 
     pub(super) fn count(&self, state: CheckState) -> usize {
         self.checks.iter().filter(|check| check.state == state).count()
+    }
+}
+
+// === impl ErrorsView ===
+
+impl ErrorsView {
+    pub(super) fn new(errors: &ErrorsStatus, now: Timestamp) -> Self {
+        let last_errors = errors.last().into_iter().map(ErrorView::from).collect();
+        Self { generated_at: now, summary: errors.summary(), last_errors }
+    }
+}
+
+impl From<LastError> for ErrorView {
+    fn from(error: LastError) -> Self {
+        let LastError { at_ms, level, title, event_id, project } = error;
+        Self { accepted_at: Timestamp(at_ms), level, title, event_id, project }
     }
 }
 

@@ -9,6 +9,7 @@ use futura_metrics::{
     shutdown::{Drained, Shutdown, ShutdownConfig},
 };
 use futura_sidecar::{Address, Config, Sidecar};
+use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -17,7 +18,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::sentry::{Answer, Sentry, wait_until};
+use crate::{
+    sentry::{Answer, Sentry, wait_until},
+    status,
+};
 
 pub(crate) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -26,6 +30,7 @@ const IN_FLIGHT: &str = "http_requests_in_flight{method=\"POST\",path=\"/api/{pr
 
 /// A sidecar that runs.
 pub(crate) struct Running {
+    pub(crate) page: String,
     errors: SocketAddr,
     metrics: Metrics,
     stop: oneshot::Sender<()>,
@@ -42,12 +47,13 @@ impl Running {
         let config = Config::parse(&text, |_| None).unwrap_or_else(|problems| panic!("{text}: {problems:?}"));
         let (metrics, readiness) = (Metrics::new(), Readiness::default());
         let sidecar = Sidecar::bind(config, &metrics, &readiness).await.expect("free ports");
+        let page = sidecar.address().to_string();
         let Some(Address::Tcp(errors)) = sidecar.errors_address().cloned() else { panic!("no address") };
         let (stop, stopped) = oneshot::channel();
         let limits = ShutdownConfig { drain_delay: Duration::ZERO, grace: Duration::from_secs(20) };
         let shutdown = Shutdown::new(limits, readiness);
         let done = tokio::spawn(async move { sidecar.run(&shutdown, async { drop(stopped.await) }).await });
-        Self { errors, metrics, stop, done }
+        Self { page, errors, metrics, stop, done }
     }
 
     pub(crate) async fn send(&self, number: usize, kind: &str) -> u16 {
@@ -75,6 +81,11 @@ impl Running {
         balances(&self.metrics);
         drained
     }
+}
+
+/// Whether the sidecar has written down a limit of errors.
+pub(crate) fn is_written(spool: &Path) -> bool {
+    std::fs::read_to_string(spool.join("limits")).is_ok_and(|text| text.contains("\"error\""))
 }
 
 /// What was received or recovered is forwarded, dropped or in the spool.
@@ -389,4 +400,32 @@ async fn a_storm_is_its_first_events_and_one_that_counts_the_others() {
     let counted: Vec<_> = sentry.taken().into_iter().filter(|items| items.contains("suppressed_events")).collect();
     assert_eq!((sentry.taken().len(), counted.len()), (5, 1));
     assert!(counted[0].contains("\"message\":\"3\"") && counted[0].contains("\"suppressed_events\":17"), "{counted:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_shows_spool_limits_and_the_last_errors() {
+    provider();
+    let limited = (429, vec![("x-sentry-rate-limits", "3600:error:organization"), ("retry-after", "3600")]);
+    let (sentry, spool) = (Sentry::new([limited]), tempdir().expect("a folder"));
+    let running = Running::start(spool.path(), Some(sentry.listen(ANY).await), "").await;
+    assert!(status::get(&running.page, "/errors").await.contains("None was accepted"));
+    let event =
+        "{\"level\":\"fatal\",\"exception\":{\"values\":[{\"type\":\"<script>\",\"value\":\"password=hunter2\"}]}}";
+    let url = format!("http://{}/api/shop/store/", running.errors);
+    let sent = reqwest::Client::new().post(url).body(event).send().await.expect("an answer");
+    assert_eq!(sent.status(), 200);
+    wait_until("the limit", || is_written(spool.path())).await;
+    let page = status::get(&running.page, "/errors").await;
+    for part in
+        ["! limited", "<dt>Limited</dt><dd>error, for ", "1 of 10000 envelopes", "&lt;script&gt;: ", "shop", "fatal"]
+    {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    assert!(!page.contains("hunter2") && !page.contains("<script>:"), "{page}");
+    assert!(status::get(&running.page, "/").await.contains("<a href=\"/errors\">"));
+    let json = status::get(&running.page, "/api/v1/errors").await;
+    let json: Value = serde_json::from_str(json.split_once("\r\n\r\n").expect("a head").1).expect("JSON");
+    assert_eq!(json["upstreams"][0]["limits"][0]["category"], "error");
+    assert_eq!((&json["last_errors"][0]["level"], &json["scrubbed"]), (&json!("fatal"), &json!(1)));
+    running.stop().await;
 }

@@ -1,11 +1,11 @@
 //! Envelopes to more than one server: by project, as copies, and while the first one is down.
 
-use std::{net::SocketAddr, path::Path};
+use std::net::SocketAddr;
 
 use tempfile::tempdir;
 
 use crate::{
-    forward::{ANY, Running, provider},
+    forward::{ANY, Running, is_written, provider},
     sentry::{Sentry, wait_until},
 };
 
@@ -144,10 +144,6 @@ async fn what_was_limited_stays_so_over_a_restart() {
     other.wait_for(2).await;
     assert_eq!(taken(&other), ids(&[0, 1]));
     running.stop().await;
-}
-
-fn is_written(spool: &Path) -> bool {
-    std::fs::read_to_string(spool.join("limits")).is_ok_and(|text| text.contains("\"error\""))
 }
 
 #[test]

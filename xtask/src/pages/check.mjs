@@ -1,6 +1,6 @@
 // Uses the sidecar's pages as people do, in Chromium: by sight, keyboard and screen reader, on a desk and on a phone.
 //
-//   node check.mjs PAGE_URL TARGET_PORT PICTURES CHROMIUM
+//   node check.mjs PAGE_URL TARGET_PORT ERRORS_PORT PICTURES CHROMIUM
 //
 // It is the checks' target as well, and so decides how they go.
 import assert from "node:assert/strict";
@@ -8,7 +8,7 @@ import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
-const [url, port, pictures, executablePath] = process.argv.slice(2);
+const [url, port, errorsPort, pictures, executablePath] = process.argv.slice(2);
 const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 const LIMIT_MS = 15_000;
 const PHONE = { width: 360, height: 780 };
@@ -114,7 +114,7 @@ const steps = {
   async "the keyboard is enough"() {
     const page = await open();
     await page.keyboard.press("Tab");
-    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the checks");
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the content");
     for (let presses = 0; (await page.evaluate(() => document.activeElement.textContent)) !== "shop"; presses++) {
       assert.ok(presses < 20, "the link of the check is not reached");
       await page.keyboard.press("Tab");
@@ -135,9 +135,29 @@ const steps = {
     await close(page);
   },
 
+  async "errors are shown as they come"() {
+    const page = await open({ viewport: { width: 1280, height: 900 } }, "/errors");
+    await page.locator("#live", { hasText: "Live" }).waitFor();
+    await page.getByText("None was accepted since the start.").waitFor();
+    const send = async (event) => {
+      const answer = await fetch(`http://127.0.0.1:${errorsPort}/api/7/store/`, { method: "POST", body: JSON.stringify(event) });
+      assert.equal(answer.status, 200);
+    };
+    await send({ exception: { values: [{ type: "PaymentDeclined", value: "card 4111 1111 1111 1111 of jane@example.org" }] } });
+    const row = page.locator("tbody tr", { hasText: "PaymentDeclined" });
+    await row.waitFor();
+    assert.doesNotMatch(await row.textContent(), /4111|jane/);
+    await page.waitForTimeout(200);
+    await send({ level: "warning", message: "seat 12 was sold twice" });
+    await page.locator("tbody tr", { hasText: "seat 12 was sold twice" }).waitFor();
+    assert.match(await page.locator("article", { hasText: "own-bugsink" }).textContent(), /2 of 10000 envelopes/);
+    await page.screenshot({ path: `${pictures}/errors.png`, fullPage: true });
+    await close(page);
+  },
+
   async "nothing is a barrier, in light and in dark"() {
     for (const colorScheme of ["light", "dark"]) {
-      for (const path of ["/", "/checks/shop", "/checks/closed", "/checks/purchase", "/checks/waiting"]) {
+      for (const path of ["/", "/errors", "/checks/shop", "/checks/closed", "/checks/purchase", "/checks/waiting"]) {
         const page = await open({ colorScheme }, path);
         await accessible(page, `${path} in ${colorScheme}`);
         if (colorScheme === "dark" && path === "/") await page.screenshot({ path: `${pictures}/dark.png`, fullPage: true });
@@ -147,11 +167,11 @@ const steps = {
   },
 
   async "a phone shows all of it without being moved sideways"() {
-    for (const path of ["/", "/checks/closed", "/checks/purchase"]) {
+    for (const path of ["/", "/errors", "/checks/closed", "/checks/purchase"]) {
       const page = await open({ viewport: PHONE, isMobile: true }, path);
       const width = await page.evaluate(() => document.documentElement.scrollWidth);
       assert.ok(width <= PHONE.width, `${path} is ${width} wide`);
-      await page.screenshot({ path: `${pictures}/phone${path === "/" ? "" : "-check"}.png`, fullPage: true });
+      await page.screenshot({ path: `${pictures}/phone${path.replaceAll("/", "-")}.png`, fullPage: true });
       await close(page);
     }
   },

@@ -38,6 +38,8 @@ const OPEN: Applications = &[
     ("$string || $number", &["@secretkey:filter"]),
     ("*.cookies.* || ($http.cookies && $string)", &["@anything:filter"]),
     ("$string", &["@email:replace", "@homepath:replace", "@cookieheader:replace"]),
+    // Relay reads what was logged so, and leaves the texts of exceptions.
+    ("$error.value", &["@creditcard:replace", "@iban:replace", "@usssn:replace"]),
 ];
 
 /// What is a secret wherever it stands.

@@ -64,6 +64,7 @@ fn secrets_in_texts_go() {
         "secret_key: 'a1b2'",
         "client_secret=xyz&grant=1",
         "password = \"two words\"",
+        "card 4111 1111 1111 1111 or 4111-1111-1111-1111",
     ];
     assert_snapshot!(texts.map(text).join("\n"), @r#"
     token=[secret] for [email] password=[secret]
@@ -84,6 +85,7 @@ fn secrets_in_texts_go() {
     secret_key: '[secret]'
     client_secret=[secret]&grant=1
     password = "[secret]"
+    card [creditcard] or [creditcard]
     "#);
 }
 
