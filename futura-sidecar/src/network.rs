@@ -39,6 +39,7 @@ mod failure;
 pub(crate) mod grpc;
 mod guard;
 mod http;
+mod http1;
 pub(crate) mod icmp;
 mod proxy;
 mod tls;

@@ -1,6 +1,7 @@
 //! One HTTP exchange over a connection of its own, each of its phases timed. Redirects are the business of who asks.
 
 use std::{
+    error::Error,
     fmt,
     future::{Future, poll_fn},
     io,
@@ -16,18 +17,21 @@ use http::{
 use http_body_util::{BodyExt, Full};
 use hyper::{
     body::{Frame, Incoming},
-    client::conn::{http1, http2},
+    client::conn::http2,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::spawn;
 use tokio_util::task::AbortOnDropHandle;
 use url::{Host, Position, Url};
 
-use super::{Dialer, Failure, Proxy, Stream, Tls, Trace};
+use super::{
+    Dialer, Failure, Proxy, Stream, Tls, Trace,
+    http1::{self, Http1Body},
+};
 use crate::causes;
 
-/// How large an answer's head may be, in bytes.
-const HEAD_LIMIT: usize = 64 * 1024;
+/// How large an answer's head may be over HTTP/2, in bytes.
+const HEAD_LIMIT: u32 = 64 * 1024;
 
 /// How much of an answer is in flight over HTTP/2, in bytes: a target cannot have us hold more than is read.
 const WINDOW: u32 = 64 * 1024;
@@ -59,8 +63,14 @@ pub(crate) struct HttpResponse {
     pub(crate) status: StatusCode,
     pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
-    body: Incoming,
-    connection: Connection,
+    body: Body,
+}
+
+/// A body, and what reads it.
+enum Body {
+    Http1(Http1Body),
+    /// Boxed, as every run would hold what few need.
+    Http2(Box<(Incoming, Connection)>),
 }
 
 /// What reads and writes a connection whenever somebody waits for its answer; none once that has ended. A task of its own for each
@@ -99,39 +109,28 @@ impl HttpClient {
             request.headers.extend(proxy.headers().clone());
         }
         let request = request.build(http2, proxy.is_some())?;
-        let exchanged = match http2 {
-            // Boxed, as every run would hold what few need.
-            true => Box::pin(send_http2(stream, request)).await,
-            false => send_http1(stream, request).await,
+        let response = match http2 {
+            true => Box::pin(send_http2(stream, request)).await.map_err(|error| failure(&error))?,
+            false => http1::send(stream, request).await.map_err(|error| failure(&error))?.map(Body::Http1),
         };
-        let (response, connection) = exchanged.map_err(|error| failure(&error))?;
         trace.begin(Phase::Transfer);
         let (head, body) = response.into_parts();
-        let (status, version, headers) = (head.status, head.version, head.headers);
-        Ok(HttpResponse { status, version, headers, body, connection })
+        Ok(HttpResponse { status: head.status, version: head.version, headers: head.headers, body })
     }
 }
 
-type Exchanged = (http::Response<Incoming>, Connection);
-
-async fn send_http1(stream: Box<dyn Stream>, request: Request<Full<Bytes>>) -> hyper::Result<Exchanged> {
-    let (mut sender, connection) =
-        http1::Builder::new().max_buf_size(HEAD_LIMIT).handshake(TokioIo::new(stream)).await?;
-    let mut connection = Connection(Some(Box::pin(connection)));
-    Ok((connection.during(sender.send_request(request)).await?, connection))
-}
-
-async fn send_http2(stream: Box<dyn Stream>, request: Request<Full<Bytes>>) -> hyper::Result<Exchanged> {
+async fn send_http2(stream: Box<dyn Stream>, request: Request<Bytes>) -> hyper::Result<http::Response<Body>> {
     let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
-        .max_header_list_size(HEAD_LIMIT as u32)
+        .max_header_list_size(HEAD_LIMIT)
         .handshake(TokioIo::new(stream))
         .await?;
     // A task of its own reads what a target says that speaks no HTTP/2, before writing to it fails.
     let task = AbortOnDropHandle::new(spawn(connection));
     let mut connection = Connection(Some(Box::pin(async { task.await.unwrap_or(Ok(())) })));
-    Ok((connection.during(sender.send_request(request)).await?, connection))
+    let response = connection.during(sender.send_request(request.map(Full::new))).await?;
+    Ok(response.map(|body| Body::Http2(Box::new((body, connection)))))
 }
 
 // === impl Connection ===
@@ -155,7 +154,7 @@ impl Connection {
 
 impl HttpRequest<'_> {
     /// `whole` has the request name all of the URL, as a proxy is asked.
-    fn build(mut self, http2: bool, whole: bool) -> Result<Request<Full<Bytes>>, Failure> {
+    fn build(mut self, http2: bool, whole: bool) -> Result<Request<Bytes>, Failure> {
         let invalid = |_| Failure::new(Reason::Protocol, "the URL cannot be asked for");
         self.headers.entry(USER_AGENT).or_insert(AGENT);
         let url = &self.url[..Position::AfterQuery];
@@ -171,7 +170,7 @@ impl HttpRequest<'_> {
                 self.url[start..Position::AfterQuery].parse().map_err(invalid)?
             }
         };
-        let mut request = Request::new(Full::new(self.body));
+        let mut request = Request::new(self.body);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         *request.version_mut() = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
@@ -196,13 +195,17 @@ impl HttpResponse {
 
     /// The next part of the body or its trailers; none at its end, which ends the transfer.
     pub(crate) async fn frame(&mut self, trace: &mut Trace) -> Result<Option<Frame<Bytes>>, Failure> {
-        match self.connection.during(self.body.frame()).await {
-            Some(frame) => frame.map(Some).map_err(|error| failure(&error)),
-            None => {
-                trace.end();
-                Ok(None)
+        let frame = match &mut self.body {
+            Body::Http1(body) => body.frame().await.map_err(|error| failure(&error))?,
+            Body::Http2(two) => {
+                let (body, connection) = &mut **two;
+                connection.during(body.frame()).await.transpose().map_err(|error| failure(&error))?
             }
+        };
+        if frame.is_none() {
+            trace.end();
         }
+        Ok(frame)
     }
 
     /// Where the answer sends on to.
@@ -230,7 +233,7 @@ fn authority(url: &Url) -> Result<(String, u16), Failure> {
 }
 
 /// Judges what went wrong after the connection was there by the causes in its chain.
-fn failure(error: &hyper::Error) -> Failure {
+fn failure(error: &(dyn Error + 'static)) -> Failure {
     let io = causes(error).find_map(|cause| cause.downcast_ref::<io::Error>());
     match io.map(|io| (io.kind(), Failure::tls(io))) {
         Some((_, failure)) if failure.message.starts_with("received fatal alert") => failure,
