@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod probe;
 pub mod process;
 pub mod resilience;
+pub mod sentry;
 pub mod tokio;
 
 const AREAS: &[&[Descriptor]] = &[
@@ -37,6 +38,7 @@ const AREAS: &[&[Descriptor]] = &[
     probe::CATALOGUE,
     process::CATALOGUE,
     resilience::CATALOGUE,
+    sentry::CATALOGUE,
     tokio::CATALOGUE,
 ];
 

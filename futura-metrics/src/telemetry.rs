@@ -17,6 +17,7 @@ mod config;
 mod errors;
 mod logs;
 mod traces;
+mod transport;
 
 /// How long a shutdown waits for what is queued, for traces and errors together.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);

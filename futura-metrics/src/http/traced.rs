@@ -65,10 +65,18 @@ struct Reporting {
     blank: Scope,
 }
 
-/// A request's hub, and whether it has reported an event.
+/// A request's hub, and what it has reported.
 struct ReportingHub {
     hub: Arc<Hub>,
-    reported: Arc<AtomicBool>,
+    reported: Arc<Reported>,
+}
+
+/// Whether a request has reported an event: what fails after that in the same request follows from it, and is in the log.
+#[derive(Default)]
+struct Reported {
+    any: AtomicBool,
+    /// Whether the request is answered: what fails then is none of its affairs.
+    answered: AtomicBool,
 }
 
 /// What an event says of its request.
@@ -134,9 +142,12 @@ impl RequestTrace {
         if status.is_server_error() {
             self.span.set_status(Status::error(""));
             let _entered = self.span.enter();
-            if let Some(hub) = self.hub.as_ref().filter(|hub| !hub.reported.load(Relaxed)) {
+            if let Some(hub) = self.hub.as_ref().filter(|hub| !hub.reported.any.load(Relaxed)) {
                 hub.hub.capture_message(&format!("{route} answered {status}"), Level::Error);
             }
+        }
+        if let Some(hub) = &self.hub {
+            hub.reported.answered.store(true, Relaxed);
         }
     }
 }
@@ -146,7 +157,7 @@ impl RequestTrace {
 impl Reporting {
     /// A hub of the request's own, not the thread's: neither tags nor breadcrumbs pass from one request to the next.
     fn hub(&self, request: &Request<Body>, route: &'static str) -> ReportingHub {
-        let reported = Arc::new(AtomicBool::new(false));
+        let reported = Arc::new(Reported::default());
         let facts = RequestFacts {
             method: request.method().clone(),
             route,
@@ -154,7 +165,9 @@ impl Reporting {
         };
         let (flag, mut scope) = (Arc::clone(&reported), self.blank.clone());
         scope.add_event_processor(move |mut event| {
-            flag.store(true, Relaxed);
+            if flag.any.swap(true, Relaxed) && !flag.answered.load(Relaxed) {
+                return None;
+            }
             facts.add_to(&mut event);
             Some(event)
         });

@@ -3,6 +3,7 @@
 use std::{
     env, fmt,
     io::{IsTerminal, stderr},
+    path::PathBuf,
 };
 
 use http::Uri;
@@ -16,6 +17,12 @@ pub const VARIABLES: &[(&str, &str, &str)] = &[
     ("LOG_FORMAT", "pretty on a terminal, else json", "how log records are written to standard error: pretty or json"),
     ("RUST_LOG", "info", "which log records are written, such as `info,sqlx=warn`"),
     ("SENTRY_DSN", "", "where errors are reported; none are without it"),
+    ("FUTURA_SENTRY_SOCKET", "", "the sidecar's Unix socket, in the place of the host in SENTRY_DSN"),
+    (
+        "FUTURA_SENTRY_SPOOL",
+        "",
+        "the sidecar's spool folder, where errors go while it does not run; they wait in memory without it",
+    ),
     ("SENTRY_ENVIRONMENT", "production", "the environment that errors are reported for"),
     ("SENTRY_RELEASE", "SERVICE@VERSION", "the release that errors are reported for"),
     ("SENTRY_SAMPLE_RATE", "1.0", "the share of errors that are reported, from 0.0 to 1.0"),
@@ -31,7 +38,22 @@ pub const VARIABLES: &[(&str, &str, &str)] = &[
         "parentbased_always_on",
         "which traces are sampled; its argument is OTEL_TRACES_SAMPLER_ARG",
     ),
+    (
+        "K8S_POD_NAME",
+        "",
+        "the pod, as the downward API tells it; so are K8S_POD_UID, K8S_NAMESPACE_NAME, K8S_NODE_NAME and K8S_CONTAINER_NAME",
+    ),
     ("OTEL_SDK_DISABLED", "false", "true sends no traces whatever else is set"),
+];
+
+/// Attributes of the resource, and the variables that a pod's manifest sets from the downward API.
+/// <https://opentelemetry.io/docs/specs/semconv/resource/k8s/>
+const KUBERNETES: [(&str, &str); 5] = [
+    ("k8s.pod.name", "K8S_POD_NAME"),
+    ("k8s.pod.uid", "K8S_POD_UID"),
+    ("k8s.namespace.name", "K8S_NAMESPACE_NAME"),
+    ("k8s.node.name", "K8S_NODE_NAME"),
+    ("k8s.container.name", "K8S_CONTAINER_NAME"),
 ];
 
 /// What telemetry does, as the environment says.
@@ -47,12 +69,18 @@ pub struct TelemetryConfig {
     pub log_filter: String,
     /// Where errors are reported.
     pub sentry_dsn: Option<Dsn>,
+    /// The Unix socket of the sidecar that takes them, in the place of the DSN's host.
+    pub sentry_socket: Option<PathBuf>,
+    /// The spool folder of the sidecar, where they go while it does not run.
+    pub sentry_spool: Option<PathBuf>,
     /// The environment that errors are reported for.
     pub environment: String,
     /// The release that errors are reported for.
     pub release: String,
     /// The share of errors that are reported, from 0 to 1.
     pub sample_rate: f32,
+    /// What Kubernetes' downward API tells of the pod, by the names that OpenTelemetry has for it.
+    pub kubernetes: Vec<(&'static str, String)>,
     /// Whether traces are sent; the exporter reads where and how from the environment by itself.
     pub export_traces: bool,
 }
@@ -121,9 +149,12 @@ impl TelemetryConfig {
             log_format: log_format(get("LOG_FORMAT").as_deref())?,
             log_filter,
             sentry_dsn,
+            sentry_socket: get("FUTURA_SENTRY_SOCKET").map(PathBuf::from),
+            sentry_spool: get("FUTURA_SENTRY_SPOOL").map(PathBuf::from),
             environment: get("SENTRY_ENVIRONMENT").unwrap_or_else(|| "production".to_owned()),
             release: get("SENTRY_RELEASE").unwrap_or_else(|| format!("{service}@{version}")),
             sample_rate: sample_rate(get("SENTRY_SAMPLE_RATE").as_deref())?,
+            kubernetes: KUBERNETES.iter().filter_map(|(key, variable)| Some((*key, get(variable)?))).collect(),
             export_traces: endpoints > 0 && !disabled,
         })
     }

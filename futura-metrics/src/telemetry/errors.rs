@@ -22,7 +22,10 @@ use sentry_tracing::{BreadcrumbLayer, ErrorLayer};
 use tracing::{Subscriber, field, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, filter::Targets, registry::LookupSpan};
 
-use super::{TelemetryConfig, TelemetryError};
+use super::{
+    TelemetryConfig, TelemetryError,
+    transport::{Handover, HandoverConfig},
+};
 use crate::{Metrics, specs::business::SENTRY_ERRORS_TOTAL};
 
 /// The SDK queues 30 envelopes and drops what comes while they are sent; a burst of errors is longer than that.
@@ -54,6 +57,11 @@ pub(super) fn connect(config: &TelemetryConfig, metrics: &Metrics) -> Result<Opt
             Some(join_trace(event))
         });
     options.dsn = Some(dsn.clone());
+    if config.sentry_socket.is_some() || HandoverConfig::is_sidecar(dsn) {
+        let (socket, spool) = (config.sentry_socket.clone(), config.sentry_spool.clone());
+        let handover = Handover::start(HandoverConfig { dsn: dsn.clone(), socket, spool }, metrics)?;
+        options = options.transport(Arc::new(handover));
+    }
     let client = Arc::new(Client::from(sentry::apply_defaults(options)));
     Hub::main().bind_client(Some(Arc::clone(&client)));
     read_symbols();

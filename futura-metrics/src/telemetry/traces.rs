@@ -16,6 +16,7 @@ pub(super) fn provider(config: &TelemetryConfig) -> Result<SdkTracerProvider, Te
         .with_service_name(config.service.clone())
         .with_attribute(KeyValue::new("service.version", config.version.clone()))
         .with_attribute(KeyValue::new("deployment.environment.name", config.environment.clone()))
+        .with_attributes(config.kubernetes.iter().map(|(key, value)| KeyValue::new(*key, value.clone())))
         .build();
     let builder = SdkTracerProvider::builder().with_resource(resource);
     Ok(if config.export_traces {

@@ -44,6 +44,14 @@ fn service() -> Router {
         .route("/panic", get(|| async { panic!("a bug") as &str }))
         .route("/bare", get(|| async { StatusCode::BAD_GATEWAY }))
         .route(
+            "/all",
+            get(|| async {
+                tracing::error!("no seat is left");
+                tracing::error!("and no standing room");
+                panic!("so it goes") as &str
+            }),
+        )
+        .route(
             "/logged/{id}",
             get(|| async {
                 tracing::error!(order = 7, "the printer is on fire");
@@ -63,7 +71,7 @@ async fn each_failure_is_one_event_with_its_own_trace() {
     };
     let telemetry = telemetry::init(&TelemetryConfig::from_lookup("shop", "1.2.3", lookup).unwrap(), &metrics).unwrap();
     let app = service().layer(HttpLayer::new(&metrics).unwrap().traced(&telemetry));
-    for path in ["/ok", "/panic", "/bare", "/logged/7?token=secret"] {
+    for path in ["/ok", "/panic", "/bare", "/all", "/logged/7?token=secret"] {
         let request = Request::builder().uri(path).header("host", "shop").header("authorization", "Bearer secret");
         let request = if path == "/bare" {
             request.header("traceparent", format!("00-{TRACE_ID}-b7ad6b7169203331-01"))
@@ -80,6 +88,7 @@ async fn each_failure_is_one_event_with_its_own_trace() {
     [
         "GET /panic: a bug (shop@1.2.3)",
         "GET /bare: /bare answered 502 Bad Gateway (shop@1.2.3)",
+        "GET /all: no seat is left (shop@1.2.3)",
         "GET /logged/{id}: the printer is on fire (shop@1.2.3)",
     ]
     "#);
@@ -90,8 +99,8 @@ async fn each_failure_is_one_event_with_its_own_trace() {
     assert!(!serde_json::to_string(&*events).unwrap().contains("secret"));
 
     let text = metrics.render(Format::Text);
-    assert!(text.contains("\nsentry_errors_total 3\n"), "{text}");
-    assert!(text.contains("\nlog_records_total{level=\"error\"} 2\n"), "{text}");
+    assert!(text.contains("\nsentry_errors_total 4\n"), "{text}");
+    assert!(text.contains("\nlog_records_total{level=\"error\"} 5\n"), "{text}");
 }
 
 #[test]

@@ -1,0 +1,273 @@
+//! Hands envelopes to the sidecar: by a thread of its own, so that whoever reports an error does not wait.
+//!
+//! Where the sidecar does not take one, it goes as a file into the folder that the sidecar looks through when it is back.
+//! Without such a folder it waits here. The queue is short; what comes faster is written to the folder at once.
+
+use std::{
+    collections::VecDeque,
+    fmt, io,
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use sentry::{Envelope, Transport, types::Dsn};
+
+use self::{
+    folder::{Folder, FolderError},
+    http::{Answer, Connection, Place},
+};
+use crate::{
+    Counter, Family, Metrics, RegisterError,
+    specs::sentry::{LossReason, SENTRY_ENVELOPES_LOST_TOTAL},
+};
+
+mod folder;
+mod http;
+
+/// How many envelopes wait in memory; one with a stack trace takes some ten kilobytes.
+const QUEUE: usize = 500;
+
+/// How long one waits for room in the queue that no folder takes.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// How long a sidecar is not asked that did not take an envelope; each further time doubles it.
+const PAUSE: Duration = Duration::from_millis(250);
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// Where envelopes go.
+#[derive(Clone)]
+pub(super) struct HandoverConfig {
+    pub(super) dsn: Dsn,
+    /// The sidecar's Unix socket, in the place of the DSN's host.
+    pub(super) socket: Option<PathBuf>,
+    /// The sidecar's spool, in whose folder `incoming` those go that it does not take.
+    pub(super) spool: Option<PathBuf>,
+}
+
+/// The transport. Dropping it waits for nothing; whoever ends the program flushes.
+pub(super) struct Handover(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    folder: Option<Folder>,
+    lost: Family<Counter, (LossReason,)>,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Envelope>,
+    /// Whether one is being handed over.
+    busy: bool,
+    /// When at the latest there must be an end.
+    ends: Option<Instant>,
+}
+
+/// Hands one envelope after the other over.
+struct Worker {
+    shared: Arc<Shared>,
+    connection: Connection,
+    pause: Duration,
+    /// Until when the sidecar is not asked.
+    asks_at: Option<Instant>,
+}
+
+// === impl HandoverConfig ===
+
+impl HandoverConfig {
+    /// Whether a sidecar takes what goes to this DSN: it is on this host, and speaks no TLS.
+    pub(super) fn is_sidecar(dsn: &Dsn) -> bool {
+        let host = dsn.host().trim_matches(['[', ']']);
+        let is_here = host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+        is_here && dsn.scheme() == sentry::types::Scheme::Http
+    }
+}
+
+// === impl Handover ===
+
+impl Handover {
+    pub(super) fn start(config: HandoverConfig, metrics: &Metrics) -> Result<Self, RegisterError> {
+        let place = config.socket.map_or_else(|| Place::of(&config.dsn), Place::Unix);
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            folder: config.spool.map(|spool| Folder::new(spool.join("incoming"))),
+            lost: metrics.counters(SENTRY_ENVELOPES_LOST_TOTAL)?,
+        });
+        let worker = Worker {
+            shared: Arc::clone(&shared),
+            connection: Connection::new(place, &config.dsn),
+            pause: PAUSE,
+            asks_at: None,
+        };
+        // Without a thread nothing is handed over, and all that no folder takes is counted as lost.
+        let _ = thread::Builder::new().name("sentry-handover".to_owned()).spawn(move || worker.run());
+        Ok(Self(shared))
+    }
+}
+
+impl Transport for Handover {
+    fn send_envelope(&self, envelope: Envelope) {
+        let mut state = self.0.lock();
+        if state.queue.len() >= QUEUE {
+            if let Some(folder) = &self.0.folder {
+                drop(state);
+                // Not synced: it would hold the caller up, and outlives the process all the same.
+                match bytes(&envelope).and_then(|bytes| folder.put(&bytes, false).map_err(io::Error::other)) {
+                    Ok(()) => return,
+                    Err(error) => tracing::warn!(%error, "an event cannot be written to the sidecar's spool"),
+                }
+                state = self.0.lock();
+            }
+            let full = |state: &mut State| state.queue.len() >= QUEUE;
+            state = self.0.changed.wait_timeout_while(state, PATIENCE, full).unwrap_or_else(PoisonError::into_inner).0;
+            if full(&mut state) {
+                return self.0.lose(LossReason::QueueFull);
+            }
+        }
+        state.queue.push_back(envelope);
+        drop(state);
+        self.0.changed.notify_all();
+    }
+
+    fn flush(&self, timeout: Duration) -> bool {
+        let waits = |state: &mut State| state.busy || !state.queue.is_empty();
+        let waited = self.0.changed.wait_timeout_while(self.0.lock(), timeout, waits);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !waits(&mut state)
+    }
+
+    fn shutdown(&self, timeout: Duration) -> bool {
+        self.0.lock().ends = Some(Instant::now() + timeout);
+        self.0.changed.notify_all();
+        self.flush(timeout)
+    }
+}
+
+impl Drop for Handover {
+    fn drop(&mut self) {
+        self.0.lock().ends.get_or_insert_with(Instant::now);
+        self.0.changed.notify_all();
+    }
+}
+
+impl fmt::Debug for Handover {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Handover").finish_non_exhaustive()
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lose(&self, reason: LossReason) {
+        self.lost.with((reason,)).inc();
+    }
+
+    /// The next envelope; none at the end.
+    fn next(&self) -> Option<Envelope> {
+        let mut state = self.lock();
+        state.busy = false;
+        self.changed.notify_all();
+        let waits = |state: &mut State| state.queue.is_empty() && state.ends.is_none();
+        let mut state = self.changed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
+        let envelope = state.queue.pop_front();
+        state.busy = envelope.is_some();
+        envelope
+    }
+
+    /// Waits until then, or until the end; tells whether that has come.
+    fn is_over_by(&self, until: Instant) -> bool {
+        let mut state = self.lock();
+        loop {
+            let now = Instant::now();
+            if state.ends.is_some_and(|ends| ends <= now) {
+                return true;
+            }
+            let next = state.ends.map_or(until, |ends| ends.min(until));
+            if next <= now {
+                return false;
+            }
+            state = self.changed.wait_timeout(state, next - now).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    fn run(mut self) {
+        while let Some(envelope) = self.shared.next() {
+            match bytes(&envelope) {
+                Ok(bytes) => self.hand_over(&bytes),
+                Err(error) => {
+                    tracing::warn!(%error, "an event cannot be written as an envelope");
+                    self.shared.lose(LossReason::Refused);
+                }
+            }
+        }
+    }
+
+    /// Asks the sidecar, and then the folder, until one of them has it.
+    fn hand_over(&mut self, envelope: &[u8]) {
+        loop {
+            if self.asks_at.is_none_or(|at| at <= Instant::now()) && self.ask(envelope) {
+                return;
+            }
+            if let Some(folder) = &self.shared.folder {
+                match folder.put(envelope, true) {
+                    Ok(()) => return,
+                    Err(FolderError::Full) => return self.shared.lose(LossReason::FolderFull),
+                    Err(FolderError::Io(error)) => {
+                        tracing::warn!(%error, "an event cannot be written to the sidecar's spool");
+                    }
+                }
+            }
+            if self.shared.is_over_by(self.asks_at.unwrap_or_else(Instant::now)) {
+                return self.shared.lose(LossReason::Unsent);
+            }
+        }
+    }
+
+    /// Whether the sidecar has settled it.
+    fn ask(&mut self, envelope: &[u8]) -> bool {
+        let pause = match self.connection.post(envelope) {
+            Ok(Answer { status: 200..=299, .. }) => {
+                (self.pause, self.asks_at) = (PAUSE, None);
+                return true;
+            }
+            Ok(Answer { status: status @ (408 | 429 | 500..), retry_after }) => {
+                tracing::debug!(status, "the sidecar does not take events now");
+                retry_after
+            }
+            Ok(Answer { status, .. }) => {
+                tracing::warn!(status, "the sidecar refused an event");
+                self.shared.lose(LossReason::Refused);
+                return true;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the sidecar does not answer");
+                None
+            }
+        };
+        self.asks_at = Some(Instant::now() + pause.unwrap_or(self.pause).min(LONGEST_PAUSE));
+        self.pause = (2 * self.pause).min(LONGEST_PAUSE);
+        false
+    }
+}
+
+fn bytes(envelope: &Envelope) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    envelope.to_writer(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;
