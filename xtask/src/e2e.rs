@@ -18,6 +18,7 @@ mod bad_input;
 mod bugsink;
 mod delivery;
 mod drive;
+mod errors;
 mod generated;
 mod metrics;
 mod panels;
@@ -51,6 +52,11 @@ pub(crate) async fn run() -> Result<()> {
         return Err(error);
     }
     world.stop().await
+}
+
+/// Errors through the sidecar while everything fails.
+pub(crate) async fn errors() -> Result<()> {
+    errors::run().await
 }
 
 /// The real programs with input that is wrong.

@@ -27,6 +27,15 @@ const PROMETHEUS_CLIENT_REQUIREMENTS: &str = "prometheus-client==0.26.0\n";
 /// Sentry's own engine for personal data, which tests alone may run: its licence is no free one.
 const SENTRY_RELAY_REQUIREMENTS: &str = "sentry-relay==0.10.1\n";
 
+/// Sentry's SDK for Python, as applications have it.
+const SENTRY_PYTHON_REQUIREMENTS: &str = "sentry-sdk==2.75.0\n";
+
+/// Sentry's SDK for Node, pinned.
+const SENTRY_NODE: [(&str, &str); 2] = [
+    ("package.json", include_str!("e2e/errors/package.json")),
+    ("package-lock.json", include_str!("e2e/errors/package-lock.json")),
+];
+
 /// What uses the sidecar's pages in Chromium, with the packages that it needs, pinned.
 const BROWSER: [(&str, &str); 3] = [
     ("package.json", include_str!("pages/package.json")),
@@ -129,6 +138,8 @@ pub(crate) async fn run() -> Result<()> {
     secantusd().await?;
     prometheus_client().await?;
     sentry_relay().await?;
+    sentry_python().await?;
+    sentry_node().await?;
     browser().await.map(drop)
 }
 
@@ -172,15 +183,31 @@ pub(crate) async fn sentry_relay() -> Result<PathBuf> {
 
 /// The folder that the pages are used from in Chromium, filled if need be.
 pub(crate) async fn browser() -> Result<PathBuf> {
-    let folder = cargo::scratch("pages/node")?;
-    let (stamp, lock) = (folder.join("installed.json"), BROWSER[1].1);
-    for (name, text) in BROWSER {
+    node_modules("pages/node", "Chromium's driver", &BROWSER).await
+}
+
+/// A Python that has Sentry's SDK, installed if need be.
+pub(crate) async fn sentry_python() -> Result<PathBuf> {
+    let venv = virtual_environment("sentry-python", "Sentry's SDK for Python", SENTRY_PYTHON_REQUIREMENTS).await?;
+    Ok(venv.join("bin/python"))
+}
+
+/// The folder that Sentry's SDK for Node is used from, filled if need be.
+pub(crate) async fn sentry_node() -> Result<PathBuf> {
+    node_modules("sentry-node", "Sentry's SDK for Node", &SENTRY_NODE).await
+}
+
+/// A folder with these files and the packages that the second of them locks, filled if need be.
+async fn node_modules(folder: &str, what: &str, files: &[(&str, &str)]) -> Result<PathBuf> {
+    let folder = cargo::scratch(folder)?;
+    let (stamp, lock) = (folder.join("installed.json"), files[1].1);
+    for (name, text) in files {
         fs::write(folder.join(name), text).with_context(|| format!("cannot write {name}"))?;
     }
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
         return Ok(folder);
     }
-    terminal::line(format_args!("installing Chromium's driver from npm into {}", folder.display()));
+    terminal::line(format_args!("installing {what} from npm into {}", folder.display()));
     let mut install = process::command("npm");
     install.current_dir(&folder).args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
     process::run("npm ci", install).await?;

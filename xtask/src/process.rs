@@ -112,6 +112,12 @@ impl Process {
         bail!("{} did not end within {STOP_LIMIT:?} of SIGTERM and was killed\n{}", self.name, self.tail())
     }
 
+    /// Kills the program, which cannot do anything about it.
+    pub(crate) async fn kill(&mut self) -> Result<()> {
+        self.signal(Signal::KILL);
+        self.child.wait().await.map(drop).with_context(|| format!("cannot wait for {}", self.name))
+    }
+
     /// The last lines of the program's log, under a heading.
     pub(crate) fn tail(&self) -> String {
         let Some(log) = &self.log else { return String::new() };

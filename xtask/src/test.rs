@@ -27,7 +27,7 @@ pub(crate) struct TestOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Step {
     /// Installs what the other checks need: Debian packages, Bugsink, the Kafka broker tansu, SecantusDB, Python's Prometheus
-    /// parsers, Sentry's engine for personal data, a driver for Chromium.
+    /// parsers, Sentry's engine for personal data and its SDKs for Python and Node, a driver for Chromium.
     Install,
     /// Formatting.
     Fmt,
@@ -61,6 +61,8 @@ enum Step {
     E2e,
     /// The sidecar as it is shipped: built, and run in an empty root.
     Dist,
+    /// Errors from real SDKs through it to Bugsink, while networks, servers, disks and the sidecar itself fail.
+    Errors,
 }
 
 /// How a step went.
@@ -76,7 +78,9 @@ impl Step {
     /// Why a full run leaves this step out, if it does.
     fn left_out(self, fast: bool) -> Option<&'static str> {
         match self {
-            Self::Install | Self::Forged | Self::Pages | Self::E2e | Self::Dist if fast => Some("--fast"),
+            Self::Install | Self::Forged | Self::Pages | Self::E2e | Self::Dist | Self::Errors if fast => {
+                Some("--fast")
+            }
             Self::Deny if process::which("cargo-deny").is_none() => Some("cargo-deny is not installed"),
             _ => None,
         }
@@ -105,6 +109,7 @@ impl Step {
             Self::Pages => pages::run().await,
             Self::E2e => e2e::run().await,
             Self::Dist => dist::check().await,
+            Self::Errors => e2e::errors().await,
         }
     }
 }
