@@ -20,7 +20,7 @@ use tokio::join;
 use tokio_util::sync::CancellationToken;
 
 use self::{destination::Destinations, forward::Forwarder, incoming::Incoming, receive::Receiver};
-use crate::{StartError, network::Network};
+use crate::{StartError, board::Board, network::Network};
 
 pub use self::{
     config::{AllowedOrigins, ErrorsConfig, Upstream, UpstreamConfig},
@@ -30,6 +30,7 @@ pub use self::{
 };
 pub(crate) use self::{destination::UpstreamSummary, last::LastError, metrics::ErrorsMetrics};
 
+mod checks;
 mod config;
 mod destination;
 mod envelope;
@@ -58,6 +59,8 @@ pub(crate) struct Errors {
     incoming: Vec<Incoming>,
     forwarders: Vec<Option<Forwarder>>,
     metrics: ErrorsMetrics,
+    /// Whether checks that fail are reported.
+    reports_checks: bool,
 }
 
 /// What the status page tells.
@@ -96,6 +99,7 @@ impl Errors {
             forwarders: forwarders.collect::<Result<_, _>>()?,
             allowed_origins: config.allowed_origins.clone(),
             metrics: metrics.clone(),
+            reports_checks: config.checks,
             receiver,
             destinations,
         })
@@ -114,11 +118,20 @@ impl Errors {
     }
 
     /// Starts forwarding, on the shutdown's tracker, until nothing can arrive any more.
-    pub(crate) fn start(self, shutdown: &Shutdown, closed: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn start(
+        self,
+        shutdown: &Shutdown,
+        board: &Arc<Board>,
+        closed: impl Future<Output = ()> + Send + 'static,
+    ) {
         let (tracker, nothing_comes, reported) =
             (shutdown.tracker(), CancellationToken::new(), CancellationToken::new());
         for incoming in self.incoming {
             tracker.spawn(incoming.run(shutdown.requested()));
+        }
+        if self.reports_checks {
+            let (board, receiver) = (Arc::clone(board), Arc::clone(&self.receiver));
+            tracker.spawn(checks::run(board, receiver, shutdown.requested()));
         }
         let (no_more, all_reported) = (nothing_comes.clone(), reported.clone());
         let (receiver, destinations) = (self.receiver, self.destinations);

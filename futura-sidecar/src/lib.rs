@@ -192,7 +192,7 @@ impl Sidecar {
         if let Some((listener, router, errors)) = self.errors {
             let serving = tracker.spawn(listener.serve(router, LIMITS, shutdown.draining()));
             // Requests in flight still bring envelopes: forwarding ends after them.
-            errors.start(shutdown, async { drop(serving.await) });
+            errors.start(shutdown, &self.board, async { drop(serving.await) });
         }
         self.readiness.set(true);
         // The page and the metrics are there to the end, so they are not tracked.

@@ -59,6 +59,8 @@ pub struct ErrorsConfig {
     pub envelope_max_bytes: u64,
     /// How many events of one kind go on in full, while the others are counted. Default none: all go on.
     pub storm: Option<StormConfig>,
+    /// Whether a check that goes down becomes an event, and another one when it is up again. Default `false`.
+    pub checks: bool,
     /// What is removed from events before they are kept. Default what [`Scrubber::default`] removes.
     pub scrub: Scrubber,
 }
@@ -104,6 +106,7 @@ impl ErrorsConfig {
         let spool_max_bytes = section.or("spool_max_bytes", form::number, 256 * 1024 * 1024);
         let envelope_max_bytes = section.or("envelope_max_bytes", form::number, 20 * 1024 * 1024);
         let storm = section.nested("storm", StormConfig::read, None);
+        let checks = section.or("checks", form::flag, false);
         let scrub = scrub::read(section);
         let errors = Self {
             listen: listen?,
@@ -117,6 +120,7 @@ impl ErrorsConfig {
             spool_max_bytes: spool_max_bytes?,
             envelope_max_bytes: envelope_max_bytes?,
             storm: storm?,
+            checks: checks?,
             scrub: scrub?,
         };
         errors.check(section);

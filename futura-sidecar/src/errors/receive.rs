@@ -12,7 +12,7 @@ use axum::{
 use futura_metrics::specs::errors::RejectReason;
 use futures_util::future::join_all;
 use http::{HeaderMap, StatusCode, header};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     io::AsyncReadExt,
     join, select,
@@ -246,6 +246,11 @@ impl Receiver {
     /// How large an envelope may be, in bytes.
     pub(super) fn limit(&self) -> u64 {
         self.limit
+    }
+
+    /// Takes an event that is made here.
+    pub(super) async fn take_event(&self, event: &Value) -> Result<(), ReceiveError> {
+        self.take_whole(uploads::of_event(event.to_string().as_bytes())?).await
     }
 
     /// Takes an envelope that comes by no request.

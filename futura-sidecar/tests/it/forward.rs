@@ -44,7 +44,12 @@ impl Running {
             "listen: 127.0.0.1:0\nerrors: {{ listen: \"127.0.0.1:0\", upstream: \"{upstream}\", spool: \"{}\", {more} }}",
             spool.display()
         );
-        let config = Config::parse(&text, |_| None).unwrap_or_else(|problems| panic!("{text}: {problems:?}"));
+        Self::of(&text).await
+    }
+
+    /// One with this configuration, whose addresses are free ones.
+    pub(crate) async fn of(text: &str) -> Self {
+        let config = Config::parse(text, |_| None).unwrap_or_else(|problems| panic!("{text}: {problems:?}"));
         let (metrics, readiness) = (Metrics::new(), Readiness::default());
         let sidecar = Sidecar::bind(config, &metrics, &readiness).await.expect("free ports");
         let page = sidecar.address().to_string();
@@ -428,4 +433,44 @@ async fn the_page_shows_spool_limits_and_the_last_errors() {
     assert_eq!(json["upstreams"][0]["limits"][0]["category"], "error");
     assert_eq!((&json["last_errors"][0]["level"], &json["scrubbed"]), (&json!("fatal"), &json!(1)));
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_goes_down_is_an_event_and_its_end_a_note_in_the_same_issue() {
+    provider();
+    let (sentry, spool) = (Sentry::default(), tempdir().expect("a folder"));
+    let target = std::net::TcpListener::bind(ANY).expect("a port");
+    let address = target.local_addr().expect("an address");
+    let text = format!(
+        "listen: 127.0.0.1:0\nhistory: {0}/history\nchecks: [{{ name: shop, kind: tcp, target: \"{address}\", interval: 100ms, timeout: 100ms }}]\n\
+         errors: {{ listen: \"127.0.0.1:0\", spool: {0}, checks: true, upstream: \"http://public@{1}/42\" }}",
+        spool.path().display(),
+        sentry.listen(ANY).await
+    );
+    let running = Running::of(&text).await;
+    wait_until("a success", || {
+        running.metrics.render(Format::Text).contains("check_success{check=\"shop\",kind=\"tcp\"} 1")
+    })
+    .await;
+    drop(target);
+    sentry.wait_for(1).await;
+    // A restart tells of no check twice.
+    running.stop().await;
+    let running = Running::of(&text).await;
+    wait_until("a known one", || running.has("error_envelopes_rejected_total{reason=\"duplicate\"} 1")).await;
+    let _target = std::net::TcpListener::bind(address).expect("the port");
+    sentry.wait_for(2).await;
+    running.stop().await;
+    let events: Vec<Value> = sentry
+        .taken()
+        .iter()
+        .map(|items| serde_json::from_str(items.lines().nth(1).expect("an event")).expect("JSON"))
+        .collect();
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| format!("{} {} {}", event["level"], event["logentry"]["formatted"], event["tags"]["check.reason"]))
+        .collect();
+    assert!(told[0].starts_with("\"error\" \"the check `shop` is down: connect: "), "{told:?}");
+    assert_eq!(told[1], "\"info\" \"resolved: the check `shop` is up again\" \"connect\"");
+    assert_eq!((told.len(), &events[0]["fingerprint"]), (2, &events[1]["fingerprint"]));
 }

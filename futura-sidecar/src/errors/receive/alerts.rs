@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::uploads;
-use crate::errors::envelope::EnvelopeError;
+use crate::errors::envelope::{EnvelopeError, derived_id};
 
 /// How long a tag's name may be, as at Sentry.
 const TAG_NAME_LIMIT: usize = 32;
@@ -107,11 +106,7 @@ impl Alert {
 
     /// The same whenever the same is told.
     fn id(&self) -> Uuid {
-        let told = (&self.labels, &self.starts_at, self.status == Status::Resolved);
-        let digest = Sha256::digest(json!(told).to_string());
-        let bytes = digest.first_chunk().expect("a digest is longer than an id");
-        // A UUID of a form of its own, as RFC 9562 has version 8.
-        uuid::Builder::from_custom_bytes(*bytes).into_uuid()
+        derived_id(&json!((&self.labels, &self.starts_at, self.status == Status::Resolved)))
     }
 }
 
