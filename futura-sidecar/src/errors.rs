@@ -19,11 +19,12 @@ use serde::Serialize;
 use tokio::join;
 use tokio_util::sync::CancellationToken;
 
-use self::{destination::Destinations, forward::Forwarder, incoming::Incoming, receive::Receiver};
+use self::{destination::Destinations, forward::Forwarder, incoming::Incoming, logs::Follower, receive::Receiver};
 use crate::{StartError, board::Board, network::Network};
 
 pub use self::{
     config::{AllowedOrigins, ErrorsConfig, Upstream, UpstreamConfig},
+    logs::LogConfig,
     scrub::{Explanation, Hit, RemovedItem, ScrubError, Scrubbed, Scrubber},
     spool::{Selection, SpoolError, SpoolFolder, SpooledEnvelope},
     storms::StormConfig,
@@ -41,6 +42,7 @@ mod incoming;
 mod json;
 mod last;
 mod limits;
+mod logs;
 mod metrics;
 mod receive;
 mod reports;
@@ -59,6 +61,8 @@ pub(crate) struct Errors {
     incoming: Vec<Incoming>,
     forwarders: Vec<Option<Forwarder>>,
     metrics: ErrorsMetrics,
+    /// What follows logs, where there are any.
+    follower: Option<Follower>,
     /// Whether checks that fail are reported.
     reports_checks: bool,
 }
@@ -99,6 +103,8 @@ impl Errors {
             forwarders: forwarders.collect::<Result<_, _>>()?,
             allowed_origins: config.allowed_origins.clone(),
             metrics: metrics.clone(),
+            follower: (!config.logs.is_empty())
+                .then(|| Follower::new(config.logs.clone(), &config.spool, Arc::clone(&receiver), metrics.clone())),
             reports_checks: config.checks,
             receiver,
             destinations,
@@ -128,6 +134,9 @@ impl Errors {
             (shutdown.tracker(), CancellationToken::new(), CancellationToken::new());
         for incoming in self.incoming {
             tracker.spawn(incoming.run(shutdown.requested()));
+        }
+        if let Some(follower) = self.follower {
+            tracker.spawn(follower.run(shutdown.requested()));
         }
         if self.reports_checks {
             let (board, receiver) = (Arc::clone(board), Arc::clone(&self.receiver));

@@ -42,8 +42,8 @@ pub use self::{
     },
     config::{Config, ConfigError, Place, Problem, SCHEMA, Shard, parse_duration},
     errors::{
-        AllowedOrigins, ErrorsConfig, Explanation, Hit, RemovedItem, ScrubError, Scrubbed, Scrubber, Selection,
-        SpoolError, SpoolFolder, SpooledEnvelope, StormConfig, Upstream, UpstreamConfig,
+        AllowedOrigins, ErrorsConfig, Explanation, Hit, LogConfig, RemovedItem, ScrubError, Scrubbed, Scrubber,
+        Selection, SpoolError, SpoolFolder, SpooledEnvelope, StormConfig, Upstream, UpstreamConfig,
     },
     history::StoreError,
     listener::{Address, BindError},

@@ -65,6 +65,12 @@ crate::declare! {
     /// Events that were acknowledged and counted in the place of being sent, as too many of their kind came; one that is sent tells their number.
     pub ERROR_EVENTS_SUPPRESSED_TOTAL: CounterSpec = CounterSpec::new("error_events_suppressed_total", Unit::Count);
 
+    /// Error records in logs that became events.
+    pub ERROR_LOG_EVENTS_TOTAL: CounterSpec = CounterSpec::new("error_log_events_total", Unit::Count);
+
+    /// Logs that are followed.
+    pub ERROR_LOG_FILES: GaugeSpec = GaugeSpec::new("error_log_files", Unit::Count);
+
     /// Attempts to deliver an envelope that failed and will be made again.
     pub ERROR_FORWARD_RETRIES_TOTAL: CounterSpec<(UpstreamName,)> = CounterSpec::new("error_forward_retries_total", Unit::Count);
 

@@ -38,8 +38,13 @@ fn the_example_is_valid_and_says_what_is_the_default() {
     let default = parse("errors: {}").expect("an empty section");
     assert_eq!(config.listen, default.listen);
     // Rules and further upstreams of one's own are shown as well.
-    let of_ones_own =
-        |errors| ErrorsConfig { scrub: Scrubber::default(), upstreams: Vec::new(), storm: None, ..errors };
+    let of_ones_own = |errors| ErrorsConfig {
+        scrub: Scrubber::default(),
+        upstreams: Vec::new(),
+        storm: None,
+        logs: Vec::new(),
+        ..errors
+    };
     let errors = |config: Config| config.errors.map(of_ones_own);
     assert_eq!(format!("{:?}", errors(config)), format!("{:?}", errors(default)));
 }
@@ -500,6 +505,7 @@ fn the_schema_has_exactly_the_keys_that_are_read() {
         ("", "zzz: 1"),
         ("/properties/errors", "errors: { zzz: 1 }"),
         ("/properties/errors/properties/upstreams/items", "errors: { upstreams: [{ zzz: 1 }] }"),
+        ("/properties/errors/properties/logs/items", "errors: { logs: [{ zzz: 1 }] }"),
         ("/properties/errors/properties/storm", "errors: { storm: { zzz: 1 } }"),
         ("/properties/errors/properties/scrub", "errors: { scrub: { zzz: 1 } }"),
         ("/$defs/maintenance/items", "maintenance: [{ zzz: 1 }]"),

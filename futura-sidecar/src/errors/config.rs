@@ -15,6 +15,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use url::Url;
 
 use super::{
+    logs::LogConfig,
     metrics::DEFAULT_UPSTREAM,
     scrub::{self, Scrubber},
     storms::StormConfig,
@@ -59,6 +60,8 @@ pub struct ErrorsConfig {
     pub envelope_max_bytes: u64,
     /// How many events of one kind go on in full, while the others are counted. Default none: all go on.
     pub storm: Option<StormConfig>,
+    /// Logs whose error lines become events. Default none.
+    pub logs: Vec<LogConfig>,
     /// Whether a check that goes down becomes an event, and another one when it is up again. Default `false`.
     pub checks: bool,
     /// What is removed from events before they are kept. Default what [`Scrubber::default`] removes.
@@ -106,6 +109,7 @@ impl ErrorsConfig {
         let spool_max_bytes = section.or("spool_max_bytes", form::number, 256 * 1024 * 1024);
         let envelope_max_bytes = section.or("envelope_max_bytes", form::number, 20 * 1024 * 1024);
         let storm = section.nested("storm", StormConfig::read, None);
+        let logs = LogConfig::read_all(section);
         let checks = section.or("checks", form::flag, false);
         let scrub = scrub::read(section);
         let errors = Self {
@@ -120,6 +124,7 @@ impl ErrorsConfig {
             spool_max_bytes: spool_max_bytes?,
             envelope_max_bytes: envelope_max_bytes?,
             storm: storm?,
+            logs: logs?,
             checks: checks?,
             scrub: scrub?,
         };

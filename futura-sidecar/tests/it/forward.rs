@@ -474,3 +474,56 @@ async fn a_check_that_goes_down_is_an_event_and_its_end_a_note_in_the_same_issue
     assert_eq!(told[1], "\"info\" \"resolved: the check `shop` is up again\" \"connect\"");
     assert_eq!((told.len(), &events[0]["fingerprint"]), (2, &events[1]["fingerprint"]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn error_lines_of_a_log_are_events_once_over_restarts_and_rotations() {
+    provider();
+    let (sentry, folder) = (Sentry::default(), tempdir().expect("a folder"));
+    let log = folder.path().join("shop.log");
+    let write = |text: &str| {
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(&log).expect("a file");
+        std::io::Write::write_all(&mut file, text.as_bytes()).expect("a disk");
+    };
+    write("ERROR before the sidecar was there\n");
+    let spool = folder.path().join("spool");
+    let more = format!("logs: [{{ path: \"{}\" }}]", folder.path().join("*.log").display());
+    let upstream = sentry.listen(ANY).await;
+    let running = Running::start(&spool, Some(upstream), &more).await;
+    wait_until("a look", || running.has("error_log_files 1")).await;
+    write(
+        "INFO fine\nERROR one\nTraceback (most recent call last):\n  File \"a.py\"\nValueError: no seat\nINFO fine\n",
+    );
+    sentry.wait_for(1).await;
+    write("ERROR two\n");
+    sentry.wait_for(2).await;
+    running.stop().await;
+    write("ERROR three, while nobody looked\n");
+    let running = Running::start(&spool, Some(upstream), &more).await;
+    sentry.wait_for(3).await;
+    write("ERROR four, and renamed\n");
+    std::fs::rename(&log, folder.path().join("shop.log.1")).expect("a file");
+    write("ERROR five, in a new file\n");
+    sentry.wait_for(5).await;
+    std::fs::write(&log, "ERROR six\n").expect("a file");
+    sentry.wait_for(6).await;
+    running.stop().await;
+    let told: Vec<_> = sentry
+        .taken()
+        .iter()
+        .map(|items| serde_json::from_str::<Value>(items.lines().nth(1).expect("an event")).expect("JSON"))
+        .map(|event| event["logentry"]["formatted"].as_str().expect("text").to_owned())
+        .collect();
+    let mut told: Vec<_> = told.iter().map(String::as_str).collect();
+    told.sort_unstable();
+    assert_eq!(
+        told,
+        [
+            "ERROR five, in a new file",
+            "ERROR four, and renamed",
+            "ERROR one",
+            "ERROR six",
+            "ERROR three, while nobody looked",
+            "ERROR two"
+        ]
+    );
+}

@@ -75,19 +75,20 @@ pub(crate) async fn run() -> Result<()> {
     let mut world = World::start().await?;
     terminal::line(format_args!("logs are in {}", world.logs.display()));
     terminal::line("scenario                                       sent  arrived  sent twice   seconds");
-    let scenarios: [(&str, Mode, Mode); 7] = [
-        ("the SDKs for Python and Node", Mode::Pass, Mode::Pass),
-        ("the upstream is down for a while", Mode::Down, Mode::Pass),
-        ("the upstream answers 503", Mode::Fails(503), Mode::Pass),
-        ("the upstream limits errors", Mode::Limited, Mode::Pass),
-        ("the upstream is slow", Mode::Slow(100), Mode::Slow(20)),
-        ("connections break before the upstream has it", Mode::CutBefore, Mode::CutBefore),
-        ("connections break before the answer is here", Mode::CutAfter, Mode::CutAfter),
+    // How many events each SDK reports: few where each second one is followed by a pause.
+    let scenarios: [(&str, Mode, Mode, usize); 7] = [
+        ("the SDKs for Python and Node", Mode::Pass, Mode::Pass, 50),
+        ("the upstream is down for a while", Mode::Down, Mode::Pass, 50),
+        ("the upstream answers 503", Mode::Fails(503), Mode::Pass, 50),
+        ("the upstream limits errors", Mode::Limited, Mode::Pass, 50),
+        ("the upstream is slow", Mode::Slow(100), Mode::Slow(20), 50),
+        ("connections break before the upstream has it", Mode::CutBefore, Mode::CutBefore, 6),
+        ("connections break before the answer is here", Mode::CutAfter, Mode::CutAfter, 20),
     ];
-    for (name, first, then) in scenarios {
+    for (name, first, then, count) in scenarios {
         let start = Instant::now();
         world.gate.set(first);
-        let sent = world.by_sdks(first, then).await.with_context(|| format!("not so: {name}"))?;
+        let sent = world.by_sdks(first, then, count).await.with_context(|| format!("not so: {name}"))?;
         world.conclude(name, sent, start).await?;
     }
     let start = Instant::now();
@@ -155,10 +156,10 @@ impl World {
     }
 
     /// Reports by SDKs while the gate does the one thing, and lets it do the other then.
-    async fn by_sdks(&mut self, first: Mode, then: Mode) -> Result<Sent> {
+    async fn by_sdks(&mut self, first: Mode, then: Mode, count: usize) -> Result<Sent> {
         let sidecar = self.sidecar(self.spool(&format!("spool-{first:?}-{then:?}"))).await?;
         let (dsn, before) = (sidecar.dsn(), self.gate.requests());
-        let (python, node) = tokio::try_join!(self.sdks.python(&dsn, 40), self.sdks.node(&dsn, 40))?;
+        let (python, node) = tokio::try_join!(self.sdks.python(&dsn, count), self.sdks.node(&dsn, count))?;
         if first != then && first != Mode::Down {
             let tried = async || {
                 ensure!(self.gate.requests() > before, "nothing was sent to the upstream");
