@@ -18,5 +18,10 @@ BUGSINK = {
     "SINGLE_TEAM": True,
     "USER_REGISTRATION": "CB_NOBODY",
     "PHONEHOME": False,
+    # Its own limits would hold up what the checks send within minutes.
+    "MAX_EVENTS_PER_PROJECT_PER_5_MINUTES": 1_000_000,
+    "MAX_EVENTS_PER_PROJECT_PER_HOUR": 1_000_000,
+    "MAX_EVENTS_PER_5_MINUTES": 1_000_000,
+    "MAX_EVENTS_PER_HOUR": 1_000_000,
     "INGEST_STORE_BASE_DIR": f"{STATE}/ingestion",
 }

@@ -230,7 +230,7 @@ impl World {
         let disk = self.spool("disk");
         fs::create_dir(&disk)?;
         let mut mount = process::command("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&disk);
+        mount.args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(&disk);
         if !process::status("mount", mount).await?.success() {
             return Ok(None);
         }
