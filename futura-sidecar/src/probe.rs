@@ -227,6 +227,7 @@ async fn probe(
         Ok(limit) => limit,
         Err(message) => return (StatusCode::INTERNAL_SERVER_ERROR, message).into_response(),
     };
+    drop(headers);
     let Ok(_permit) = probes.inner.permits.try_acquire() else {
         probes.inner.refused.inc();
         let message = format!("{PROBES_LIMIT} probes are running, the most allowed\n");

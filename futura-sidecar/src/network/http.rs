@@ -85,14 +85,15 @@ impl HttpClient {
         let ((host, port), secure) = (authority(request.url)?, request.url.scheme() == "https");
         let proxy = self.proxy.as_ref().filter(|proxy| proxy.serves(&host));
         let stream = match proxy {
-            Some(proxy) => proxy.connect(&self.dialer, trace, (&host, port), secure).await?,
+            // Boxed, here and below, as every run that waits would hold what few need, or need for a moment.
+            Some(proxy) => Box::pin(proxy.connect(&self.dialer, trace, (&host, port), secure)).await?,
             None => self.dialer.connect(trace, &host, port).await?,
         };
         if !secure {
             return self.exchange(trace, Box::new(stream), (self.http2, proxy), request).await;
         }
         let tls = self.tls.as_ref().ok_or_else(|| Failure::new(Reason::Tls, "TLS is not spoken here"))?;
-        let stream = tls.handshake(trace, stream, &host).await?;
+        let stream = Box::pin(tls.handshake(trace, stream, &host)).await?;
         let agreed = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         self.exchange(trace, Box::new(stream), (agreed || self.http2, None), request).await
     }

@@ -31,7 +31,7 @@ const HEAD_LIMIT: usize = 64 * 1024;
 const HEADERS_LIMIT: usize = 100;
 
 /// How much is read at first, in bytes; what fills it is followed by twice as much.
-const FIRST_READ: usize = 1024;
+const FIRST_READ: usize = 512;
 
 /// How much is read at once at the most, in bytes.
 const LONGEST_READ: usize = 16 * 1024;

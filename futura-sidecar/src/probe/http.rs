@@ -239,7 +239,7 @@ impl HttpProber {
                 // No token is fetched for a target that cannot be probed.
                 let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
                 run.address = client.dialer.resolve(&mut run.trace, host).await?.first().copied();
-                Some(oauth2.authorization().await?)
+                Some(Box::pin(oauth2.authorization()).await?)
             }
             None => module.access.authorization.clone(),
         };

@@ -1,9 +1,6 @@
 //! What a probe answers: gauges in Prometheus' text format, sorted, with numbers as Go writes them.
 
-use std::{
-    collections::BTreeMap,
-    fmt::{self, Write as _},
-};
+use std::fmt::{self, Write as _};
 
 /// A gauge of an answer.
 #[derive(Clone, Copy, Debug)]
@@ -12,17 +9,16 @@ pub(super) struct Gauge {
     pub(super) help: &'static str,
 }
 
-/// The gauges of one answer.
+/// The gauges of one answer. They are few, and a probe that hangs has them while it does.
 #[derive(Debug, Default)]
-pub(super) struct Samples {
-    families: BTreeMap<&'static str, Family>,
-}
+pub(super) struct Samples(Vec<Series>);
 
 #[derive(Debug)]
-struct Family {
-    help: &'static str,
-    /// By the labels as they stand on the wire.
-    series: BTreeMap<String, f64>,
+struct Series {
+    gauge: Gauge,
+    /// As they stand on the wire.
+    labels: Box<str>,
+    value: f64,
 }
 
 /// From which exponent on Go writes one, in its shortest form.
@@ -57,17 +53,24 @@ impl Samples {
         if !labels.is_empty() {
             written.push('}');
         }
-        let family =
-            self.families.entry(gauge.name).or_insert_with(|| Family { help: gauge.help, series: BTreeMap::new() });
-        family.series.insert(written, value);
+        let same = |series: &&mut Series| series.gauge.name == gauge.name && *series.labels == *written;
+        match self.0.iter_mut().find(same) {
+            Some(series) => series.value = value,
+            None => self.0.push(Series { gauge, labels: written.into(), value }),
+        }
     }
 }
 
 impl fmt::Display for Samples {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, Family { help, series }) in &self.families {
-            write!(formatter, "# HELP {name} {help}\n# TYPE {name} gauge\n")?;
-            series.iter().try_for_each(|(labels, value)| writeln!(formatter, "{name}{labels} {}", Number(*value)))?;
+        let mut sorted: Vec<_> = self.0.iter().collect();
+        sorted.sort_by_key(|series| (series.gauge.name, &series.labels));
+        let mut last = None;
+        for Series { gauge: Gauge { name, help }, labels, value } in sorted {
+            if last.replace(name) != Some(name) {
+                write!(formatter, "# HELP {name} {help}\n# TYPE {name} gauge\n")?;
+            }
+            writeln!(formatter, "{name}{labels} {}", Number(*value))?;
         }
         Ok(())
     }
