@@ -11,11 +11,15 @@ use tracing_subscriber::{Registry, layer::SubscriberExt, util::SubscriberInitExt
 
 use crate::{Metrics, RegisterError};
 
-pub use self::config::{LogFormat, TelemetryConfig, VARIABLES};
+pub use self::{
+    config::{LogFormat, TelemetryConfig, VARIABLES},
+    scrub::Scrubber,
+};
 
 mod config;
 mod errors;
 mod logs;
+mod scrub;
 mod traces;
 mod transport;
 
@@ -110,7 +114,7 @@ impl Telemetry {
                 let _ = traces.shutdown_with_timeout(FLUSH_LIMIT / 2);
             }
             if let Some(sentry) = sentry {
-                sentry.flush(Some(FLUSH_LIMIT / 2));
+                sentry.close(Some(FLUSH_LIMIT / 2));
             }
         });
         let _ = flushing.join();

@@ -10,7 +10,7 @@ use http::Uri;
 use sentry::types::Dsn;
 use tracing_subscriber::EnvFilter;
 
-use super::TelemetryError;
+use super::{Scrubber, TelemetryError};
 
 /// Every variable that telemetry reads: its name, its default and its meaning.
 pub const VARIABLES: &[(&str, &str, &str)] = &[
@@ -73,6 +73,8 @@ pub struct TelemetryConfig {
     pub sentry_socket: Option<PathBuf>,
     /// The spool folder of the sidecar, where they go while it does not run.
     pub sentry_spool: Option<PathBuf>,
+    /// What is removed from errors before they are sent. Default what [`Scrubber::default`] removes.
+    pub scrubber: Scrubber,
     /// The environment that errors are reported for.
     pub environment: String,
     /// The release that errors are reported for.
@@ -151,6 +153,7 @@ impl TelemetryConfig {
             sentry_dsn,
             sentry_socket: get("FUTURA_SENTRY_SOCKET").map(PathBuf::from),
             sentry_spool: get("FUTURA_SENTRY_SPOOL").map(PathBuf::from),
+            scrubber: Scrubber::default(),
             environment: get("SENTRY_ENVIRONMENT").unwrap_or_else(|| "production".to_owned()),
             release: get("SENTRY_RELEASE").unwrap_or_else(|| format!("{service}@{version}")),
             sample_rate: sample_rate(get("SENTRY_SAMPLE_RATE").as_deref())?,

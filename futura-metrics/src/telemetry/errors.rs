@@ -23,7 +23,7 @@ use tracing::{Subscriber, field, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, filter::Targets, registry::LookupSpan};
 
 use super::{
-    TelemetryConfig, TelemetryError,
+    TelemetryConfig, TelemetryError, scrub,
     transport::{Handover, HandoverConfig},
 };
 use crate::{Metrics, specs::business::SENTRY_ERRORS_TOTAL};
@@ -40,6 +40,7 @@ const PANIC_TARGET: &str = "futura_metrics::panic";
 pub(super) fn connect(config: &TelemetryConfig, metrics: &Metrics) -> Result<Option<Arc<Client>>, TelemetryError> {
     let reported = metrics.counter(SENTRY_ERRORS_TOTAL)?;
     let Some(dsn) = &config.sentry_dsn else { return Ok(None) };
+    let scrubber = config.scrubber.clone();
     let mut options = ClientOptions::new()
         .release(config.release.clone())
         .environment(config.environment.clone())
@@ -52,8 +53,9 @@ pub(super) fn connect(config: &TelemetryConfig, metrics: &Metrics) -> Result<Opt
         .add_integration(DebugImagesIntegration::default())
         .add_integration(ContextIntegration::default())
         .add_integration(ProcessStacktraceIntegration)
-        .before_send(move |event| {
+        .before_send(move |mut event| {
             reported.inc();
+            scrubber.event(&mut event);
             Some(join_trace(event))
         });
     options.dsn = Some(dsn.clone());
@@ -72,7 +74,10 @@ pub(super) fn connect(config: &TelemetryConfig, metrics: &Metrics) -> Result<Opt
 /// would hold up its thread, and all requests that wait for it, most of a second.
 fn read_symbols() {
     // Without a thread the first panic takes longer, and nothing else is lost.
-    let _ = thread::Builder::new().name("read-symbols".to_owned()).spawn(|| drop(current_stacktrace()));
+    let _ = thread::Builder::new().name("read-symbols".to_owned()).spawn(|| {
+        drop(current_stacktrace());
+        scrub::prepare();
+    });
 }
 
 pub(super) fn layer<S>() -> impl Layer<S>

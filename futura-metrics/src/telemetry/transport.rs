@@ -143,7 +143,7 @@ impl Transport for Handover {
     fn shutdown(&self, timeout: Duration) -> bool {
         self.0.lock().ends = Some(Instant::now() + timeout);
         self.0.changed.notify_all();
-        self.flush(timeout)
+        self.flush(timeout) || self.0.set_aside()
     }
 }
 
@@ -169,6 +169,18 @@ impl Shared {
 
     fn lose(&self, reason: LossReason) {
         self.lost.with((reason,)).inc();
+    }
+
+    /// Puts what still waits into the folder, as there is no time to hand it over; tells whether that has all of it.
+    fn set_aside(&self) -> bool {
+        let left = std::mem::take(&mut self.lock().queue);
+        let put = |envelope: &Envelope| {
+            let folder = self.folder.as_ref()?;
+            bytes(envelope).ok().and_then(|bytes| folder.put(&bytes, false).ok())
+        };
+        let lost = left.iter().filter(|envelope| put(envelope).is_none()).count();
+        (0..lost).for_each(|_| self.lose(LossReason::Unsent));
+        lost == 0
     }
 
     /// The next envelope; none at the end.

@@ -192,6 +192,20 @@ fn what_is_refused_or_cannot_wait_any_longer_is_counted() {
 }
 
 #[test]
+fn what_no_time_is_left_for_goes_to_the_folder() {
+    let (sidecar, spool) =
+        (Sidecar { takes: Duration::from_millis(50), ..Sidecar::default() }, tempdir().expect("a folder"));
+    let (handover, metrics) = start(sidecar.listen(), Some(&spool));
+    (0..100).for_each(|number| handover.send_envelope(envelope(number)));
+    assert!(handover.shutdown(Duration::from_millis(100)));
+    // One is on its way.
+    assert!(handover.flush(PATIENCE));
+    let all: BTreeSet<_> = sidecar.taken().into_iter().chain(in_folder(&spool)).collect();
+    assert_eq!(all.len(), 100);
+    lost(&metrics, "unsent", 0);
+}
+
+#[test]
 fn a_unix_socket_takes_the_place_of_the_host() {
     let (sidecar, folder) = (Sidecar::default(), tempdir().expect("a folder"));
     let socket = folder.path().join("errors.sock");
