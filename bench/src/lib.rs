@@ -11,6 +11,7 @@
 mod allocations;
 mod encode;
 mod environment;
+mod errors;
 mod harness;
 mod http;
 mod libraries;

@@ -14,7 +14,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::{
     allocations::{Allocations, MEMORY},
-    encode, environment,
+    encode, environment, errors,
     harness::Plan,
     http, memory, programs,
     siblings::{ALLOCATIONS, GENERATOR, SIDECAR, Sibling, Siblings},
@@ -64,6 +64,8 @@ enum Group {
     Programs,
     /// The sidecar beside blackbox_exporter.
     Sidecar,
+    /// The sidecar's error forwarding.
+    Errors,
 }
 
 /// Measures groups and prints their tables.
@@ -111,7 +113,7 @@ impl Group {
     fn needs(self) -> &'static [Sibling] {
         match self {
             Self::Programs => &[GENERATOR],
-            Self::Sidecar => &[SIDECAR],
+            Self::Sidecar | Self::Errors => &[SIDECAR],
             _ => &[ALLOCATIONS],
         }
     }
@@ -203,6 +205,7 @@ impl Report<'_> {
                 left_out.iter().try_for_each(|reason| line(reason))
             }
             Group::Sidecar => self.sidecar(),
+            Group::Errors => self.errors(),
         }
     }
 
@@ -216,6 +219,18 @@ impl Report<'_> {
         report.left_out.iter().try_for_each(|reason| line(reason))?;
         table("The sidecar's own schedule of 5,000 checks at 10 s", &report.schedule)?;
         report.targets.iter().try_for_each(|target| line(&target.to_line()))
+    }
+
+    /// What error forwarding takes; a line where the sidecar is not built.
+    fn errors(&self) -> Result<()> {
+        if let Err(error) = self.siblings.path(SIDECAR) {
+            return line(&format!("\nerrors: left out: {error:#}"));
+        }
+        let (time, share) = if self.options.quick { (1, 0.02) } else { (10, 1.0) };
+        section(
+            "Error forwarding",
+            errors::report(&self.siblings, errors::Plan { time: Duration::from_secs(time), share })?,
+        )
     }
 
     /// What the program counts that has the counting allocator; nothing, said in a line, where it cannot.

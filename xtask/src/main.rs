@@ -39,6 +39,7 @@ Groups, each a table or two; at the end of a run a table says which targets were
   sentry     the same with a Sentry scope for each request
   programs   the generator's time
   sidecar    the sidecar beside blackbox_exporter, and with a schedule of 5,000 checks
+  errors     what error forwarding takes, and what waits in its spool
 
 Examples:
   cargo xtask bench                  all tables
