@@ -1,6 +1,6 @@
 //! The receiving side: what SDKs speak, scrubbed, spooled and acknowledged when it is durable.
 
-use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -11,7 +11,7 @@ use axum::{
 };
 use futura_metrics::specs::errors::RejectReason;
 use futures_util::future::join_all;
-use http::{HeaderMap, StatusCode, header};
+use http::HeaderMap;
 use serde_json::{Value, json};
 use tokio::{
     io::AsyncReadExt,
@@ -22,11 +22,12 @@ use tokio::{
 };
 use uuid::Uuid;
 
+pub(super) use self::error::ReceiveError;
 use self::uploads::ReportQuery;
 use super::{
     ErrorsConfig,
     destination::{Destination, Destinations},
-    envelope::{ERROR, EnvelopeError, HEAD_LIMIT, Head},
+    envelope::{ERROR, HEAD_LIMIT, Head},
     event::Outline,
     last::{LastError, LastErrors},
     metrics::ErrorsMetrics,
@@ -37,6 +38,7 @@ use super::{
 
 mod alerts;
 mod encoding;
+mod error;
 mod uploads;
 
 /// How long an envelope may take to arrive.
@@ -57,9 +59,6 @@ const LONG: usize = 64 * 1024;
 /// An event or report that is no envelope may be this large, as at Sentry; it is held in memory.
 const EVENT_LIMIT: u64 = 1024 * 1024;
 
-/// When to come again if the spool is full.
-const RETRY_AFTER_SECS: &str = "30";
-
 /// Takes envelopes in.
 pub(super) struct Receiver {
     destinations: Arc<Destinations>,
@@ -72,33 +71,6 @@ pub(super) struct Receiver {
     scrubber: Scrubber,
     storms: Option<Storms>,
     last: LastErrors,
-}
-
-/// Why an envelope was not taken.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ReceiveError {
-    #[error(transparent)]
-    Envelope(#[from] EnvelopeError),
-    #[error("content encoding `{0}` is not spoken: send identity, gzip, deflate, br or zstd")]
-    Encoding(String),
-    #[error("the body cannot be read: {0}")]
-    Body(io::Error),
-    #[error("the form cannot be read: {0}")]
-    Form(String),
-    #[error("more than {0} bytes, uncompressed")]
-    TooLarge(u64),
-    #[error("it cannot be scrubbed of secrets: {0}")]
-    Scrub(#[from] ScrubError),
-    #[error("an item of type `{kind}` cannot be scrubbed of secrets: {error}")]
-    Item { kind: String, error: ScrubError },
-    #[error("too many large envelopes at once")]
-    Busy,
-    #[error("not sent to its end within {} seconds", TIMEOUT.as_secs())]
-    Timeout,
-    #[error("the spool is full, and the upstream limits envelopes of category {category}")]
-    Limited { category: &'static str, secs: u64 },
-    #[error("the spool did not take it")]
-    Spool(#[from] SpoolError),
 }
 
 /// The endpoints of a Sentry server that SDKs and browsers send to, for any project and with any key.
@@ -392,59 +364,6 @@ impl Receiver {
             _ => tracing::warn!(%error, "an envelope was turned away"),
         }
         error.into_response()
-    }
-}
-
-// === impl ReceiveError ===
-
-impl ReceiveError {
-    /// Whether it would be taken another time.
-    pub(super) fn is_for_now(&self) -> bool {
-        matches!(self, Self::Spool(_) | Self::Limited { .. } | Self::Busy)
-    }
-
-    fn reason(&self) -> RejectReason {
-        match self {
-            Self::TooLarge(_) => RejectReason::TooLarge,
-            Self::Limited { .. } | Self::Busy => RejectReason::SpoolFull,
-            Self::Spool(error) => error.reason(),
-            Self::Envelope(_)
-            | Self::Encoding(_)
-            | Self::Body(_)
-            | Self::Form(_)
-            | Self::Scrub(_)
-            | Self::Item { .. }
-            | Self::Timeout => RejectReason::Invalid,
-        }
-    }
-
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Envelope(_) | Self::Body(_) | Self::Form(_) | Self::Scrub(_) | Self::Item { .. } => {
-                StatusCode::BAD_REQUEST
-            }
-            Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Limited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Spool(_) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-}
-
-impl IntoResponse for ReceiveError {
-    fn into_response(self) -> Response {
-        let detail = Json(json!({ "detail": self.to_string() }));
-        match self {
-            Self::Limited { category, secs } => {
-                let limits = [("x-sentry-rate-limits", format!("{secs}:{category}:organization"))];
-                (self.status(), [(header::RETRY_AFTER, secs.to_string())], limits, detail).into_response()
-            }
-            Self::Spool(_) | Self::Busy => {
-                (self.status(), [(header::RETRY_AFTER, RETRY_AFTER_SECS)], detail).into_response()
-            }
-            _ => (self.status(), detail).into_response(),
-        }
     }
 }
 

@@ -11,5 +11,6 @@ mod peers;
 mod probe;
 mod scrub;
 mod sentry;
+mod sources;
 mod status;
 mod upstreams;
