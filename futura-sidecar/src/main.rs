@@ -32,6 +32,7 @@ use self::{explain::ExplainArgs, spool::SpoolCommand};
 
 mod drain;
 mod explain;
+mod memory;
 mod spool;
 
 /// A wrong command line, configuration or environment: `EX_USAGE` of sysexits.h.
@@ -285,6 +286,7 @@ async fn serve(config: Config, telemetry: &TelemetryConfig, limits: ShutdownConf
         let reloader = reloader.clone();
         async move { drop(reloader.reload().await) }
     })?;
+    forget_start();
     let memory_bytes = process::resident_memory_bytes().unwrap_or_default();
     tracing::info!(listen = %sidecar.address(), errors = sidecar.errors_address().map(tracing::field::display), checks, memory_bytes, "the sidecar is up");
     let drained = sidecar.run(&service.shutdown, shutdown::signal()).await;
@@ -316,11 +318,19 @@ async fn serve_probes(args: ProbeArgs, telemetry: &TelemetryConfig) -> Result<()
         let reloader = reloader.clone();
         async move { drop(reloader.reload().await) }
     })?;
+    forget_start();
     let memory_bytes = process::resident_memory_bytes().unwrap_or_default();
     tracing::info!(listen = %server.address(), memory_bytes, "probes are answered");
     let drained = server.run(&service.shutdown, shutdown::signal()).await;
     service.end(drained).await;
     Ok(())
+}
+
+/// What cannot be forgotten costs memory, and nothing else.
+fn forget_start() {
+    if let Err(error) = memory::forget_start() {
+        tracing::debug!(%error, "the memory that the start needed is kept");
+    }
 }
 
 // === impl Service ===

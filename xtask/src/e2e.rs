@@ -23,7 +23,9 @@ mod generated;
 mod metrics;
 mod panels;
 mod prometheus;
+mod requests;
 mod samples;
+mod traces;
 
 /// Everything that runs during the check; dropping it ends all of it.
 #[derive(Debug)]
@@ -51,7 +53,8 @@ pub(crate) async fn run() -> Result<()> {
         }
         return Err(error);
     }
-    world.stop().await
+    world.stop().await?;
+    traces::run(&logs).await
 }
 
 /// Errors through the sidecar while everything fails.

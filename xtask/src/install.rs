@@ -27,6 +27,8 @@ const PROMETHEUS_CLIENT_REQUIREMENTS: &str = "prometheus-client==0.26.0\n";
 /// Sentry's own engine for personal data, which tests alone may run: its licence is no free one.
 const SENTRY_RELAY_REQUIREMENTS: &str = "sentry-relay==0.10.1\n";
 
+/// The package that holds rotel, a collector that speaks OTLP.
+const ROTEL_REQUIREMENTS: &str = "rotel==0.0.1a15\n";
 /// Sentry's SDK for Python, as applications have it.
 const SENTRY_PYTHON_REQUIREMENTS: &str = "sentry-sdk==2.75.0\n";
 
@@ -139,6 +141,7 @@ pub(crate) async fn run() -> Result<()> {
     prometheus_client().await?;
     sentry_relay().await?;
     sentry_python().await?;
+    rotel().await?;
     sentry_node().await?;
     browser().await.map(drop)
 }
@@ -184,6 +187,16 @@ pub(crate) async fn sentry_relay() -> Result<PathBuf> {
 /// The folder that the pages are used from in Chromium, filled if need be.
 pub(crate) async fn browser() -> Result<PathBuf> {
     node_modules("pages/node", "Chromium's driver", &BROWSER).await
+}
+
+/// The program of the collector rotel, installed if need be.
+pub(crate) async fn rotel() -> Result<PathBuf> {
+    let venv = virtual_environment("rotel", "the OTLP collector rotel", ROTEL_REQUIREMENTS).await?;
+    let mut command = process::command(venv.join("bin/python"));
+    command.args(["-c", "import rotel; print(rotel.__path__[0])"]);
+    let output = process::output(command, Stdio::inherit(), LOOK_LIMIT).await?;
+    let package = String::from_utf8(output.stdout).context("the path of the package rotel is not UTF-8")?;
+    Ok(PathBuf::from(package.trim()).join("rotel-agent"))
 }
 
 /// A Python that has Sentry's SDK, installed if need be.

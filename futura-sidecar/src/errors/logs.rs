@@ -142,12 +142,12 @@ impl Follower {
         }
         self.is_first_look = false;
         for (path, tail) in &mut self.tails {
-            if let Err(error) = tail.read(at_end) {
+            // What is gone is still open, and nothing comes to it any more.
+            if let Err(error) = tail.read(at_end || !paths.contains(path)) {
                 tracing::warn!(path = %path.display(), %error, "a log cannot be read");
             }
         }
-        // What is gone has been read to its end, as it was open.
-        self.tails.retain(|path, tail| paths.contains(path) || !tail.found.is_empty());
+        self.tails.retain(|path, tail| paths.contains(path) || !tail.is_told());
         self.metrics.log_files.set(self.tails.len() as f64);
     }
 
@@ -162,9 +162,8 @@ impl Follower {
             if tail.identity.is_same_file(&identity) {
                 return;
             }
-            // It was renamed: the rest of it first. What it still has to tell keeps its place.
-            let _ = tail.read(true);
-            if !tail.found.is_empty() {
+            // It was renamed: all that it has to tell comes first.
+            if !tail.is_told() {
                 return;
             }
         }
@@ -216,6 +215,16 @@ impl Tail {
         Self { file, identity, read: start, joiner: Joiner::new(start), grown: Instant::now(), found: Vec::new() }
     }
 
+    /// Whether it was read to its end, and all that was found is taken.
+    fn is_told(&mut self) -> bool {
+        // A file that cannot be looked at any more has nothing to tell.
+        let is_at_end = self.file.metadata().map_or(true, |metadata| metadata.len() <= self.read);
+        if is_at_end && self.found.is_empty() {
+            self.joiner.finish(&mut self.found);
+        }
+        is_at_end && self.found.is_empty()
+    }
+
     /// Reads on; `to_end` takes what is there as all that comes.
     fn read(&mut self, to_end: bool) -> io::Result<()> {
         // What was found and finds no room comes first: nothing is read ahead of it.
@@ -234,7 +243,8 @@ impl Tail {
             self.grown = Instant::now();
             self.joiner.feed(&bytes, &mut self.found);
         }
-        if to_end || self.grown.elapsed() >= QUIET {
+        let is_all = (bytes.len() as u64) < AT_ONCE;
+        if is_all && (to_end || self.grown.elapsed() >= QUIET) {
             self.joiner.finish(&mut self.found);
         }
         Ok(())

@@ -9,19 +9,19 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use reqwest::Method;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
     task::{AbortHandle, JoinSet},
     time::sleep,
 };
 
-use crate::client::{Client, send};
-
-/// How long a request may be, in bytes.
-const REQUEST_LIMIT: usize = 16 * 1024 * 1024;
+use crate::{
+    client::{Client, send},
+    e2e::requests::next_request,
+};
 
 /// What the gate does with the requests to come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -185,26 +185,6 @@ impl Shared {
 
 fn answer(status: u16) -> String {
     format!("HTTP/1.1 {status} Answer\r\ncontent-length: 2\r\n\r\n{{}}")
-}
-
-/// The next request: its head and its body; none at the end.
-async fn next_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> Result<Option<(String, Vec<u8>)>> {
-    let end = loop {
-        if let Some(end) = read.windows(4).position(|end| end == b"\r\n\r\n") {
-            break end + 4;
-        }
-        if stream.read_buf(read).await? == 0 {
-            return Ok(None);
-        }
-    };
-    let head = String::from_utf8(read.drain(..end).collect())?;
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let length: usize = length.context("a request that does not say how long it is")?.parse()?;
-    ensure!(length <= REQUEST_LIMIT, "a request of {length} bytes");
-    while read.len() < length {
-        ensure!(stream.read_buf(read).await? > 0, "a request that broke off");
-    }
-    Ok(Some((head, read.drain(..length).collect())))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
