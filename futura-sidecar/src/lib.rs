@@ -49,7 +49,7 @@ pub use self::{
     listener::{Address, BindError},
     network::{TlsConfig, TlsError},
     probe::{ModulesError, ModulesReloader, ProbeServer, ProbeServerConfig, ProbesError, network as parse_network},
-    reload::{ReloadError, Reloader},
+    reload::{ReloadError, Reloaded, Reloader},
 };
 
 mod board;

@@ -38,6 +38,15 @@ pub struct Reloader {
     inner: Arc<Inner>,
 }
 
+/// What came of a configuration that was read anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// What it changed.
+    pub changes: Changes,
+    /// Its keys that say something else than what is in force, which only a restart changes.
+    pub after_restart: Vec<String>,
+}
+
 /// Why the configuration was not taken; the one before stays in force.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
@@ -102,12 +111,12 @@ impl Reloader {
     ///
     /// # Errors
     /// When the configuration is not taken, with everything that is wrong in it.
-    pub async fn reload(&self) -> Result<Changes, ReloadError> {
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
         let result = self.try_reload().await;
         match &result {
-            Ok(changes) => {
+            Ok(reloaded) => {
                 self.inner.succeed();
-                tracing::info!("the configuration was read anew; {changes}");
+                tracing::info!("the configuration was read anew; {reloaded}");
             }
             Err(error) => {
                 self.inner.successful.set(0.0);
@@ -152,7 +161,7 @@ impl Reloader {
         stamps
     }
 
-    async fn try_reload(&self) -> Result<Changes, ReloadError> {
+    async fn try_reload(&self) -> Result<Reloaded, ReloadError> {
         let mut current = self.inner.config.lock().await;
         let file = self.inner.file.clone().ok_or(ReloadError::NoFile)?;
         let loaded = file.clone();
@@ -166,14 +175,24 @@ impl Reloader {
         }
         self.inner.probes.replace(&config.modules)?;
         let changes = self.inner.board.replace(&config)?;
-        let waiting = current.differences(&config);
-        if waiting.is_empty() {
-            *current = config;
-        } else {
-            tracing::warn!("restart the sidecar to apply what changed in `{}`", waiting.join("`, `"));
-            current.include = config.include;
+        let after_restart = current.differences(&config);
+        match after_restart.is_empty() {
+            true => *current = config,
+            false => current.include = config.include,
         }
-        Ok(changes)
+        Ok(Reloaded { changes, after_restart })
+    }
+}
+
+// === impl Reloaded ===
+
+impl fmt::Display for Reloaded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.changes)?;
+        match &self.after_restart[..] {
+            [] => Ok(()),
+            keys => write!(formatter, "; restart the sidecar to apply what changed in `{}`", keys.join("`, `")),
+        }
     }
 }
 

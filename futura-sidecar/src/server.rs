@@ -280,7 +280,7 @@ async fn check(State(status): State<Arc<Status>>, Path(name): Path<String>) -> R
 /// Answers when the configuration was taken, or with everything that is wrong in it.
 async fn reload(State(reloader): State<Reloader>) -> (StatusCode, String) {
     match reloader.reload().await {
-        Ok(changes) => (StatusCode::OK, format!("{changes}\n")),
+        Ok(reloaded) => (StatusCode::OK, format!("{reloaded}\n")),
         Err(error) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n")),
     }
 }

@@ -179,6 +179,11 @@ impl SpoolArgs {
         let selected = [(None, first)].into_iter().chain(further).map(select).collect::<Result<Vec<_>>>()?;
         let names = selection.names.join(", ");
         let found = selected.iter().any(|selected| !selected.envelopes.is_empty());
+        if !found && !names.is_empty() && selection.dead {
+            let any = Selection { dead: false, ..selection };
+            let waits = selected.iter().map(|selected| selected.spool.list(&any)).collect::<Result<Vec<_>, _>>()?;
+            ensure!(waits.iter().all(Vec::is_empty), "{names}: no dead letter, it waits to be sent and will be");
+        }
         ensure!(names.is_empty() || found, "no envelope of the spool is called {names}");
         Ok(selected)
     }

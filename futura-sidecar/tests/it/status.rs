@@ -152,8 +152,8 @@ async fn another_configuration_takes_the_place_of_the_one_that_runs() {
         .replace("gone", "new")
         .replace("name: other, kind: tcp, target: \"127.0.0.1:1\"", "name: other, kind: tcp, target: \"127.0.0.1:2\"");
     fs::write(&sidecar.file, text).expect("a folder");
-    let changes = sidecar.reloader.reload().await.expect("valid");
-    assert_eq!(changes, Changes { added: 1, changed: 1, removed: 1, kept: 1 });
+    let reloaded = sidecar.reloader.reload().await.expect("valid");
+    assert_eq!(reloaded.changes, Changes { added: 1, changed: 1, removed: 1, kept: 1 });
     assert_eq!(sidecar.names().await, ["\"same\"", "\"other\"", "\"new\""]);
     wait_until("the end of the check that is gone", || {
         !sidecar.metrics.render(Format::Text).contains("check=\"gone\"")
@@ -206,7 +206,9 @@ async fn a_bad_configuration_changes_nothing_and_is_told() {
     let told = sidecar.reloader.reload().await.expect_err("no file").to_string();
     assert!(told.contains("cannot read"), "{told}");
     fs::write(&sidecar.file, THREE.replace("127.0.0.1:0", "127.0.0.1:1").replace("gone", "new")).expect("a folder");
-    let changes = sidecar.reloader.reload().await.expect("valid");
+    let reloaded = sidecar.reloader.reload().await.expect("valid");
+    assert!(reloaded.to_string().ends_with("; restart the sidecar to apply what changed in `listen`"), "{reloaded}");
+    let changes = reloaded.changes;
     assert_eq!(
         (changes.added, changes.removed, changes.kept),
         (1, 1, 2),

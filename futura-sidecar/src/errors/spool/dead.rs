@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use futura_metrics::specs::errors::DropReason;
@@ -29,6 +30,8 @@ pub(super) struct DeadLetters {
     limits: SpoolLimits,
     letters: BTreeMap<PathBuf, u64>,
     bytes: u64,
+    /// When the folder had changed last when it was read: to read it costs more the more there is.
+    seen: Option<SystemTime>,
     metrics: ErrorsMetrics,
 }
 
@@ -37,7 +40,7 @@ pub(super) struct DeadLetters {
 impl DeadLetters {
     pub(super) fn open(folder: &Path, limits: SpoolLimits, metrics: ErrorsMetrics) -> io::Result<Self> {
         let (folder, letters) = (folder.to_owned(), BTreeMap::new());
-        let mut dead = Self { folder, limits, letters, bytes: 0, metrics };
+        let mut dead = Self { folder, limits, letters, bytes: 0, seen: None, metrics };
         dead.read()?;
         Ok(dead)
     }
@@ -50,9 +53,15 @@ impl DeadLetters {
     }
 
     fn read(&mut self) -> io::Result<()> {
+        let changed = fs::metadata(&self.folder)?.modified().ok();
+        if changed.is_some() && changed == self.seen {
+            return Ok(());
+        }
         self.letters = list(&self.folder)?.into_iter().map(|letter| (letter.path, letter.bytes)).collect();
         self.bytes = self.letters.values().sum();
         self.metrics.dead_envelopes.set(self.letters.len() as f64);
+        // Two changes at once may have one time.
+        self.seen = changed.filter(|changed| changed.elapsed().is_ok_and(|age| age > Duration::from_secs(1)));
         Ok(())
     }
 
