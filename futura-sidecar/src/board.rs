@@ -127,9 +127,9 @@ impl Board {
         self.checks().iter().for_each(|check| check.refresh());
     }
 
-    /// Suspends the checks of the own pod, which is ending.
-    pub(crate) fn drain(&self) {
-        self.checks().iter().for_each(|check| check.drain());
+    /// Suspends the checks of the own pod, which is ending, or has them go on.
+    pub(crate) fn drain(&self, draining: bool) {
+        self.checks().iter().for_each(|check| check.drain(draining));
     }
 
     pub(crate) fn check(&self, name: &str) -> Option<Arc<Check>> {

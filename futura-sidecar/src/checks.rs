@@ -325,10 +325,11 @@ impl Check {
         self.refresh();
     }
 
-    /// Is not run any more if its target is of the same pod, which is ending: what fails now is no failure.
-    pub(crate) fn drain(&self) {
+    /// Is not run any more if its target is of the same pod, which is ending: what fails now is no failure. Or it is again, as
+    /// the pod does not end after all.
+    pub(crate) fn drain(&self, draining: bool) {
         if self.target.is_local() {
-            self.standing().drain();
+            self.standing().drain(draining);
             self.refresh();
         }
     }

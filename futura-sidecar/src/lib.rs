@@ -186,7 +186,7 @@ impl Sidecar {
         let (board, requested) = (Arc::clone(&self.board), shutdown.requested());
         tracker.spawn(async move {
             requested.await;
-            board.drain();
+            board.drain(true);
         });
         tracker.spawn(self.reloader.watch(shutdown.requested()));
         if let Some((listener, router, errors)) = self.errors {

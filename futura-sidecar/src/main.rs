@@ -139,6 +139,9 @@ struct DrainArgs {
     /// Where the sidecar listens.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9469")]
     sidecar: SocketAddr,
+    /// Has the checks go on, as the pod does not end after all.
+    #[arg(long)]
+    undo: bool,
 }
 
 #[derive(Subcommand)]
@@ -230,7 +233,7 @@ fn check(file: PathBuf) -> Result<(), Failed> {
 }
 
 fn drain(args: &DrainArgs) -> Result<(), Failed> {
-    let said = drain::ask(args.sidecar).map_err(failure)?;
+    let said = drain::ask(args.sidecar, args.undo).map_err(failure)?;
     writeln!(io::stdout(), "{said}").map_err(failure)
 }
 

@@ -95,6 +95,7 @@ pub(crate) fn routes(status: Status, reloader: Reloader, metrics: &Metrics, read
         .route("/api/v1/checks/{name}/pause", post(pause))
         .route("/api/v1/checks/{name}/resume", post(resume))
         .route("/-/drain", post(drain))
+        .route("/-/undrain", post(undrain))
         .with_state(Arc::clone(&status.board))
         .route("/-/reload", post(reload).with_state(reloader))
         .layer(from_fn(refuse_other_sites));
@@ -179,9 +180,16 @@ fn unknown(name: &str) -> Response {
 
 /// Suspends the checks of the own pod: what calls this ends it.
 async fn drain(State(board): State<Arc<Board>>) -> &'static str {
-    board.drain();
+    board.drain(true);
     tracing::info!("the pod is ending: its own checks are suspended");
     "the checks of this pod are suspended\n"
+}
+
+/// Has them go on, for a pod that does not end after all.
+async fn undrain(State(board): State<Arc<Board>>) -> &'static str {
+    board.drain(false);
+    tracing::info!("the pod is not ending after all: its own checks go on");
+    "the checks of this pod go on\n"
 }
 
 async fn all_checks_page(State(status): State<Arc<Status>>, Query(query): Query<PageQuery>) -> Response {

@@ -74,9 +74,9 @@ impl Standing {
         self.pause = None;
     }
 
-    /// Ends the check for good: its target ends with this process.
-    pub(super) fn drain(&mut self) {
-        self.draining = true;
+    /// Ends the check, as its target ends with this process, or has it go on.
+    pub(super) fn drain(&mut self, draining: bool) {
+        self.draining = draining;
     }
 }
 
@@ -112,7 +112,9 @@ mod tests {
         assert_eq!(standing.suspension(later), Some(Suspension::Paused));
         standing.resume();
         assert_eq!(standing.suspension(later), None);
-        standing.drain();
+        standing.drain(true);
         assert_eq!(standing.suspension(now), Some(Suspension::Draining));
+        standing.drain(false);
+        assert_eq!(standing.suspension(later), None);
     }
 }

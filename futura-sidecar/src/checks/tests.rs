@@ -280,7 +280,7 @@ fn only_checks_of_the_own_host_drain() {
         ("kind: journey, base_url: \"http://192.0.2.1\", steps: [{ name: a, url: / }]", false),
     ] {
         let check = check_of(keys, RootCertStore::empty(), &Metrics::new());
-        check.drain();
+        check.drain(true);
         assert_eq!(check.suspension(), own.then_some(Suspension::Draining), "{keys}");
     }
 }

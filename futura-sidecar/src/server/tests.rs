@@ -225,7 +225,7 @@ async fn open_pages_are_told_what_changes() {
 
 #[tokio::test]
 async fn what_changes_something_is_not_taken_from_pages_of_other_sites() {
-    for path in ["/-/drain", "/-/reload", "/api/v1/checks/up/pause", "/api/v1/checks/up/resume"] {
+    for path in ["/-/drain", "/-/undrain", "/-/reload", "/api/v1/checks/up/pause", "/api/v1/checks/up/resume"] {
         for (site, refused) in [("cross-site", true), ("same-site", true), ("same-origin", false), ("none", false)] {
             let (status, ..) = ask(Request::post(path).header("sec-fetch-site", site)).await;
             assert_eq!(status == StatusCode::FORBIDDEN, refused, "{path} {site} {status}");

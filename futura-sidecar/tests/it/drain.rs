@@ -98,6 +98,10 @@ async fn the_command_drain_suspends_the_checks_of_the_own_pod_and_ends_nothing()
     let told = until(&sidecar, DRAINING).await;
     assert!(!told.contains("suspended{check=\"far\"") && !told.contains("check_up{"), "{told}");
     assert_eq!(sidecar.get("/readyz").await.status, 200);
+    let undo = ["drain", "--undo", "--sidecar", sidecar.address()];
+    let output = Command::new(env!("CARGO_BIN_EXE_futura-sidecar")).args(undo).output().expect("the binary");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "the checks of this pod go on\n");
+    assert!(!self::told(&sidecar).await.contains(DRAINING));
     let closed = closed_port().to_string();
     let (code, said) = drain(&closed);
     assert!(code == Some(1) && said.contains(&closed) && said.contains("refused"), "{said}");
