@@ -12,10 +12,12 @@ use tracing_subscriber::{Registry, layer::SubscriberExt, util::SubscriberInitExt
 use crate::{Metrics, RegisterError};
 
 pub use self::{
+    calls::{CallLayer, Calls},
     config::{LogFormat, TelemetryConfig, VARIABLES},
     scrub::Scrubber,
 };
 
+mod calls;
 mod config;
 mod errors;
 mod logs;

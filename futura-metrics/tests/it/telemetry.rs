@@ -3,19 +3,19 @@ use std::sync::{Arc, Mutex};
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::Request,
+    extract::{Request, State},
     routing::{get, post},
 };
 use futura_metrics::{
     Metrics,
     exposition::Format,
     http::HttpLayer,
-    telemetry::{self, TelemetryConfig},
+    telemetry::{self, CallLayer, TelemetryConfig},
 };
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt};
 
 const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 
@@ -38,9 +38,32 @@ async fn sentry() -> (String, Arc<Mutex<Vec<Value>>>) {
     (dsn, events)
 }
 
-fn service() -> Router {
+/// Calls another service, as a client of it does.
+async fn call(State(downstream): State<String>) -> StatusCode {
+    let client = reqwest::Client::new();
+    let request = client.get(downstream).build().expect("a request");
+    let answer = CallLayer.layer(client).oneshot(request).await.expect("an answer");
+    StatusCode::from_u16(answer.status().as_u16()).expect("a status")
+}
+
+/// A service that is called, and the `traceparent` of its last caller.
+async fn downstream() -> (String, Arc<Mutex<String>>) {
+    let last = Arc::new(Mutex::new(String::new()));
+    let kept = Arc::clone(&last);
+    let app = Router::new().fallback(move |headers: HeaderMap| async move {
+        *kept.lock().unwrap() = headers["traceparent"].to_str().unwrap().to_owned();
+        StatusCode::ACCEPTED
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (url, last)
+}
+
+fn service(downstream: String) -> Router {
     Router::new()
         .route("/ok", get(|| async { "ok" }))
+        .route("/call", get(call).with_state(downstream))
         .route("/panic", get(|| async { panic!("a bug") as &str }))
         .route("/bare", get(|| async { StatusCode::BAD_GATEWAY }))
         .route(
@@ -70,10 +93,11 @@ async fn each_failure_is_one_event_with_its_own_trace() {
         _ => None,
     };
     let telemetry = telemetry::init(&TelemetryConfig::from_lookup("shop", "1.2.3", lookup).unwrap(), &metrics).unwrap();
-    let app = service().layer(HttpLayer::new(&metrics).unwrap().traced(&telemetry));
-    for path in ["/ok", "/panic", "/bare", "/all", "/logged/7?token=secret"] {
+    let (url, called) = downstream().await;
+    let app = service(url).layer(HttpLayer::new(&metrics).unwrap().traced(&telemetry));
+    for path in ["/ok", "/call", "/panic", "/bare", "/all", "/logged/7?token=secret"] {
         let request = Request::builder().uri(path).header("host", "shop").header("authorization", "Bearer secret");
-        let request = if path == "/bare" {
+        let request = if path == "/bare" || path == "/call" {
             request.header("traceparent", format!("00-{TRACE_ID}-b7ad6b7169203331-01"))
         } else {
             request
@@ -81,6 +105,12 @@ async fn each_failure_is_one_event_with_its_own_trace() {
         app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     }
     telemetry.shutdown().await;
+
+    // The one that is called continues the caller's trace, below the span of the call.
+    let called = called.lock().unwrap();
+    let fields: Vec<_> = called.split('-').collect();
+    assert_eq!((fields[0], fields[1], fields[3]), ("00", TRACE_ID, "01"), "{called}");
+    assert!(fields[2].len() == 16 && fields[2] != "b7ad6b7169203331", "{called}");
 
     let events = events.lock().unwrap();
     let told: Vec<String> = events.iter().map(tell).collect();
