@@ -33,6 +33,7 @@ pub use self::inspect::{Selection, SpoolFolder, SpooledEnvelope};
 
 mod dead;
 mod inspect;
+mod queue;
 mod recent;
 mod reservation;
 mod room;

@@ -13,6 +13,7 @@ use super::{
     Entry, SEGMENT, SpoolLimits,
     dead::DeadLetters,
     entry_number, offset,
+    queue::{Queue, Stored},
     recent::Recent,
     reservation::Reservation,
     room::Room,
@@ -37,18 +38,10 @@ pub(super) struct Shared {
 
 pub(super) struct State {
     /// By category, oldest first, what is to be sent.
-    pub(super) queues: BTreeMap<&'static str, BTreeMap<u64, Stored>>,
+    pub(super) queues: BTreeMap<&'static str, Queue>,
     segments: BTreeMap<u32, Segment>,
     next_segment: u32,
     pub(super) room: Room,
-}
-
-/// An envelope that is to be sent.
-#[derive(Clone, Copy)]
-pub(super) struct Stored {
-    pub(super) length: u32,
-    /// Of an event, by which it is known when it comes again.
-    id: Option<u128>,
 }
 
 /// A file of envelopes. It goes when none of them is needed.
@@ -66,10 +59,7 @@ pub(super) struct Segment {
 impl Shared {
     /// A dead letter that is sent once more is no stranger.
     pub(super) fn forget_id(&self, entry: Entry) {
-        let mut state = self.lock();
-        let stored = state.queues.get_mut(entry.category).and_then(|queue| queue.get_mut(&entry.number));
-        let id = stored.and_then(|stored| stored.id.take());
-        drop(state);
+        let id = self.lock().queues.get_mut(entry.category).and_then(|queue| queue.take_id(entry.number));
         if let Some(id) = id {
             self.recent().remove(id);
         }
@@ -80,7 +70,7 @@ impl Shared {
         let Some(stored) = self.lock().take_out(entry) else { return };
         let path = self.path(entry);
         let marked = segment::mark_done(&path, offset(entry.number));
-        let kept = stored.id.map_or(Ok(()), |id| self.recent().keep(id));
+        let kept = stored.id().map_or(Ok(()), |id| self.recent().keep(id));
         if let Err(error) = marked.and(kept) {
             tracing::warn!(path = %path.display(), %error, "it cannot be written down that an envelope was delivered, which may be sent again after a restart");
         }
@@ -140,7 +130,7 @@ impl State {
         room.keep();
         let length = u32::try_from(room.bytes - HEAD).expect("envelopes are bounded far below");
         let queue = self.queues.entry(room.category).or_default();
-        queue.insert(entry_number(segment, offset), Stored { length, id: room.id });
+        queue.insert(entry_number(segment, offset), Stored::new(length, room.id));
     }
 
     /// An envelope of a segment has not become durable; its room is given back with the reservation. Returns the segment if it
@@ -163,7 +153,7 @@ impl State {
     }
 
     fn take_out(&mut self, entry: Entry) -> Option<Stored> {
-        self.queues.get_mut(entry.category)?.remove(&entry.number)
+        self.queues.get_mut(entry.category)?.remove(entry.number)
     }
 
     /// The oldest envelope of the lowest rank in the first category that is allowed and has one.
@@ -179,24 +169,24 @@ impl State {
 
     #[cfg(test)]
     pub(super) fn entries(&self) -> Vec<Entry> {
-        let entry = |(category, queue): (&'static str, &BTreeMap<u64, Stored>)| {
-            queue.keys().map(|number| Entry { number: *number, category }).collect::<Vec<_>>()
+        let entry = |(category, queue): (&'static str, &Queue)| {
+            queue.numbers().map(|number| Entry { number, category }).collect::<Vec<_>>()
         };
         self.errors_first().flat_map(entry).collect()
     }
 
-    fn errors_first(&self) -> impl Iterator<Item = (&'static str, &BTreeMap<u64, Stored>)> {
+    fn errors_first(&self) -> impl Iterator<Item = (&'static str, &Queue)> {
         let others = self.queues.iter().filter(|(category, _)| **category != ERROR);
         self.queues.get_key_value(ERROR).into_iter().chain(others).map(|(category, queue)| (*category, queue))
     }
 
     pub(super) fn stored(&self, entry: Entry) -> Option<Stored> {
-        self.queues.get(entry.category)?.get(&entry.number).copied()
+        self.queues.get(entry.category)?.get(entry.number)
     }
 
     /// How many envelopes are to be sent.
     pub(super) fn count(&self) -> usize {
-        self.queues.values().map(BTreeMap::len).sum()
+        self.queues.values().map(Queue::len).sum()
     }
 
     pub(super) fn measure(&self, metrics: &ErrorsMetrics) {
@@ -244,7 +234,7 @@ impl State {
             let id = head.as_ref().and_then(Head::known_by).map(|id| id.as_u128());
             id.into_iter().for_each(|id| recent.insert(id));
             let category = head.map_or(DEFAULT_CATEGORY, |head| head.category);
-            let stored = Stored { length: found.length, id };
+            let stored = Stored::new(found.length, id);
             self.queues.entry(category).or_default().insert(entry_number(number, found.offset), stored);
             self.room.take(category == ERROR, 1, 0);
             (needed, errors) = (needed + 1, category == ERROR);
@@ -259,10 +249,10 @@ impl State {
 }
 
 /// The oldest envelope of the lowest rank in a queue.
-fn first(category: &'static str, queue: &BTreeMap<u64, Stored>, rank: impl Fn(Entry) -> Option<u32>) -> Option<Entry> {
+fn first(category: &'static str, queue: &Queue, rank: impl Fn(Entry) -> Option<u32>) -> Option<Entry> {
     let mut best: Option<(u32, Entry)> = None;
-    for number in queue.keys() {
-        let entry = Entry { number: *number, category };
+    for number in queue.numbers() {
+        let entry = Entry { number, category };
         match rank(entry) {
             Some(0) => return Some(entry),
             Some(rank) if best.is_none_or(|(lowest, _)| rank < lowest) => best = Some((rank, entry)),

@@ -201,7 +201,7 @@ async fn errors_come_first_and_what_is_of_lower_rank_before_the_rest() {
     for (category, text) in [("transaction", "t"), (ERROR, "e0"), (ERROR, "e1"), (ERROR, "e2")] {
         put_as(&spool, category, None, text).await.expect("room");
     }
-    let errors: Vec<_> = spool.shared.lock().queues[ERROR].keys().copied().collect();
+    let errors: Vec<_> = spool.shared.lock().queues[ERROR].numbers().collect();
     let chosen = |ranks: [Option<u32>; 3], allowed: &dyn Fn(&str) -> bool| {
         let rank =
             |entry: Entry| errors.iter().position(|number| *number == entry.number).map_or(Some(0), |at| ranks[at]);
