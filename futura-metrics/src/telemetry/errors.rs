@@ -40,7 +40,9 @@ const PANIC_TARGET: &str = "futura_metrics::panic";
 pub(super) fn connect(config: &TelemetryConfig, metrics: &Metrics) -> Result<Option<Arc<Client>>, TelemetryError> {
     let reported = metrics.counter(SENTRY_ERRORS_TOTAL)?;
     let Some(dsn) = &config.sentry_dsn else { return Ok(None) };
-    let scrubber = config.scrubber.clone();
+    let hands_over = config.sentry_socket.is_some() || HandoverConfig::is_sidecar(dsn);
+    // Whoever hands events over scrubs them, on its own thread.
+    let scrubber = (!hands_over).then(|| config.scrubber.clone());
     let mut options = ClientOptions::new()
         .release(config.release.clone())
         .environment(config.environment.clone())
@@ -55,13 +57,14 @@ pub(super) fn connect(config: &TelemetryConfig, metrics: &Metrics) -> Result<Opt
         .add_integration(ProcessStacktraceIntegration)
         .before_send(move |mut event| {
             reported.inc();
-            scrubber.event(&mut event);
+            scrubber.iter().for_each(|scrubber| scrubber.event(&mut event));
             Some(join_trace(event))
         });
     options.dsn = Some(dsn.clone());
-    if config.sentry_socket.is_some() || HandoverConfig::is_sidecar(dsn) {
+    if hands_over {
         let (socket, spool) = (config.sentry_socket.clone(), config.sentry_spool.clone());
-        let handover = Handover::start(HandoverConfig { dsn: dsn.clone(), socket, spool }, metrics)?;
+        let (dsn, scrubber) = (dsn.clone(), config.scrubber.clone());
+        let handover = Handover::start(HandoverConfig { dsn, socket, spool, scrubber }, metrics)?;
         options = options.transport(Arc::new(handover));
     }
     let client = Arc::new(Client::from(sentry::apply_defaults(options)));

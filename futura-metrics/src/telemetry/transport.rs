@@ -12,12 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sentry::{Envelope, Transport, types::Dsn};
+use sentry::{Envelope, Transport, protocol::EnvelopeItem, types::Dsn};
 
 use self::{
     folder::{Folder, FolderError},
     http::{Answer, Connection, Place},
 };
+use super::Scrubber;
 use crate::{
     Counter, Family, Metrics, RegisterError,
     specs::sentry::{LossReason, SENTRY_ENVELOPES_LOST_TOTAL},
@@ -45,6 +46,8 @@ pub(super) struct HandoverConfig {
     pub(super) socket: Option<PathBuf>,
     /// The sidecar's spool, in whose folder `incoming` those go that it does not take.
     pub(super) spool: Option<PathBuf>,
+    /// What is removed on the way: not by whoever reports an error, who does not wait for it.
+    pub(super) scrubber: Scrubber,
 }
 
 /// The transport. Dropping it waits for nothing; whoever ends the program flushes.
@@ -54,6 +57,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     folder: Option<Folder>,
+    scrubber: Scrubber,
     lost: Family<Counter, (LossReason,)>,
 }
 
@@ -95,6 +99,7 @@ impl Handover {
             state: Mutex::default(),
             changed: Condvar::new(),
             folder: config.spool.map(|spool| Folder::new(spool.join("incoming"))),
+            scrubber: config.scrubber,
             lost: metrics.counters(SENTRY_ENVELOPES_LOST_TOTAL)?,
         });
         let worker = Worker {
@@ -116,7 +121,7 @@ impl Transport for Handover {
             if let Some(folder) = &self.0.folder {
                 drop(state);
                 // Not synced: it would hold the caller up, and outlives the process all the same.
-                match bytes(&envelope).and_then(|bytes| folder.put(&bytes, false).map_err(io::Error::other)) {
+                match self.0.bytes(&envelope).and_then(|bytes| folder.put(&bytes, false).map_err(io::Error::other)) {
                     Ok(()) => return,
                     Err(error) => tracing::warn!(%error, "an event cannot be written to the sidecar's spool"),
                 }
@@ -167,6 +172,23 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// An envelope as it is sent, without what is secret in its events.
+    fn bytes(&self, envelope: &Envelope) -> io::Result<Vec<u8>> {
+        let mut scrubbed = Envelope::new().with_headers(envelope.headers().clone());
+        for item in envelope.items().cloned() {
+            match item {
+                EnvelopeItem::Event(mut event) => {
+                    self.scrubber.event(&mut event);
+                    scrubbed.add_item(EnvelopeItem::Event(event));
+                }
+                other => scrubbed.add_item(other),
+            }
+        }
+        let mut bytes = Vec::new();
+        scrubbed.to_writer(&mut bytes)?;
+        Ok(bytes)
+    }
+
     fn lose(&self, reason: LossReason) {
         self.lost.with((reason,)).inc();
     }
@@ -176,7 +198,7 @@ impl Shared {
         let left = std::mem::take(&mut self.lock().queue);
         let put = |envelope: &Envelope| {
             let folder = self.folder.as_ref()?;
-            bytes(envelope).ok().and_then(|bytes| folder.put(&bytes, false).ok())
+            self.bytes(envelope).ok().and_then(|bytes| folder.put(&bytes, false).ok())
         };
         let lost = left.iter().filter(|envelope| put(envelope).is_none()).count();
         (0..lost).for_each(|_| self.lose(LossReason::Unsent));
@@ -217,7 +239,7 @@ impl Shared {
 impl Worker {
     fn run(mut self) {
         while let Some(envelope) = self.shared.next() {
-            match bytes(&envelope) {
+            match self.shared.bytes(&envelope) {
                 Ok(bytes) => self.hand_over(&bytes),
                 Err(error) => {
                     tracing::warn!(%error, "an event cannot be written as an envelope");
@@ -273,12 +295,6 @@ impl Worker {
         self.pause = (2 * self.pause).min(LONGEST_PAUSE);
         false
     }
-}
-
-fn bytes(envelope: &Envelope) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    envelope.to_writer(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::{
 use sentry::{Envelope, Transport, protocol::Event, types::Uuid};
 use tempfile::{TempDir, tempdir};
 
-use super::{Handover, HandoverConfig, QUEUE};
+use super::{Handover, HandoverConfig, QUEUE, Scrubber};
 use crate::{Metrics, exposition::Format};
 
 /// How long a test waits for what must come.
@@ -54,6 +54,7 @@ impl Sidecar {
             let mut answers = self.answers.lock().expect("no panic");
             let answer = if answers.is_empty() { "200 OK" } else { answers.remove(0) };
             drop(answers);
+            assert!(!body.windows(7).any(|bytes| bytes == b"hunter2"), "a secret is sent");
             if answer.starts_with("200") {
                 let header: serde_json::Value =
                     serde_json::from_slice(body.split(|byte| *byte == b'\n').next().expect("a line")).expect("JSON");
@@ -79,11 +80,16 @@ fn start(address: SocketAddr, spool: Option<&TempDir>) -> (Handover, Metrics) {
     let dsn = format!("http://key@{address}/1").parse().expect("a DSN");
     let metrics = Metrics::new();
     let spool = spool.map(|folder| folder.path().to_owned());
-    (Handover::start(HandoverConfig { dsn, socket: None, spool }, &metrics).expect("free names"), metrics)
+    (
+        Handover::start(HandoverConfig { dsn, socket: None, spool, scrubber: Scrubber::default() }, &metrics)
+            .expect("free names"),
+        metrics,
+    )
 }
 
 fn envelope(number: u128) -> Envelope {
-    Event { event_id: Uuid::from_u128(number), message: Some("late".to_owned()), ..Event::default() }.into()
+    Event { event_id: Uuid::from_u128(number), message: Some("late, password=hunter2".to_owned()), ..Event::default() }
+        .into()
 }
 
 fn id(number: u128) -> String {
@@ -213,7 +219,10 @@ fn a_unix_socket_takes_the_place_of_the_host() {
     let served = sidecar.clone();
     thread::spawn(move || listener.incoming().flatten().for_each(|stream| served.serve(&stream, &stream)));
     let dsn = "https://key@sentry.example.org/1".parse().expect("a DSN");
-    let handover = Handover::start(HandoverConfig { dsn, socket: Some(socket), spool: None }, &Metrics::new());
+    let handover = Handover::start(
+        HandoverConfig { dsn, socket: Some(socket), spool: None, scrubber: Scrubber::default() },
+        &Metrics::new(),
+    );
     let handover = handover.expect("free names");
     handover.send_envelope(envelope(7));
     assert!(handover.flush(PATIENCE));
