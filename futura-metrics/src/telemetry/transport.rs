@@ -30,7 +30,7 @@ mod http;
 /// How many envelopes wait in memory; one with a stack trace takes some ten kilobytes.
 const QUEUE: usize = 500;
 
-/// How long one waits for room in the queue that no folder takes.
+/// How long one waits for room in the queue that no folder takes, while the sidecar takes others.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// How long a sidecar is not asked that did not take an envelope; each further time doubles it.
@@ -66,6 +66,8 @@ struct State {
     queue: VecDeque<Envelope>,
     /// Whether one is being handed over.
     busy: bool,
+    /// Whether the sidecar did not take the last one: then it is no use to wait for room.
+    down: bool,
     /// When at the latest there must be an end.
     ends: Option<Instant>,
 }
@@ -127,9 +129,9 @@ impl Transport for Handover {
                 }
                 state = self.0.lock();
             }
-            let full = |state: &mut State| state.queue.len() >= QUEUE;
+            let full = |state: &mut State| state.queue.len() >= QUEUE && !state.down;
             state = self.0.changed.wait_timeout_while(state, PATIENCE, full).unwrap_or_else(PoisonError::into_inner).0;
-            if full(&mut state) {
+            if state.queue.len() >= QUEUE {
                 return self.0.lose(LossReason::QueueFull);
             }
         }
@@ -275,6 +277,7 @@ impl Worker {
         let pause = match self.connection.post(envelope) {
             Ok(Answer { status: 200..=299, .. }) => {
                 (self.pause, self.asks_at) = (PAUSE, None);
+                self.shared.lock().down = false;
                 return true;
             }
             Ok(Answer { status: status @ (408 | 429 | 500..), retry_after }) => {
@@ -291,6 +294,7 @@ impl Worker {
                 None
             }
         };
+        self.shared.lock().down = true;
         self.asks_at = Some(Instant::now() + pause.unwrap_or(self.pause).min(LONGEST_PAUSE));
         self.pause = (2 * self.pause).min(LONGEST_PAUSE);
         false
