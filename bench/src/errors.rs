@@ -45,7 +45,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// How much is done.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    /// How long is sent as fast as can be, and how long at [`RATE`].
+    /// How long is sent at [`RATE`], and for a third of that as fast as can be, which is less than is to wait in the spool.
     pub(crate) time: Duration,
     /// The share of [`SPOOLED`] that is filled.
     pub(crate) share: f64,
@@ -81,7 +81,7 @@ async fn measure(program: &Path, plan: Plan) -> Result<(Table, Vec<Target>)> {
     let idle = running.process.resident_bytes()?;
     let sent = AtomicU64::new(0);
     let latencies = running.send_at(RATE, plan.time, &sent).await?;
-    let fast = running.send_for(plan.time, &sent).await?;
+    let fast = running.send_for(plan.time / 3, &sent).await?;
     let (wanted, start) = ((SPOOLED as f64 * plan.share) as u64 / ENVELOPE as u64, Instant::now());
     while sent.load(Relaxed) < wanted {
         running.send_for(Duration::from_millis(200), &sent).await?;
