@@ -20,11 +20,12 @@ mod histogram;
 mod index;
 mod sharded;
 mod sync;
+mod text;
 mod thread_number;
 
-#[cfg(feature = "http")]
-pub(crate) use self::index::Index;
 pub(crate) use self::{bounds::SCHEMA, exemplar::Exemplar, family::FamilyInner};
+#[cfg(feature = "http")]
+pub(crate) use self::{index::Index, text::TextHasher};
 
 /// A handle to one series. Sealed: counters, gauges and histograms are all there are.
 pub trait Metric: Clone + Send + Sync + 'static {

@@ -1,16 +1,15 @@
 //! From a request to the series of its route and method, each resolved once and then found by index.
 
-use std::{hash::BuildHasher, sync::OnceLock};
+use std::sync::OnceLock;
 
 use axum::extract::MatchedPath;
-use hashbrown::DefaultHashBuilder;
 use http::Request;
 
 use super::{HttpLayerError, HttpMetrics, clock::Clock, tree::Tree};
 use crate::{
     Counter, Gauge, Histogram,
     specs::http::{Method, UNMATCHED},
-    storage::{Index, SpanRef},
+    storage::{Index, SpanRef, TextHasher},
 };
 
 /// Counts of the statuses registered with IANA are kept in place; another one is looked up in its family.
@@ -33,7 +32,7 @@ pub(super) struct Routes {
 
 enum Known {
     /// By axum, which has matched already: routes are learned as they are used, and there are as many as the router has.
-    Matched { routes: Box<Index<Route>>, hasher: DefaultHashBuilder },
+    Matched { routes: Box<Index<Route>>, hasher: TextHasher },
     /// By our own match against the declared templates.
     Declared { routes: Vec<Route>, finder: Finder },
 }
@@ -63,7 +62,7 @@ struct Slot {
 
 impl Routes {
     pub(super) fn matched(series: HttpMetrics) -> Self {
-        Self::new(series, Known::Matched { routes: Box::new(Index::new()), hasher: DefaultHashBuilder::default() })
+        Self::new(series, Known::Matched { routes: Box::new(Index::new()), hasher: TextHasher::new() })
     }
 
     pub(super) fn declared<'a>(
@@ -105,7 +104,8 @@ impl Routes {
             Known::Matched { routes, hasher } => {
                 let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
                 matched.map_or(&self.unmatched, |path| {
-                    let (hash, same) = (hasher.hash_one(path), |route: &Route| route.path == path);
+                    let hash = hasher.add(hasher.begin(0), path);
+                    let same = |route: &Route| route.path == path;
                     let found = routes.find(hash, same);
                     found.unwrap_or_else(|| routes.find_or_insert(hash, same, || Route::new(path)))
                 })

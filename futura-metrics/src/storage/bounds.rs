@@ -22,7 +22,7 @@ const STARTS: usize = SMALL + (u64::BITS as usize - 3) * SMALL;
 pub struct Bounds {
     /// Upper bounds, ascending; the last is the largest number, of the cell above all others.
     cells: Box<[u64]>,
-    /// The first cell that a value can fall into, by its highest bit and the three below.
+    /// The first cell that a value can fall into, by the highest bit and the three below of the number before it.
     starts: [u16; STARTS],
     /// How many cells lie below each classic bound.
     classic: Box<[u16]>,
@@ -71,7 +71,11 @@ impl Bounds {
                 zero_threshold: upper_bound(*range.start()),
                 ends: native_bounds.iter().map(end_of).collect(),
             }),
-            starts: std::array::from_fn(|start| count(cells.partition_point(|cell| *cell < smallest_of(start)))),
+            starts: std::array::from_fn(|start| match start {
+                // Nothing comes before zero, which may be a bound itself.
+                0 => 0,
+                _ => count(cells.partition_point(|cell| *cell <= smallest_of(start))),
+            }),
             cells: [&cells[..], &[u64::MAX]].concat().into(),
             steps_per_unit,
         }
@@ -82,10 +86,14 @@ impl Bounds {
         self.cells.len()
     }
 
-    /// The cell of a value: its start is found by its highest bits, and is off by a cell or two, seldom more.
+    /// The cell of a value: its start is found by the highest bits, and is off by a cell or two, seldom more.
+    ///
+    /// Those of the number before it are taken, as a power of two is the last of its cell and not the first.
+    #[inline]
     pub(super) fn cell(&self, value: u64) -> usize {
-        let mut cell = usize::from(self.starts[start_of(value)]);
-        // Added, not branched on: a processor would guess such a branch wrong half of the time.
+        let mut cell = usize::from(self.starts[start_of(value.saturating_sub(1))]);
+        // Added, not branched on: a processor would guess such branches wrong as often as not.
+        cell += usize::from(self.cells[cell] < value);
         cell += usize::from(self.cells[cell] < value);
         while self.cells[cell] < value {
             cell += 1;

@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    hash::{BuildHasher, Hasher},
     marker::PhantomData,
     sync::{
         Arc,
@@ -10,10 +9,14 @@ use std::{
     },
 };
 
-use hashbrown::{DefaultHashBuilder, HashSet};
+use hashbrown::HashSet;
 use parking_lot::Mutex;
 
-use super::{Counter, Metric, index::Index};
+use super::{
+    Counter, Metric,
+    index::Index,
+    text::{Ends, TextHasher},
+};
 use crate::{
     exposition::{Layout, render_series},
     spec::{Descriptor, LabelSet, pack, without_number},
@@ -31,9 +34,6 @@ pub const OPEN_VALUE_LIMIT: usize = 1_024;
 /// How many series [`Family::with`] makes of one family before every open label of a newcomer folds.
 pub const FAMILY_LIMIT: usize = 10_000;
 
-/// 2^64 by the golden ratio, which spreads numbers that follow one another.
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-
 /// All series of one metric with labels.
 ///
 /// Where the values are known in advance, look a series up once with [`with`](Family::with) and keep a clone of it.
@@ -46,7 +46,7 @@ pub(crate) struct FamilyInner<M: Metric> {
     descriptor: Descriptor,
     shape: M::Shape,
     layout: Layout,
-    hasher: DefaultHashBuilder,
+    hasher: TextHasher,
     series: Index<Series<M>>,
     /// One for each label, in use where the label is open.
     open: Vec<OpenLabel>,
@@ -55,12 +55,20 @@ pub(crate) struct FamilyInner<M: Metric> {
 }
 
 pub(crate) struct Series<M> {
-    numbers: u64,
+    key: Key,
     pub(crate) values: Box<[Box<str>]>,
     /// What is the series' own in its lines of text, escaped once.
     pub(crate) text: Box<str>,
     pub(crate) metric: M,
     removed: AtomicBool,
+}
+
+/// What tells most series from all others of their family: the numbers of their values, and the ends of the first text that
+/// has no number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key {
+    numbers: u64,
+    ends: Ends,
 }
 
 /// The values that an open label has taken, and how often one more was folded.
@@ -88,6 +96,16 @@ impl<M: Metric, L: LabelSet> Family<M, L> {
     ///
     /// A clone of it is a handle to keep.
     pub fn with(&self, values: L::Values<'_>) -> &M {
+        let (numbers, texts) = L::key(values);
+        match self.inner.find_at_once(L::NUMBERED, numbers, texts.as_ref()) {
+            Some(series) => series.revived(),
+            None => self.find_or_admit(values),
+        }
+    }
+
+    /// What is not found at once: out of the way, so that the rest keeps to its registers.
+    #[inline(never)]
+    fn find_or_admit(&self, values: L::Values<'_>) -> &M {
         let (numbers, texts) = L::key(values);
         match self.inner.find(L::NUMBERED, numbers, texts.as_ref()) {
             Some(series) => series.revived(),
@@ -140,7 +158,7 @@ impl<M: Metric> FamilyInner<M> {
         Self {
             shape: M::shape(&descriptor),
             layout: Layout::new(&descriptor),
-            hasher: DefaultHashBuilder::default(),
+            hasher: TextHasher::new(),
             series: Index::new(),
             open: open.collect(),
             numbered,
@@ -170,24 +188,36 @@ impl<M: Metric> FamilyInner<M> {
         }
     }
 
-    /// The series with these numbers, and with these texts where there is no number; what it does with `numbered` is settled
-    /// when it is compiled into its caller.
+    /// The same as [`find`](Self::find) where the key says all and the series is where its hash leads, as it nearly always is.
+    ///
+    /// What it does with `numbered` is settled when it is compiled into its caller.
+    #[inline]
+    fn find_at_once(&self, numbered: &[bool], numbers: u64, texts: &[&str]) -> Option<&Series<M>> {
+        let key = Key::new(numbered, numbers, texts);
+        if !key.says_all(numbered) {
+            return None;
+        }
+        self.series.first(self.hash(numbered, numbers, texts)).filter(|series| series.key == key)
+    }
+
+    /// The series with these numbers, and with these texts where there is no number.
     #[inline]
     fn find(&self, numbered: &[bool], numbers: u64, texts: &[&str]) -> Option<&Series<M>> {
-        let hash = self.hash(numbered, numbers, texts);
-        self.series.find(hash, |series| series.has(numbered, numbers, texts))
+        let key = Key::new(numbered, numbers, texts);
+        self.series.find(self.hash(numbered, numbers, texts), |series| series.has(numbered, key, texts))
     }
 
     fn declare(&self, numbers: u64, texts: &[&str]) -> &M {
+        let key = Key::new(self.numbered, numbers, texts);
         let series = self.series.find_or_insert(
             self.hash(self.numbered, numbers, texts),
-            |series| series.has(self.numbered, numbers, texts),
+            |series| series.has(self.numbered, key, texts),
             || {
                 for (label, text) in self.open.iter().zip(texts) {
                     label.taken.lock().insert(Box::from(*text));
                 }
                 Series {
-                    numbers,
+                    key,
                     values: texts.iter().map(|text| Box::from(*text)).collect(),
                     text: render_series(&self.descriptor, texts),
                     metric: M::create(&self.shape),
@@ -229,11 +259,9 @@ impl<M: Metric> FamilyInner<M> {
 
     #[inline]
     fn hash(&self, numbered: &[bool], numbers: u64, texts: &[&str]) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
         let open = texts.iter().zip(numbered).filter(|(_, numbered)| !**numbered);
-        open.for_each(|(text, _)| hasher.write(text.as_bytes()));
-        // The high half of a product is where all bits of both have met; texts are hashed with a key that nobody knows.
-        hasher.finish() ^ numbers.wrapping_mul(SPREAD).rotate_left(32)
+        let state = open.fold(self.hasher.begin(numbers), |state, (text, _)| self.hasher.add(state, text));
+        if numbered.contains(&false) { state } else { self.hasher.end(state) }
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -258,10 +286,9 @@ impl<M: Metric> FamilyInner<M> {
 
 impl<M> Series<M> {
     #[inline]
-    fn has(&self, numbered: &[bool], numbers: u64, texts: &[&str]) -> bool {
-        let mut texts = numbered.iter().zip(texts).enumerate();
-        self.numbers == numbers
-            && texts.all(|(place, (numbered, text))| *numbered || is_same(&self.values[place], text))
+    fn has(&self, numbered: &[bool], key: Key, texts: &[&str]) -> bool {
+        let mut texts = numbered.iter().zip(&self.values).zip(texts);
+        self.key == key && (key.says_all(numbered) || texts.all(|((numbered, own), text)| *numbered || **own == **text))
     }
 
     #[inline]
@@ -273,13 +300,18 @@ impl<M> Series<M> {
     }
 }
 
-/// Whether two texts are the same: by their ends where those are all, as a call to compare a few bytes takes longer.
-#[inline]
-fn is_same(one: &str, other: &str) -> bool {
-    let ends = |text: &str| Some((*text.as_bytes().first_chunk::<8>()?, *text.as_bytes().last_chunk::<8>()?));
-    one.len() == other.len()
-        && match (ends(one), ends(other)) {
-            (Some(one_ends), Some(other_ends)) if one.len() <= 16 => one_ends == other_ends,
-            _ => one == other,
-        }
+// === impl Key ===
+
+impl Key {
+    #[inline]
+    fn new(numbered: &[bool], numbers: u64, texts: &[&str]) -> Self {
+        let open = texts.iter().zip(numbered).find(|(_, numbered)| !**numbered);
+        Self { numbers, ends: open.map_or_else(Ends::default, |(text, _)| Ends::of(text)) }
+    }
+
+    /// Whether it is all that there is to know of the values.
+    #[inline]
+    fn says_all(&self, numbered: &[bool]) -> bool {
+        numbered.iter().filter(|numbered| !**numbered).count() <= 1 && self.ends.are_all()
+    }
 }

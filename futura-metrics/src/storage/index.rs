@@ -1,12 +1,13 @@
 //! A hash table that only grows: found in without a lock, added to under one.
 //!
-//! Values live in a list of chunks that never move. Tables of positions point into it; when one is half full, the next, twice
-//! as large, takes what comes after. A look-up goes through the tables in order, so what was there early is found first.
+//! Values never move. The newest table leads to all of them, so that a look-up probes one, however many there have been; when it
+//! is half full, the next, twice as large, is filled before it is shown. A reader that still looks into the one before finds
+//! what was there when it came.
 
-use std::array;
+use std::{array, sync::Arc};
 
 use super::sync::{
-    AtomicU64, Mutex, OnceLock,
+    AtomicUsize, Mutex, OnceLock,
     Ordering::{Acquire, Release},
 };
 
@@ -16,13 +17,20 @@ const FIRST: usize = 8;
 /// Doubling this often from [`FIRST`] makes room for eight million values.
 const DOUBLINGS: usize = 20;
 
-/// The positions of a table are the low half of its slots, the other half is the hash's.
-const POSITION_BITS: u32 = 32;
-
 pub(crate) struct Index<T> {
-    chunks: [OnceLock<Box<[OnceLock<T>]>>; DOUBLINGS],
-    tables: [OnceLock<Box<[AtomicU64]>>; DOUBLINGS],
+    tables: [OnceLock<Table<T>>; DOUBLINGS],
+    /// Which of the tables is asked.
+    newest: AtomicUsize,
+    /// All values in the order in which they were added.
+    chunks: [OnceLock<Table<T>>; DOUBLINGS],
     len: Mutex<usize>,
+}
+
+type Table<T> = Box<[OnceLock<Arc<Entry<T>>>]>;
+
+struct Entry<T> {
+    hash: u64,
+    value: T,
 }
 
 // === impl Index ===
@@ -30,22 +38,26 @@ pub(crate) struct Index<T> {
 impl<T> Index<T> {
     pub(crate) fn new() -> Self {
         Self {
-            chunks: array::from_fn(|_| OnceLock::new()),
             tables: array::from_fn(|_| OnceLock::new()),
+            newest: AtomicUsize::new(0),
+            chunks: array::from_fn(|_| OnceLock::new()),
             len: Mutex::new(0),
         }
     }
 
     /// The value with this hash that is the `same`.
+    #[inline]
     pub(crate) fn find(&self, hash: u64, same: impl Fn(&T) -> bool) -> Option<&T> {
-        self.tables.iter().map_while(OnceLock::get).find_map(|table| {
-            let mut slots = probe(table, hash).map(|slot| slot.load(Acquire)).take_while(|slot| *slot != 0);
-            slots.find_map(|slot| {
-                let candidate =
-                    (slot >> POSITION_BITS == hash >> POSITION_BITS).then(|| self.get(position_of(slot)))?;
-                candidate.filter(|value| same(value))
-            })
-        })
+        let table = self.tables[self.newest.load(Acquire)].get()?;
+        let mut entries = probe(table, hash).map_while(OnceLock::get);
+        entries.find(|entry| same(&entry.value)).map(|entry| &entry.value)
+    }
+
+    /// The value at the first place that the hash leads to: as a rule, the one that was added with it.
+    #[inline]
+    pub(crate) fn first(&self, hash: u64) -> Option<&T> {
+        let table = self.tables[self.newest.load(Acquire)].get()?;
+        table.get(hash as usize & (table.len() - 1))?.get().map(|entry| &entry.value)
     }
 
     /// The same as [`find`](Self::find), with the value of `make` added where there is none.
@@ -55,43 +67,51 @@ impl<T> Index<T> {
             return value;
         }
         let (chunk, offset) = locate(*len);
-        let chunk = self.chunks[chunk].get_or_init(|| (0..FIRST << chunk).map(|_| OnceLock::new()).collect());
-        // The value is there before the slot that leads to it.
-        let value = chunk[offset].get_or_init(make);
+        let chunk = self.chunks[chunk].get_or_init(|| empty(FIRST << chunk));
+        let entry = chunk[offset].get_or_init(|| Arc::new(Entry { hash, value: make() }));
         // Table and chunk of one number differ by the factor two that keeps a table half empty.
-        let table = locate(*len).0;
-        let table = self.tables[table].get_or_init(|| (0..(2 * FIRST) << table).map(|_| AtomicU64::new(0)).collect());
-        let free =
-            probe(table, hash).find(|slot| slot.load(Acquire) == 0).expect("a table is never more than half full");
-        free.store((hash >> POSITION_BITS << POSITION_BITS) | (*len as u64 + 1), Release);
+        let newest = locate(*len).0;
+        let table = self.tables[newest].get_or_init(|| {
+            let table = empty((2 * FIRST) << newest);
+            self.entries().for_each(|entry| place(&table, entry));
+            table
+        });
+        place(table, entry);
+        self.newest.store(newest, Release);
         *len += 1;
-        value
+        &entry.value
     }
 
     /// All values, in the order in which they were added.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().map_while(OnceLock::get).flatten().map_while(OnceLock::get)
+        self.entries().map(|entry| &entry.value)
     }
 
     pub(crate) fn len(&self) -> usize {
         *self.len.lock()
     }
 
-    fn get(&self, position: usize) -> Option<&T> {
-        let (chunk, offset) = locate(position);
-        self.chunks[chunk].get()?[offset].get()
+    fn entries(&self) -> impl Iterator<Item = &Arc<Entry<T>>> {
+        self.chunks.iter().map_while(OnceLock::get).flatten().map_while(OnceLock::get)
     }
 }
 
-/// The slots of a table in the order in which a hash takes them.
-fn probe(table: &[AtomicU64], hash: u64) -> impl Iterator<Item = &AtomicU64> {
-    let start = hash as usize;
-    (0..table.len()).map(move |step| &table[start.wrapping_add(step) & (table.len() - 1)])
+fn empty<T>(len: usize) -> Table<T> {
+    (0..len).map(|_| OnceLock::new()).collect()
 }
 
-/// The position in a slot, which is one lower than what it holds: an empty slot is zero.
-fn position_of(slot: u64) -> usize {
-    (slot as u32 - 1) as usize
+/// Puts an entry where a reader looks for it, unless it is there.
+fn place<T>(table: &Table<T>, entry: &Arc<Entry<T>>) {
+    let taken = |slot: &OnceLock<Arc<Entry<T>>>| slot.get().is_some_and(|other| !Arc::ptr_eq(other, entry));
+    let mut free = probe(table, entry.hash).skip_while(|slot| taken(slot));
+    free.next().expect("a table is never more than half full").get_or_init(|| Arc::clone(entry));
+}
+
+/// The slots of a table in the order in which a hash takes them.
+#[inline]
+fn probe<S>(table: &[S], hash: u64) -> impl Iterator<Item = &S> {
+    let start = hash as usize;
+    (0..table.len()).map(move |step| &table[start.wrapping_add(step) & (table.len() - 1)])
 }
 
 /// The chunk of a position and its place there: chunks of 8, 16, 32, …

@@ -5,14 +5,14 @@ pub(super) use {
     parking_lot::Mutex,
     std::sync::{
         OnceLock,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
 };
 
 #[cfg(loom)]
 pub(super) use {
     self::modelled::{Mutex, OnceLock},
-    loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence},
+    loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
 };
 
 /// What the checker has no model of: a lock that is never poisoned, and a cell that is written once.
