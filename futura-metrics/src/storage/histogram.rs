@@ -83,14 +83,24 @@ impl Inner {
     #[inline]
     fn observe(&self, steps: u64, span: Option<SpanRef>) {
         let cell = self.bounds.cell(steps);
-        self.cells.add_all([(cell, 1), (self.bounds.cells(), steps)]);
+        let is_added = self.cells.try_add_all([(cell, 1), (self.bounds.cells(), steps)]);
+        if !is_added || span.is_some() {
+            self.finish(cell, steps, span, is_added);
+        }
+    }
+
+    /// What few observations need.
+    #[inline(never)]
+    fn finish(&self, cell: usize, steps: u64, span: Option<SpanRef>, is_added: bool) {
+        if !is_added {
+            self.cells.add_all_elsewhere([(cell, 1), (self.bounds.cells(), steps)]);
+        }
         if let Some(span) = span {
             self.keep(span, cell, steps);
         }
     }
 
     /// Keeps the observation as its bucket's exemplar, where none waits to be read.
-    #[inline(never)]
     fn keep(&self, span: SpanRef, cell: usize, steps: u64) {
         let slots = self.exemplars.get_or_init(|| (0..self.bounds.classic_buckets()).map(|_| Slot::new()).collect());
         let slot = &slots[self.bounds.classic_bucket(cell)];

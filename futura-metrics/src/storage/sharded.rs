@@ -79,21 +79,31 @@ impl<B: AsRef<[AtomicU64]>> Sharded<B> {
     /// Adds to several cells of one set.
     #[inline]
     pub(super) fn add_all<const N: usize>(&self, amounts: [(usize, u64); N]) {
-        self.add_all_as(thread_number::current(), amounts);
-    }
-
-    #[inline]
-    fn add_all_as<const N: usize>(&self, thread: Option<ThreadNumber>, amounts: [(usize, u64); N]) {
-        match thread {
-            Some(thread) if self.first.is_of(thread) => self.first.add_all(amounts),
-            _ => self.add_elsewhere(thread, amounts),
+        if !self.try_add_all(amounts) {
+            self.add_all_elsewhere(amounts);
         }
     }
 
+    /// The same where this thread owns the first cells, as it nearly always does; else nothing is added.
+    #[inline]
+    #[must_use]
+    pub(super) fn try_add_all<const N: usize>(&self, amounts: [(usize, u64); N]) -> bool {
+        let is_owner = thread_number::current().is_some_and(|thread| self.first.is_of(thread));
+        if is_owner {
+            self.first.add_all(amounts);
+        }
+        is_owner
+    }
+
+    /// The same where it does not, or is the first to come.
     #[inline(never)]
-    fn add_elsewhere<const N: usize>(&self, thread: Option<ThreadNumber>, amounts: [(usize, u64); N]) {
+    pub(super) fn add_all_elsewhere<const N: usize>(&self, amounts: [(usize, u64); N]) {
+        self.add_all_elsewhere_as(thread_number::current(), amounts);
+    }
+
+    fn add_all_elsewhere_as<const N: usize>(&self, thread: Option<ThreadNumber>, amounts: [(usize, u64); N]) {
         match thread {
-            Some(thread) if self.first.claim(thread) => self.first.add_all(amounts),
+            Some(thread) if self.first.is_of(thread) || self.first.claim(thread) => self.first.add_all(amounts),
             _ => self.others.get_or_init(|| Box::new(Others::new(self.len()))).add_all(thread, amounts),
         }
     }
@@ -274,7 +284,7 @@ mod tests {
             let adders = [ThreadNumber::new(1), ThreadNumber::new(2), None].map(|number| {
                 let sharded = Arc::clone(&sharded);
                 let times = if number.is_some() { 2 } else { 1 };
-                thread::spawn(move || (0..times).for_each(|_| sharded.add_all_as(number, [(0, 1)])))
+                thread::spawn(move || (0..times).for_each(|_| sharded.add_all_elsewhere_as(number, [(0, 1)])))
             });
             let first = sharded.total(0..1);
             let second = sharded.total(0..1);
