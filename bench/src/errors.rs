@@ -29,6 +29,8 @@ use crate::{
     targets::Target,
 };
 
+pub(crate) mod capture;
+
 /// How many clients send at once.
 const CLIENTS: usize = 8;
 /// The rate at which the time to an acknowledgement is measured, of all clients together.

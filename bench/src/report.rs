@@ -221,8 +221,10 @@ impl Report<'_> {
         report.targets.iter().try_for_each(|target| line(&target.to_line()))
     }
 
-    /// What error forwarding takes; a line where the sidecar is not built.
+    /// What an error costs its program, and what forwarding takes; a line where the sidecar is not built.
     fn errors(&self) -> Result<()> {
+        let time = Duration::from_secs(if self.options.quick { 1 } else { 30 });
+        section("An error reported while nobody takes it, 100 a second", errors::capture::report(time)?)?;
         if let Err(error) = self.siblings.path(SIDECAR) {
             return line(&format!("\nerrors: left out: {error:#}"));
         }

@@ -22,6 +22,7 @@ mod config;
 mod errors;
 mod logs;
 mod scrub;
+mod stack;
 mod traces;
 mod transport;
 

@@ -9,21 +9,19 @@ use std::{
 
 use opentelemetry::trace::TraceContextExt;
 use sentry::{
-    Client, ClientOptions, Hub,
+    Client, ClientOptions, Hub, Level,
     integrations::{
-        backtrace::{AttachStacktraceIntegration, ProcessStacktraceIntegration, current_stacktrace},
-        contexts::ContextIntegration,
-        debug_images::DebugImagesIntegration,
-        panic::{PanicIntegration, message_from_panic_info},
+        contexts::ContextIntegration, debug_images::DebugImagesIntegration, panic::message_from_panic_info,
     },
-    protocol::{Event, TraceContext},
+    protocol::{Event, Exception, Mechanism, TraceContext},
 };
 use sentry_tracing::{BreadcrumbLayer, ErrorLayer};
 use tracing::{Subscriber, field, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, filter::Targets, registry::LookupSpan};
 
 use super::{
-    TelemetryConfig, TelemetryError, scrub,
+    Scrubber, TelemetryConfig, TelemetryError, scrub,
+    stack::{self, AttachStack, Symbols},
     transport::{Handover, HandoverConfig},
 };
 use crate::{Metrics, specs::business::SENTRY_ERRORS_TOTAL};
@@ -37,48 +35,63 @@ const BACKTRACE_LIMIT: usize = 6 * 1024;
 /// The target of the record that a panic writes; the panic itself is reported, so the record is not.
 const PANIC_TARGET: &str = "futura_metrics::panic";
 
+/// What is done to an event before it leaves the process.
+#[derive(Clone)]
+pub(super) struct Finish {
+    pub(super) symbols: Arc<Symbols>,
+    pub(super) scrubber: Scrubber,
+}
+
+// === impl Finish ===
+
+impl Finish {
+    pub(super) fn event(&self, event: &mut Event<'static>) {
+        self.symbols.name(event);
+        self.scrubber.event(event);
+    }
+}
+
 pub(super) fn connect(config: &TelemetryConfig, metrics: &Metrics) -> Result<Option<Arc<Client>>, TelemetryError> {
     let reported = metrics.counter(SENTRY_ERRORS_TOTAL)?;
     let Some(dsn) = &config.sentry_dsn else { return Ok(None) };
     let hands_over = config.sentry_socket.is_some() || HandoverConfig::is_sidecar(dsn);
-    // Whoever hands events over scrubs them, on its own thread.
-    let scrubber = (!hands_over).then(|| config.scrubber.clone());
+    let finish = Finish { symbols: Arc::new(Symbols::new()), scrubber: config.scrubber.clone() };
+    // Whoever hands events over finishes them, on its own thread.
+    let at_once = (!hands_over).then(|| finish.clone());
     let mut options = ClientOptions::new()
         .release(config.release.clone())
         .environment(config.environment.clone())
         .sample_rate(config.sample_rate)
-        .attach_stacktrace(true)
         .transport_channel_capacity(QUEUE)
         // Of the default integrations all but the panic hook, which would block a worker until its event is sent.
         .default_integrations(false)
-        .add_integration(AttachStacktraceIntegration)
+        .add_integration(AttachStack)
         .add_integration(DebugImagesIntegration::default())
         .add_integration(ContextIntegration::default())
-        .add_integration(ProcessStacktraceIntegration)
         .before_send(move |mut event| {
             reported.inc();
-            scrubber.iter().for_each(|scrubber| scrubber.event(&mut event));
+            at_once.iter().for_each(|finish| finish.event(&mut event));
             Some(join_trace(event))
         });
     options.dsn = Some(dsn.clone());
     if hands_over {
         let (socket, spool) = (config.sentry_socket.clone(), config.sentry_spool.clone());
-        let (dsn, scrubber) = (dsn.clone(), config.scrubber.clone());
-        let handover = Handover::start(HandoverConfig { dsn, socket, spool, scrubber }, metrics)?;
+        let (dsn, finish) = (dsn.clone(), finish.clone());
+        let handover = Handover::start(HandoverConfig { dsn, socket, spool, finish }, metrics)?;
         options = options.transport(Arc::new(handover));
     }
     let client = Arc::new(Client::from(sentry::apply_defaults(options)));
     Hub::main().bind_client(Some(Arc::clone(&client)));
-    read_symbols();
+    read_symbols(finish);
     Ok(Some(client))
 }
 
-/// Resolves one stack trace ahead of need: the first in a process reads the program's debug information, for which a panic
-/// would hold up its thread, and all requests that wait for it, most of a second.
-fn read_symbols() {
-    // Without a thread the first panic takes longer, and nothing else is lost.
-    let _ = thread::Builder::new().name("read-symbols".to_owned()).spawn(|| {
-        drop(current_stacktrace());
+/// Finishes one event ahead of need: the first stack trace in a process reads the program's debug information, which takes
+/// most of a second.
+fn read_symbols(finish: Finish) {
+    // Without a thread the first event takes longer, and nothing else is lost.
+    let _ = thread::Builder::new().name("read-symbols".to_owned()).spawn(move || {
+        finish.event(&mut Event { stacktrace: stack::capture(), ..Event::default() });
         scrub::prepare();
     });
 }
@@ -102,7 +115,7 @@ pub(super) fn report_panics() {
 fn report_panic(info: &PanicHookInfo<'_>) {
     let hub = Hub::current();
     if hub.client().is_some() {
-        hub.capture_event(PanicIntegration::default().event_from_panic_info(info));
+        hub.capture_event(panic_event(info));
     }
     let location = info.location().map(ToString::to_string).unwrap_or_default();
     // As the standard hook does, a backtrace only where RUST_BACKTRACE asks for one.
@@ -110,6 +123,18 @@ fn report_panic(info: &PanicHookInfo<'_>) {
     let captured = backtrace.status() == BacktraceStatus::Captured;
     let backtrace = captured.then(|| field::display(shortened(backtrace.to_string())));
     tracing::error!(target: PANIC_TARGET, location, backtrace, "panicked: {}", message_from_panic_info(info));
+}
+
+/// A panic as the SDK reports it, but for the names in its stack trace, which are found out later.
+fn panic_event(info: &PanicHookInfo<'_>) -> Event<'static> {
+    let exception = Exception {
+        ty: "panic".to_owned(),
+        value: Some(message_from_panic_info(info).to_owned()),
+        stacktrace: stack::capture(),
+        mechanism: Some(Mechanism { ty: "panic".to_owned(), handled: Some(false), ..Mechanism::default() }),
+        ..Exception::default()
+    };
+    Event { exception: vec![exception].into(), level: Level::Fatal, ..Event::default() }
 }
 
 /// The first lines of a backtrace, which are those that lead to the panic; Sentry has it whole.

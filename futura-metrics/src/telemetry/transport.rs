@@ -18,7 +18,7 @@ use self::{
     folder::{Folder, FolderError},
     http::{Answer, Connection, Place},
 };
-use super::Scrubber;
+use super::errors::Finish;
 use crate::{
     Counter, Family, Metrics, RegisterError,
     specs::sentry::{LossReason, SENTRY_ENVELOPES_LOST_TOTAL},
@@ -46,8 +46,8 @@ pub(super) struct HandoverConfig {
     pub(super) socket: Option<PathBuf>,
     /// The sidecar's spool, in whose folder `incoming` those go that it does not take.
     pub(super) spool: Option<PathBuf>,
-    /// What is removed on the way: not by whoever reports an error, who does not wait for it.
-    pub(super) scrubber: Scrubber,
+    /// What is done to events on the way: not by whoever reports an error, who does not wait for it.
+    pub(super) finish: Finish,
 }
 
 /// The transport. Dropping it waits for nothing; whoever ends the program flushes.
@@ -57,7 +57,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     folder: Option<Folder>,
-    scrubber: Scrubber,
+    finish: Finish,
     lost: Family<Counter, (LossReason,)>,
 }
 
@@ -101,7 +101,7 @@ impl Handover {
             state: Mutex::default(),
             changed: Condvar::new(),
             folder: config.spool.map(|spool| Folder::new(spool.join("incoming"))),
-            scrubber: config.scrubber,
+            finish: config.finish,
             lost: metrics.counters(SENTRY_ENVELOPES_LOST_TOTAL)?,
         });
         let worker = Worker {
@@ -174,20 +174,20 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An envelope as it is sent, without what is secret in its events.
+    /// An envelope as it is sent, its events finished.
     fn bytes(&self, envelope: &Envelope) -> io::Result<Vec<u8>> {
-        let mut scrubbed = Envelope::new().with_headers(envelope.headers().clone());
+        let mut finished = Envelope::new().with_headers(envelope.headers().clone());
         for item in envelope.items().cloned() {
             match item {
                 EnvelopeItem::Event(mut event) => {
-                    self.scrubber.event(&mut event);
-                    scrubbed.add_item(EnvelopeItem::Event(event));
+                    self.finish.event(&mut event);
+                    finished.add_item(EnvelopeItem::Event(event));
                 }
-                other => scrubbed.add_item(other),
+                other => finished.add_item(other),
             }
         }
         let mut bytes = Vec::new();
-        scrubbed.to_writer(&mut bytes)?;
+        finished.to_writer(&mut bytes)?;
         Ok(bytes)
     }
 

@@ -12,8 +12,12 @@ use std::{
 use sentry::{Envelope, Transport, protocol::Event, types::Uuid};
 use tempfile::{TempDir, tempdir};
 
-use super::{Handover, HandoverConfig, QUEUE, Scrubber};
-use crate::{Metrics, exposition::Format};
+use super::{Finish, Handover, HandoverConfig, QUEUE};
+use crate::{
+    Metrics,
+    exposition::Format,
+    telemetry::{Scrubber, stack::Symbols},
+};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -81,10 +85,13 @@ fn start(address: SocketAddr, spool: Option<&TempDir>) -> (Handover, Metrics) {
     let metrics = Metrics::new();
     let spool = spool.map(|folder| folder.path().to_owned());
     (
-        Handover::start(HandoverConfig { dsn, socket: None, spool, scrubber: Scrubber::default() }, &metrics)
-            .expect("free names"),
+        Handover::start(HandoverConfig { dsn, socket: None, spool, finish: finish() }, &metrics).expect("free names"),
         metrics,
     )
+}
+
+fn finish() -> Finish {
+    Finish { symbols: Arc::new(Symbols::new()), scrubber: Scrubber::default() }
 }
 
 fn envelope(number: u128) -> Envelope {
@@ -219,10 +226,8 @@ fn a_unix_socket_takes_the_place_of_the_host() {
     let served = sidecar.clone();
     thread::spawn(move || listener.incoming().flatten().for_each(|stream| served.serve(&stream, &stream)));
     let dsn = "https://key@sentry.example.org/1".parse().expect("a DSN");
-    let handover = Handover::start(
-        HandoverConfig { dsn, socket: Some(socket), spool: None, scrubber: Scrubber::default() },
-        &Metrics::new(),
-    );
+    let handover =
+        Handover::start(HandoverConfig { dsn, socket: Some(socket), spool: None, finish: finish() }, &Metrics::new());
     let handover = handover.expect("free names");
     handover.send_envelope(envelope(7));
     assert!(handover.flush(PATIENCE));
