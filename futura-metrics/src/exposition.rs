@@ -12,12 +12,16 @@ pub use self::{accept::Format, select::Selection};
 mod accept;
 mod client;
 mod family;
+#[cfg(feature = "telemetry")]
+mod otlp;
 mod protobuf;
 mod select;
 mod text;
 
 #[cfg(feature = "admin")]
 pub(crate) use self::accept::{Wire, qualities};
+#[cfg(feature = "telemetry")]
+pub(crate) use self::otlp::{View, client as encode_client_otlp};
 pub(crate) use self::{
     client::ClientMetric,
     family::Encode,

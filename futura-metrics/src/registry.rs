@@ -9,6 +9,8 @@ use std::{
     },
 };
 
+#[cfg(feature = "telemetry")]
+use opentelemetry_proto::tonic::metrics::v1::Metric as OtlpMetric;
 use parking_lot::Mutex;
 
 #[cfg(feature = "admin")]
@@ -270,6 +272,14 @@ impl Metrics {
         families.iter().for_each(|family| family.encode_protobuf(&mut out));
         client.iter().for_each(|metric| exposition::encode_client_protobuf(metric, &mut out));
         out
+    }
+
+    /// Every metric in OTLP's messages, each made when it is asked for.
+    #[cfg(feature = "telemetry")]
+    pub(crate) fn to_otlp(&self, view: exposition::View) -> impl Iterator<Item = OtlpMetric> {
+        let (families, client) = self.gather(&Selection::all());
+        let client = client.into_iter().filter_map(move |metric| exposition::encode_client_otlp(&metric, view));
+        families.into_iter().filter_map(move |family| family.to_otlp(view)).chain(client)
     }
 
     /// Lets the collectors run, and gives what to write. Nothing is locked while it is written.

@@ -18,6 +18,7 @@ pub mod logs;
 pub mod metrics;
 pub mod probe;
 pub mod process;
+pub mod push;
 pub mod resilience;
 pub mod sentry;
 pub mod tokio;
@@ -37,6 +38,7 @@ const AREAS: &[&[Descriptor]] = &[
     metrics::CATALOGUE,
     probe::CATALOGUE,
     process::CATALOGUE,
+    push::CATALOGUE,
     resilience::CATALOGUE,
     sentry::CATALOGUE,
     tokio::CATALOGUE,

@@ -8,7 +8,6 @@ pub use self::{
     histogram::Histogram,
 };
 
-use self::bounds::NativeBounds;
 use crate::spec::Descriptor;
 
 mod bounds;
@@ -23,7 +22,11 @@ mod sync;
 mod text;
 mod thread_number;
 
-pub(crate) use self::{bounds::SCHEMA, exemplar::Exemplar, family::FamilyInner};
+pub(crate) use self::{
+    bounds::{NativeBounds, SCHEMA},
+    exemplar::Exemplar,
+    family::FamilyInner,
+};
 #[cfg(feature = "http")]
 pub(crate) use self::{index::Index, text::TextHasher};
 

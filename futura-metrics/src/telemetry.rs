@@ -1,19 +1,21 @@
-//! Logs, traces and errors, each switched on by its standard environment variable.
+//! Logs, traces, errors and pushed metrics, each switched on by its standard environment variable.
 //!
 //! Call [`init`] as the first thing within the tokio runtime and keep what it returns: [`Telemetry::shutdown`] or dropping
 //! it sends what is still queued, within five seconds.
 
-use std::{fmt, sync::Arc, thread, time::Duration};
+use std::{error::Error, fmt, sync::Arc, thread, time::Duration};
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use sentry::Client;
 use tracing_subscriber::{Registry, layer::SubscriberExt, util::SubscriberInitExt};
 
+use self::push::Push;
 use crate::{Metrics, RegisterError};
 
 pub use self::{
     calls::{CallLayer, Calls},
     config::{LogFormat, TelemetryConfig, VARIABLES},
+    push::{PushConfig, PushProtocol},
     scrub::Scrubber,
 };
 
@@ -21,12 +23,13 @@ mod calls;
 mod config;
 mod errors;
 mod logs;
+mod push;
 mod scrub;
 mod stack;
 mod traces;
 mod transport;
 
-/// How long a shutdown waits for what is queued, for traces and errors together.
+/// How long a shutdown waits for what is queued, for all of it together.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why telemetry could not be set up.
@@ -45,6 +48,9 @@ pub enum TelemetryError {
     /// The OTLP exporter could not be built.
     #[error("the OTLP exporter could not be built")]
     Traces(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// The push of metrics could not be set up.
+    #[error("metrics cannot be pushed over OTLP")]
+    Push(#[source] Box<dyn Error + Send + Sync>),
     /// A metric of telemetry's own is registered already.
     #[error(transparent)]
     Register(#[from] RegisterError),
@@ -58,9 +64,10 @@ pub enum TelemetryError {
 pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
     sentry: Option<Arc<Client>>,
+    push: Option<Push>,
 }
 
-/// Sets up logs, traces and errors for the process, and the TLS provider that their clients share.
+/// Sets up logs, traces, errors and the push of metrics for the process, and the TLS provider that their clients share.
 ///
 /// # Errors
 /// When a part of the configuration cannot be used, or the process has a tracing subscriber already.
@@ -93,7 +100,8 @@ pub fn init(config: &TelemetryConfig, metrics: &Metrics) -> Result<Telemetry, Te
         .with(sentry.is_some().then(errors::layer))
         .try_init()?;
     errors::report_panics();
-    Ok(Telemetry { traces, sentry })
+    let push = config.push.clone().map(|push| Push::start(push, &traces::resource(config), metrics)).transpose()?;
+    Ok(Telemetry { traces, sentry, push })
 }
 
 // === impl Telemetry ===
@@ -111,6 +119,8 @@ impl Telemetry {
 
     fn flush(&mut self) {
         let (traces, sentry) = (self.traces.take(), self.sentry.take());
+        // Its last request is on its way while the others are.
+        let push = self.push.take().map(|push| push.end(FLUSH_LIMIT));
         let flushing = thread::spawn(move || {
             if let Some(traces) = traces {
                 // What cannot be sent now never will be, and the SDK has logged why.
@@ -121,6 +131,9 @@ impl Telemetry {
             }
         });
         let _ = flushing.join();
+        if let Some(push) = push {
+            push.wait();
+        }
     }
 }
 
@@ -136,6 +149,7 @@ impl fmt::Debug for Telemetry {
             .debug_struct("Telemetry")
             .field("traces", &self.traces.is_some())
             .field("sentry", &self.sentry.is_some())
+            .field("push", &self.push.is_some())
             .finish()
     }
 }

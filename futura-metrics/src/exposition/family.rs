@@ -1,5 +1,10 @@
 //! A family behind one interface, whatever kind of metric it holds.
 
+#[cfg(feature = "telemetry")]
+use opentelemetry_proto::tonic::metrics::v1::Metric as OtlpMetric;
+
+#[cfg(feature = "telemetry")]
+use super::otlp;
 use super::{Format, protobuf, text};
 use crate::{
     spec::Descriptor,
@@ -16,6 +21,10 @@ pub(crate) trait Encode: Send + Sync {
     fn encode_text(&self, format: Format, out: &mut String);
 
     fn encode_protobuf(&self, out: &mut Vec<u8>);
+
+    /// What OTLP has of it; nothing where there are no series.
+    #[cfg(feature = "telemetry")]
+    fn to_otlp(&self, view: otlp::View) -> Option<OtlpMetric>;
 }
 
 impl<M: Metric> Encode for FamilyInner<M> {
@@ -33,5 +42,10 @@ impl<M: Metric> Encode for FamilyInner<M> {
 
     fn encode_protobuf(&self, out: &mut Vec<u8>) {
         protobuf::encode_family(self, out);
+    }
+
+    #[cfg(feature = "telemetry")]
+    fn to_otlp(&self, view: otlp::View) -> Option<OtlpMetric> {
+        otlp::family(self, view)
     }
 }

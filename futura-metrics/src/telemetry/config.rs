@@ -10,7 +10,7 @@ use http::Uri;
 use sentry::types::Dsn;
 use tracing_subscriber::EnvFilter;
 
-use super::{Scrubber, TelemetryError};
+use super::{PushConfig, Scrubber, TelemetryError};
 
 /// Every variable that telemetry reads: its name, its default and its meaning.
 pub const VARIABLES: &[(&str, &str, &str)] = &[
@@ -28,6 +28,18 @@ pub const VARIABLES: &[(&str, &str, &str)] = &[
     ("SENTRY_SAMPLE_RATE", "1.0", "the share of errors that are reported, from 0.0 to 1.0"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "", "where traces are sent, such as http://localhost:4318; none are without it"),
     ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "", "the same for traces alone, as a whole URL"),
+    ("OTEL_TRACES_EXPORTER", "otlp", "none sends no traces though there is an endpoint, as for metrics alone"),
+    ("OTEL_METRICS_EXPORTER", "none", "otlp pushes the metrics that are scraped as well; prometheus and none do not"),
+    ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "", "where metrics are pushed, as a whole URL; so for all variables below"),
+    ("OTEL_METRIC_EXPORT_INTERVAL", "60000", "the time between two pushes in milliseconds"),
+    ("OTEL_METRIC_EXPORT_TIMEOUT", "30000", "how long a push may take in milliseconds"),
+    (
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+        "explicit_bucket_histogram",
+        "base2_exponential_bucket_histogram pushes native buckets where a histogram has them",
+    ),
+    ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "cumulative", "nothing else is pushed"),
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", "10000", "how long a request may take in milliseconds"),
     ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "http/protobuf or grpc"),
     ("OTEL_EXPORTER_OTLP_COMPRESSION", "none", "gzip or none"),
     ("OTEL_EXPORTER_OTLP_HEADERS", "", "headers to send with them, as key=value,key=value"),
@@ -43,7 +55,7 @@ pub const VARIABLES: &[(&str, &str, &str)] = &[
         "",
         "the pod, as the downward API tells it; so are K8S_POD_UID, K8S_NAMESPACE_NAME, K8S_NODE_NAME and K8S_CONTAINER_NAME",
     ),
-    ("OTEL_SDK_DISABLED", "false", "true sends no traces whatever else is set"),
+    ("OTEL_SDK_DISABLED", "false", "true sends neither traces nor metrics whatever else is set"),
 ];
 
 /// Attributes of the resource, and the variables that a pod's manifest sets from the downward API.
@@ -85,6 +97,8 @@ pub struct TelemetryConfig {
     pub kubernetes: Vec<(&'static str, String)>,
     /// Whether traces are sent; the exporter reads where and how from the environment by itself.
     pub export_traces: bool,
+    /// Where and how metrics are pushed, where they are.
+    pub push: Option<PushConfig>,
 }
 
 /// How log records are written.
@@ -129,6 +143,7 @@ impl TelemetryConfig {
         check("RUST_LOG", &log_filter, EnvFilter::try_new(&log_filter).map(drop))?;
         let sentry_dsn = get("SENTRY_DSN").map(|dsn| sentry_dsn(&dsn)).transpose()?;
         let disabled = get("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let traces = exports_traces(get("OTEL_TRACES_EXPORTER").as_deref())?;
         let mut endpoints = 0;
         for variable in ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
             if let Some(endpoint) = get(variable) {
@@ -158,7 +173,8 @@ impl TelemetryConfig {
             release: get("SENTRY_RELEASE").unwrap_or_else(|| format!("{service}@{version}")),
             sample_rate: sample_rate(get("SENTRY_SAMPLE_RATE").as_deref())?,
             kubernetes: KUBERNETES.iter().filter_map(|(key, variable)| Some((*key, get(variable)?))).collect(),
-            export_traces: endpoints > 0 && !disabled,
+            export_traces: endpoints > 0 && !disabled && traces,
+            push: if disabled { None } else { PushConfig::from_lookup(get)? },
         })
     }
 }
@@ -171,14 +187,19 @@ impl fmt::Debug for TelemetryConfig {
             .field("version", &self.version)
             .field("sentry", &self.sentry_dsn.is_some())
             .field("traces", &self.export_traces)
+            .field("push", &self.push)
             .finish_non_exhaustive()
     }
 }
 
 /// Stands in an error for a value that may hold a secret.
-const HIDDEN: &str = "***";
+pub(super) const HIDDEN: &str = "***";
 
-fn check<T, E: fmt::Display>(variable: &'static str, value: &str, result: Result<T, E>) -> Result<T, TelemetryError> {
+pub(super) fn check<T, E: fmt::Display>(
+    variable: &'static str,
+    value: &str,
+    result: Result<T, E>,
+) -> Result<T, TelemetryError> {
     result.map_err(|error| TelemetryError::BadVariable {
         variable,
         value: value.to_owned(),
@@ -192,10 +213,18 @@ fn sentry_dsn(dsn: &str) -> Result<Dsn, TelemetryError> {
 }
 
 /// Something where the text is a URL that names a host, as the exporters need one.
-fn is_web(text: &str) -> Option<()> {
+pub(super) fn is_web(text: &str) -> Option<()> {
     let uri: Uri = text.parse().ok()?;
     let known = matches!(uri.scheme_str(), Some("http" | "https"));
     (known && uri.host().is_some_and(|host| !host.is_empty())).then_some(())
+}
+
+fn exports_traces(exporter: Option<&str>) -> Result<bool, TelemetryError> {
+    match exporter {
+        None | Some("otlp") => Ok(true),
+        Some("none") => Ok(false),
+        Some(other) => check("OTEL_TRACES_EXPORTER", other, Err("expected `otlp` or `none`")),
+    }
 }
 
 fn log_format(value: Option<&str>) -> Result<LogFormat, TelemetryError> {

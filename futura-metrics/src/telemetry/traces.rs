@@ -12,18 +12,22 @@ use super::{TelemetryConfig, TelemetryError};
 const EXPORTER_TARGETS: [&str; 6] = ["h2", "hyper", "hyper_util", "opentelemetry", "reqwest", "tonic"];
 
 pub(super) fn provider(config: &TelemetryConfig) -> Result<SdkTracerProvider, TelemetryError> {
-    let resource = Resource::builder()
-        .with_service_name(config.service.clone())
-        .with_attribute(KeyValue::new("service.version", config.version.clone()))
-        .with_attribute(KeyValue::new("deployment.environment.name", config.environment.clone()))
-        .with_attributes(config.kubernetes.iter().map(|(key, value)| KeyValue::new(*key, value.clone())))
-        .build();
-    let builder = SdkTracerProvider::builder().with_resource(resource);
+    let builder = SdkTracerProvider::builder().with_resource(resource(config));
     Ok(if config.export_traces {
         builder.with_batch_exporter(SpanExporter::builder().build()?).build()
     } else {
         builder.build()
     })
+}
+
+/// Whom traces and metrics are of.
+pub(super) fn resource(config: &TelemetryConfig) -> Resource {
+    Resource::builder()
+        .with_service_name(config.service.clone())
+        .with_attribute(KeyValue::new("service.version", config.version.clone()))
+        .with_attribute(KeyValue::new("deployment.environment.name", config.environment.clone()))
+        .with_attributes(config.kubernetes.iter().map(|(key, value)| KeyValue::new(*key, value.clone())))
+        .build()
 }
 
 pub(super) fn layer<S>(provider: &SdkTracerProvider, config: &TelemetryConfig) -> impl Layer<S> + use<S>
