@@ -4,7 +4,7 @@
 //!   alone, which is all that alert rules and dashboards need.
 //! - [`Metrics`]: the registry that a program passes around; [`storage`] holds its numbers, [`exposition`] writes them.
 //! - [`http`]: the layer that measures requests.
-//! - [`telemetry`]: logs, OTLP traces and Sentry from the standard environment variables.
+//! - [`telemetry`]: logs, traces and metrics over OTLP, and Sentry from the standard environment variables.
 //! - [`admin`], [`serve`] and [`shutdown`]: `/metrics`, `/livez`, `/readyz`, serving within bounds, and how a program ends.
 //! - [`process`] and [`runtime`]: the process's own metrics and tokio's; [`testing`]: assertions on metrics.
 

@@ -1,4 +1,5 @@
-//! Traces of the API to a real collector, over both protocols, and the events of the same requests with the same trace ids.
+//! Traces and metrics of the API to a real collector, over both protocols, and the events of the same requests with the same
+//! trace ids.
 
 use std::{path::Path, time::Duration};
 
@@ -32,7 +33,9 @@ pub(super) async fn run(logs: &Path) -> Result<()> {
     let mut version = process::command(&agent);
     version.arg("--version");
     if !process::output(version, std::process::Stdio::null(), LIMIT).await?.status.success() {
-        terminal::line("  traces: left out, as the collector rotel does not run here: it needs libpython3.11");
+        terminal::line(
+            "  traces and metrics: left out, as the collector rotel does not run here: it needs libpython3.11",
+        );
         return Ok(());
     }
     let programs = cargo::build(&["ticket-api"], Profile::Dev).await?;
@@ -40,13 +43,15 @@ pub(super) async fn run(logs: &Path) -> Result<()> {
     let collector = Collector::start(&agent, logs).await?;
     let over = [("grpc", collector.grpc), ("http/protobuf", collector.http)];
     for (protocol, port) in over {
-        let name = format!("traces arrive at a collector over {protocol}, and events with the same trace ids");
+        let name =
+            format!("traces and metrics arrive at a collector over {protocol}, and events with the same trace ids");
         check(&name, arrive(api, &collector.behind, (protocol, port), logs)).await?;
     }
     Ok(())
 }
 
-/// A request that panics is a span at the collector and an event, both of the trace that its client has begun.
+/// A request that panics is a span at the collector and an event, both of the trace that its client has begun; the collector
+/// gets what is counted of it too.
 async fn arrive(api: &Path, behind: &Keeper, (protocol, port): (&str, u16), logs: &Path) -> Result<()> {
     behind.take();
     let (client, sentry, state) = (Client::new()?, Keeper::listen().await?, tempfile::tempdir()?);
@@ -63,6 +68,7 @@ async fn arrive(api: &Path, behind: &Keeper, (protocol, port): (&str, u16), logs
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{port}"))
         .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
         .env("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+        .env("OTEL_METRICS_EXPORTER", "otlp")
         .env("OTEL_RESOURCE_ATTRIBUTES", "team=tickets")
         .env("K8S_POD_NAME", "tickets-7");
     let log = logs.join(format!("traces-{}.log", protocol.replace('/', "-")));
@@ -78,12 +84,17 @@ async fn arrive(api: &Path, behind: &Keeper, (protocol, port): (&str, u16), logs
     let id: Vec<u8> = (0..16)
         .map(|place| u8::from_str_radix(&PANIC_TRACE_ID[2 * place..2 * place + 2], 16))
         .collect::<Result<_, _>>()?;
-    let mut spans: Vec<u8> = Vec::new();
+    let mut requests = Vec::new();
     let arrived = async || {
-        spans.extend(behind.take().concat());
-        for part in [&id[..], b"POST /drill/panic", b"team", b"tickets-7", b"k8s.pod.name", b"ticket-api"] {
-            let found = spans.windows(part.len()).any(|bytes| bytes == part);
-            ensure!(found, "the collector has no {:?}", String::from_utf8_lossy(part));
+        requests.extend(behind.take());
+        // A request of spans, and one of metrics.
+        let span: [&[u8]; 2] = [&id, b"POST /drill/panic"];
+        let metrics: [&[u8]; 3] = [b"http_requests_total", b"http_request_duration_seconds", b"/drill/panic"];
+        for parts in [&span[..], &metrics] {
+            let parts = [parts, &[b"team", b"tickets-7", b"k8s.pod.name", b"ticket-api"]].concat();
+            let has = |request: &[u8], part: &[u8]| request.windows(part.len()).any(|bytes| bytes == part);
+            let found = requests.iter().any(|request| parts.iter().all(|part| has(request, part)));
+            ensure!(found, "the collector has nothing with {:?}", String::from_utf8_lossy(parts[1]));
         }
         Ok(())
     };
