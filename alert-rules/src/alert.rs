@@ -5,9 +5,9 @@ use std::time::Duration;
 use futura_metrics::spec::{Label, LabelSet};
 
 use crate::{
-    example::{Example, Scenario},
+    example::{Example, Scenario, derived},
     panel::Panel,
-    promql::{Condition, Service, Threshold},
+    promql::{Compared, Condition, Service, Shape, Threshold},
     runbook::Runbook,
     site::Site,
     template::{Part, Template, annotation, filled},
@@ -87,8 +87,14 @@ pub struct Alert {
     pub panel: Option<Panel>,
     /// What to do.
     pub runbook: Runbook,
-    pub(crate) scenarios: Vec<Scenario>,
-    summary: Vec<Part>,
+    pub(crate) condition: Compared,
+    /// The examples as they are stated; see [`scenarios`](Self::scenarios) for all.
+    examples: Vec<Scenario>,
+    /// Why there are no examples, where this site's settings are not those that they were stated for.
+    pub(crate) untested: Option<&'static str>,
+    /// The threshold's value of which the runbook speaks.
+    pub(crate) stated_threshold: f64,
+    pub(crate) summary: Vec<Part>,
     description: Vec<Part>,
 }
 
@@ -128,18 +134,23 @@ impl Team {
 
 impl<L: LabelSet> From<Definition<L>> for Alert {
     fn from(definition: Definition<L>) -> Self {
+        let condition = definition.condition.into_compared();
+        let (expression, threshold) = (condition.to_string(), condition.threshold());
         Self {
             name: definition.name,
             severity: definition.severity,
             team: definition.team,
             service: definition.service,
-            expression: definition.condition.to_string(),
-            threshold: definition.condition.threshold(),
+            expression,
+            threshold,
             label_names: L::NAMES,
             lasts: definition.lasts,
             panel: definition.panel,
             runbook: definition.runbook,
-            scenarios: definition.examples.into_iter().map(Example::into_scenario).collect(),
+            condition,
+            examples: definition.examples.into_iter().map(Example::into_scenario).collect(),
+            untested: None,
+            stated_threshold: threshold.value,
             summary: definition.summary.into_parts(),
             description: definition.description.into_parts(),
         }
@@ -147,6 +158,47 @@ impl<L: LabelSet> From<Definition<L>> for Alert {
 }
 
 impl Alert {
+    /// Sets what this site wants otherwise. The examples follow the threshold if all of them can, else they are left out.
+    pub(crate) fn adapt_to(&mut self, site: &Site) {
+        let threshold = site.thresholds.get(self.name).copied().filter(|value| *value != self.threshold.value);
+        if let Some(value) = threshold {
+            self.set_threshold(value);
+        }
+        let lasts = site.durations.get(self.name).copied().filter(|lasts| *lasts != self.lasts);
+        if let Some(lasts) = lasts {
+            self.lasts = lasts;
+            self.leave_out_tests("its examples are stated for another duration");
+        }
+    }
+
+    fn set_threshold(&mut self, value: f64) {
+        let stated = self.stated_threshold;
+        self.condition = self.condition.with_threshold(value);
+        (self.expression, self.threshold) = (self.condition.to_string(), self.condition.threshold());
+        // Nothing is in proportion to zero, nor across it.
+        let is_in_proportion = stated != 0.0 && value / stated > 0.0;
+        if is_in_proportion && self.examples.iter().all(Scenario::follows_threshold) {
+            self.examples = self.examples.iter().map(|example| example.at_threshold(stated, value)).collect();
+        } else {
+            self.leave_out_tests("its examples are stated for another threshold");
+        }
+    }
+
+    fn leave_out_tests(&mut self, why: &'static str) {
+        self.examples.clear();
+        self.untested = Some(why);
+    }
+
+    /// The examples that are stated and those that follow from them; none where they are for other settings.
+    pub(crate) fn scenarios(&self) -> Vec<Scenario> {
+        if self.untested.is_some() {
+            return Vec::new();
+        }
+        // Of what cannot be parsed nothing is derived; lint tells of it.
+        let shape = Shape::of(&self.expression).unwrap_or_default();
+        derived::complete(self.examples.clone(), &shape, self.lasts)
+    }
+
     /// The labels that the rule states; a service that the expression knows is stated as a template.
     pub fn stated_labels(&self) -> [(&'static str, &'static str); 3] {
         let service = self.service.unwrap_or("{{ $labels.service }}");

@@ -1,13 +1,17 @@
 //! Examples of an alert: series under which it fires and under which it stays silent.
 //!
 //! Series and labels are typed by the metrics' declarations; time runs in minutes, a sample a minute. From these
-//! examples come the files for `promtool test rules`.
+//! examples come the files for `promtool test rules`, and further ones that need no author: see [`derived`].
 
-use std::marker::PhantomData;
+use std::{borrow::Cow, marker::PhantomData};
 
-use futura_metrics::spec::{HistogramSpec, LabelSet, Spec};
+use futura_metrics::spec::{HistogramSpec, Kind, LabelSet, Spec};
 
+pub use self::samples::Samples;
 use crate::promql::{TargetLabel, le_text};
+
+pub(crate) mod derived;
+mod samples;
 
 /// What happens to some series, and what the alert makes of it.
 #[derive(Debug)]
@@ -20,32 +24,26 @@ pub struct Example<L> {
 #[derive(Clone, Debug)]
 pub struct Series {
     lines: Vec<Line>,
-}
-
-/// Values over time, one a minute.
-#[derive(Clone, Debug)]
-pub struct Samples {
-    notation: Vec<String>,
-    last: f64,
+    in_proportion: bool,
 }
 
 /// An example without its types.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Scenario {
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     pub(crate) series: Vec<Series>,
     pub(crate) moments: Vec<Moment>,
 }
 
 /// What the alert does at one time; no firing means that it is silent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Moment {
     pub(crate) minute: u64,
     pub(crate) firing: Vec<Firing>,
 }
 
 /// The labels that the expression gives an alert that fires, and its value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Firing {
     pub(crate) labels: Vec<(&'static str, String)>,
     pub(crate) value: f64,
@@ -54,14 +52,17 @@ pub(crate) struct Firing {
 #[derive(Clone, Debug)]
 struct Line {
     name: String,
+    counter: bool,
     labels: Vec<(&'static str, String)>,
     samples: Samples,
 }
 
 /// The series of a counter or gauge that has these labels.
 pub fn series<S: Spec>(spec: S, labels: <S::Labels as LabelSet>::Values<'_>, samples: Samples) -> Series {
-    let name = spec.describe().name.to_owned();
-    Series { lines: vec![Line { name, labels: named::<S::Labels>(labels), samples }] }
+    let descriptor = spec.describe();
+    let (name, counter) = (descriptor.name.to_owned(), descriptor.kind == Kind::Counter);
+    let lines = vec![Line { name, counter, labels: named::<S::Labels>(labels), samples }];
+    Series { lines, in_proportion: false }
 }
 
 /// The buckets of a histogram of which every observation is above the bound before `bound` and at most `bound`.
@@ -80,9 +81,9 @@ pub fn observations<L: LabelSet>(
         let mut labels = named::<L>(labels);
         labels.push(("le", le_text(le)));
         let samples = if le < bound { samples.flattened() } else { samples.clone() };
-        Line { name: format!("{}_bucket", descriptor.name), labels, samples }
+        Line { name: format!("{}_bucket", descriptor.name), counter: true, labels, samples }
     });
-    Series { lines: lines.collect() }
+    Series { lines: lines.collect(), in_proportion: false }
 }
 
 fn named<L: LabelSet>(values: L::Values<'_>) -> Vec<(&'static str, String)> {
@@ -95,7 +96,7 @@ fn named<L: LabelSet>(values: L::Values<'_>) -> Vec<(&'static str, String)> {
 impl<L: LabelSet> Example<L> {
     /// Says what happens; `name` completes "the alert, when …".
     pub fn when(name: &'static str, series: impl IntoIterator<Item = Series>) -> Self {
-        let scenario = Scenario { name, series: series.into_iter().collect(), moments: Vec::new() };
+        let scenario = Scenario { name: name.into(), series: series.into_iter().collect(), moments: Vec::new() };
         Self { scenario, labels: PhantomData }
     }
 
@@ -131,51 +132,20 @@ impl Series {
         self
     }
 
+    /// Its values follow the alert's threshold where a site sets another: with twice the threshold they are twice as
+    /// high, and so is the value of the expression.
+    pub fn in_proportion(mut self) -> Self {
+        self.in_proportion = true;
+        self
+    }
+
     /// Each series and its samples, as promtool writes them.
     pub(crate) fn notation(&self) -> impl Iterator<Item = (String, String)> {
         self.lines.iter().map(|line| {
             let labels: Vec<_> = line.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
             let selector =
                 if labels.is_empty() { line.name.clone() } else { format!("{}{{{}}}", line.name, labels.join(",")) };
-            (selector, line.samples.notation.join(" "))
+            (selector, line.samples.notation())
         })
-    }
-}
-
-// === impl Samples ===
-
-impl Samples {
-    /// The value `value`, from minute 0 to `minute`.
-    pub fn steady(value: f64, minute: u64) -> Self {
-        Self { notation: vec![format!("{value}+0x{minute}")], last: value }
-    }
-
-    /// Grows from zero by `per_minute`, from minute 0 to `minute`.
-    pub fn growing(per_minute: f64, minute: u64) -> Self {
-        Self { notation: vec![format!("0+{per_minute}x{minute}")], last: per_minute * minute as f64 }
-    }
-
-    /// Then has the value `value` for some more minutes.
-    pub fn then_steady(mut self, value: f64, minutes: u64) -> Self {
-        self.notation.push(format!("{value}+0x{}", minutes - 1));
-        self.last = value;
-        self
-    }
-
-    /// Then grows by `per_minute` for some more minutes; by zero, it stays.
-    pub fn then_growing(mut self, per_minute: f64, minutes: u64) -> Self {
-        let first = self.last + per_minute;
-        self.notation.push(format!("{first}+{per_minute}x{}", minutes - 1));
-        self.last += per_minute * minutes as f64;
-        self
-    }
-
-    /// As many samples, all zero.
-    fn flattened(&self) -> Self {
-        let zeros = self.notation.iter().map(|part| {
-            let (_, count) = part.split_once('x').expect("every part is written with its count");
-            format!("0+0x{count}")
-        });
-        Self { notation: zeros.collect(), last: 0.0 }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     promql::duration_text,
     rules::{Area, areas},
     runbook,
-    site::Site,
+    site::{self, Site, SiteError},
 };
 
 /// Stands near the top of every generated file; a file without it is nobody's to overwrite or remove.
@@ -32,6 +32,9 @@ pub enum OutputError {
     /// The alerts are not fit to be written.
     #[error("an alert is not fit to be written")]
     Alert(#[from] Finding),
+    /// The site sets what no alert has.
+    #[error("the site's settings do not fit the alerts")]
+    Site(#[from] SiteError),
     /// A file could not be written as YAML.
     #[error("a rule file cannot be written as YAML")]
     Yaml(#[from] serde_yaml::Error),
@@ -96,28 +99,36 @@ struct ExpectedAlert {
 
 /// Every file for this site, or the first thing that is wrong with the alerts.
 pub fn files(site: &Site) -> Result<Vec<GeneratedFile>, OutputError> {
+    site.check()?;
     let areas = areas(site);
     let alerts: Vec<_> = areas.iter().flat_map(|area| &area.alerts).collect();
-    if let Some(finding) = lint::check(&alerts).into_iter().next() {
+    if let Some(finding) = lint::check(&alerts, site).into_iter().next() {
         return Err(finding.into());
     }
     let mut files = Vec::new();
     for area in &areas {
         let name = area.name;
-        files.push(yaml(format!("prometheus/{name}.yaml"), &rule_file(area, site))?);
-        files.push(yaml(format!("prometheus/tests/{name}.yaml"), &test_file(area, site))?);
+        files.push(yaml(format!("prometheus/{name}.yaml"), "", &rule_file(area, site))?);
+        files.push(yaml(format!("prometheus/tests/{name}.yaml"), &left_out(area), &test_file(area, site))?);
     }
     for alert in &alerts {
         let path = format!("runbooks/{}.md", alert.name);
         files.push(GeneratedFile { path, contents: runbook::page(alert, site) });
     }
     files.push(GeneratedFile { path: "runbooks/README.md".to_owned(), contents: runbook::index(&alerts) });
+    files.push(GeneratedFile { path: "site.yaml".to_owned(), contents: site::page(site, &alerts) });
     Ok(files)
 }
 
-fn yaml(path: String, file: &impl Serialize) -> Result<GeneratedFile, serde_yaml::Error> {
-    let contents = format!("# {MARK}\n{}", serde_yaml::to_string(file)?);
+fn yaml(path: String, notes: &str, file: &impl Serialize) -> Result<GeneratedFile, serde_yaml::Error> {
+    let contents = format!("# {MARK}\n{notes}{}", serde_yaml::to_string(file)?);
     Ok(GeneratedFile { path, contents })
+}
+
+/// A line for each alert that has no tests at this site.
+fn left_out(area: &Area) -> String {
+    let untested = area.alerts.iter().filter_map(|alert| Some((alert.name, alert.untested?)));
+    untested.map(|(name, why)| format!("# No tests of {name} here: {why}.\n")).collect()
 }
 
 fn rule_file(area: &Area, site: &Site) -> RuleFile {
@@ -132,12 +143,11 @@ fn rule_file(area: &Area, site: &Site) -> RuleFile {
 }
 
 fn test_file(area: &Area, site: &Site) -> TestFile {
-    let scenarios = area.alerts.iter().flat_map(|alert| alert.scenarios.iter().map(move |scenario| (alert, scenario)));
-    TestFile {
-        rule_files: vec![format!("../{}.yaml", area.name)],
-        evaluation_interval: "1m",
-        tests: scenarios.map(|(alert, scenario)| test(alert, scenario, site)).collect(),
-    }
+    let tests = area
+        .alerts
+        .iter()
+        .flat_map(|alert| alert.scenarios().into_iter().map(move |scenario| test(alert, &scenario, site)));
+    TestFile { rule_files: vec![format!("../{}.yaml", area.name)], evaluation_interval: "1m", tests: tests.collect() }
 }
 
 fn test(alert: &Alert, scenario: &Scenario, site: &Site) -> Test {

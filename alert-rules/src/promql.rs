@@ -59,18 +59,22 @@
 
 use std::{fmt, time::Duration};
 
-use promql_parser::parser;
+use promql_parser::parser::{self, Expr};
 
+pub(crate) use self::{condition::Compared, shape::Shape};
 pub use self::{
+    condition::{Comparison, Condition, Threshold, always},
     labels::{By, Contains, Instance, Job, LabelRef, Matcher, Scraped, Service, SubsetOf, TargetLabel, all, by, label},
     quantity::Quantity,
     selector::{Buckets, Counter, Gauge, Histogram, Selector, counter, gauge, histogram, le_text},
-    vector::{Comparison, Condition, Threshold, Vector},
+    vector::Vector,
 };
 
+mod condition;
 mod labels;
 mod quantity;
 mod selector;
+mod shape;
 mod vector;
 
 /// What Grafana puts for itself when it asks; a checker has to put something first.
@@ -95,11 +99,12 @@ pub struct InvalidExpression {
 
 /// Parses `expression` as Prometheus does, after filling in Grafana's macros.
 pub fn validate(expression: &str) -> Result<(), InvalidExpression> {
+    parse(expression).map(drop)
+}
+
+fn parse(expression: &str) -> Result<Expr, InvalidExpression> {
     let filled = GRAFANA_MACROS.iter().fold(expression.to_owned(), |text, (name, value)| text.replace(name, value));
-    match parser::parse(&filled) {
-        Ok(_) => Ok(()),
-        Err(reason) => Err(InvalidExpression { expression: expression.to_owned(), reason }),
-    }
+    parser::parse(&filled).map_err(|reason| InvalidExpression { expression: expression.to_owned(), reason })
 }
 
 /// A duration as Prometheus writes it: `5m`, `1h30m`, `0s`.
@@ -109,6 +114,20 @@ pub(crate) fn duration_text(duration: Duration) -> String {
     let text: String =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect();
     if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+/// Reads a duration as Prometheus writes it: hours, minutes and seconds in this order, each at most once.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut seconds = 0_u64;
+    for (unit, length) in [('h', 3600), ('m', 60), ('s', 1)] {
+        if let Some((count, after)) = rest.split_once(unit) {
+            let count = count.bytes().all(|byte| byte.is_ascii_digit()).then(|| count.parse::<u64>().ok())??;
+            seconds = seconds.checked_add(count.checked_mul(length)?)?;
+            rest = after;
+        }
+    }
+    (rest.is_empty() && !text.is_empty()).then_some(Duration::from_secs(seconds))
 }
 
 // === impl Window ===

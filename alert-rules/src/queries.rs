@@ -5,11 +5,21 @@ use futura_metrics::specs::{
         ORDER_PROCESSING_DURATION_SECONDS, ORDERS_CREATED_TOTAL, PAYMENT_SUCCESS_TOTAL, PAYMENT_TOTAL,
         SENTRY_ERRORS_TOTAL, STRIPE_WEBHOOK_FAILURES_TOTAL, TICKET_GENERATION_FAILURES_TOTAL,
     },
+    checks::{CHECK_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS, CHECK_FAILURES_TOTAL, CHECK_UP, Check, CheckKind, Reason},
+    database::{DATABASE_CONNECTIONS_ACTIVE, DATABASE_CONNECTIONS_MAX},
+    errors::{
+        DropReason, ERROR_ENVELOPES_DROPPED_TOTAL, ERROR_ENVELOPES_FORWARDED_TOTAL, ERROR_SPOOL_BYTES,
+        ERROR_SPOOL_ENVELOPES, ERROR_SPOOL_LIMIT_BYTES, UpstreamName,
+    },
+    event_bus::EVENT_BUS_PUBLISH_ERRORS_TOTAL,
     external::{
         CONTAINER_CPU_USAGE_SECONDS_TOTAL, CONTAINER_MEMORY_WORKING_SET_BYTES, ConnType, Container, Image,
-        KUBE_POD_CONTAINER_RESOURCE_LIMITS, MONGODB_SS_CONNECTIONS, Namespace, Pod, Resource,
+        KUBE_POD_CONTAINER_RESOURCE_LIMITS, KUBE_POD_CONTAINER_STATUS_RESTARTS_TOTAL, MONGODB_SS_CONNECTIONS,
+        Namespace, Pod, Resource,
     },
     http::{HTTP_REQUEST_DURATION_SECONDS, HTTP_REQUESTS_TOTAL, Method, Path, Status},
+    metrics::{LabelName, METRICS_FOLDED_TOTAL, MetricName},
+    resilience::{Breaker, CIRCUIT_BREAKER_STATE},
 };
 
 use crate::{
@@ -33,6 +43,18 @@ pub fn server_errors() -> Selector<Counter, (Method, Path, Status)> {
 /// Server errors per second, by service.
 pub fn server_error_rate(window: Window) -> Vector<(Service,)> {
     server_errors().rate(window).sum(by::<(Service,)>())
+}
+
+/// The share of answers that are server errors, by service; no value while nobody asks.
+pub fn server_error_ratio(window: Window) -> Vector<(Service,)> {
+    server_error_rate(window).ratio_to(request_rate(window))
+}
+
+/// The share of requests that are answered without a server error, by service.
+///
+/// A service that has never failed has no value: it has no series of server errors to take from the rest.
+pub fn availability(window: Window) -> Vector<(Service,)> {
+    (request_rate(window) - server_error_rate(window)).ratio_to(request_rate(window))
 }
 
 /// The response time that the share `quantile` of the requests does not exceed, by service.
@@ -64,6 +86,69 @@ pub fn webhook_failure_rate(window: Window) -> Vector<()> {
 /// Paid orders whose tickets could not be issued, per second.
 pub fn ticket_failure_rate(window: Window) -> Vector<()> {
     counter(TICKET_GENERATION_FAILURES_TOTAL).rate(window).sum(all())
+}
+
+/// Messages that could not be published on the event bus, per second, by service.
+pub fn publish_error_rate(window: Window) -> Vector<(Service,)> {
+    counter(EVENT_BUS_PUBLISH_ERRORS_TOTAL).rate(window).sum(by::<(Service,)>())
+}
+
+/// The state of each circuit breaker, by service: 0 closed, 1 half-open, 2 open; of several processes the worst.
+pub fn breaker_state() -> Vector<(Service, Breaker)> {
+    gauge(CIRCUIT_BREAKER_STATE).value().max(by::<(Service, Breaker)>())
+}
+
+/// Database connections in use as a share of what a process's pool may open.
+pub fn pool_share() -> Vector<(Service, Instance)> {
+    let most = gauge(DATABASE_CONNECTIONS_MAX).value().max(by::<(Service, Instance)>());
+    gauge(DATABASE_CONNECTIONS_ACTIVE).value().max(by::<(Service, Instance)>()).ratio_to(most)
+}
+
+/// Whether each check counts as up: 1 or 0; of several sidecars the worst.
+pub fn check_up() -> Vector<(Check, CheckKind)> {
+    gauge(CHECK_UP).value().min(by::<(Check, CheckKind)>())
+}
+
+/// Failed runs of checks per second, by reason.
+pub fn check_failure_rate(window: Window) -> Vector<(Check, CheckKind, Reason)> {
+    counter(CHECK_FAILURES_TOTAL).rate(window).sum(by::<(Check, CheckKind, Reason)>())
+}
+
+/// How long each certificate is still valid.
+pub fn certificate_time_left() -> Vector<(Check, CheckKind)> {
+    gauge(CHECK_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS).time_left().min(by::<(Check, CheckKind)>())
+}
+
+/// Envelopes that wait in each sidecar's spool, by upstream.
+pub fn envelopes_waiting() -> Vector<(Instance, UpstreamName)> {
+    gauge(ERROR_SPOOL_ENVELOPES).value().max(by::<(Instance, UpstreamName)>())
+}
+
+/// Envelopes that each sidecar delivered within `window`, by upstream.
+pub fn envelopes_forwarded(window: Window) -> Vector<(Instance, UpstreamName)> {
+    counter(ERROR_ENVELOPES_FORWARDED_TOTAL).increase(window).sum(by::<(Instance, UpstreamName)>())
+}
+
+/// How full each sidecar's spool is.
+pub fn spool_share() -> Vector<(Instance, UpstreamName)> {
+    let limit = gauge(ERROR_SPOOL_LIMIT_BYTES).value().max(by::<(Instance, UpstreamName)>());
+    gauge(ERROR_SPOOL_BYTES).value().max(by::<(Instance, UpstreamName)>()).ratio_to(limit)
+}
+
+/// Accepted envelopes that were given up within `window`, by upstream and reason.
+pub fn envelopes_dropped(window: Window) -> Vector<(UpstreamName, DropReason)> {
+    counter(ERROR_ENVELOPES_DROPPED_TOTAL).increase(window).sum(by::<(UpstreamName, DropReason)>())
+}
+
+/// Times within `window` that a label had too many values, by metric and label.
+pub fn values_folded(window: Window) -> Vector<(Service, MetricName, LabelName)> {
+    counter(METRICS_FOLDED_TOTAL).increase(window).sum(by::<(Service, MetricName, LabelName)>())
+}
+
+/// Times within `window` that each container of the namespace was started anew.
+pub fn container_restarts(site: &Site, window: Window) -> Vector<(Namespace, Pod, Container)> {
+    let restarts = counter(KUBE_POD_CONTAINER_STATUS_RESTARTS_TOTAL).only(label::<Namespace>().eq(&site.namespace));
+    restarts.increase(window).sum(by::<(Namespace, Pod, Container)>())
 }
 
 /// Errors sent to Sentry within `window`, by service.

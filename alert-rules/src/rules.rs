@@ -3,8 +3,13 @@
 use crate::{alert::Alert, site::Site};
 
 mod business;
+mod checks;
 mod databases;
+mod forwarding;
+mod internals;
 mod kubernetes;
+mod latency;
+mod monitoring;
 mod payments;
 mod resources;
 mod services;
@@ -21,12 +26,24 @@ pub struct Area {
     pub alerts: Vec<Alert>,
 }
 
-/// Every area with its alerts.
+/// Every area with its alerts, as the site has them.
 pub fn areas(site: &Site) -> Vec<Area> {
+    let mut areas = stated(site);
+    areas.iter_mut().flat_map(|area| &mut area.alerts).for_each(|alert| alert.adapt_to(site));
+    areas
+}
+
+/// Every area with its alerts, as they are stated here: with the site's names, and without what it sets otherwise.
+pub(crate) fn stated(site: &Site) -> Vec<Area> {
     vec![
         Area { name: "business", alerts: business::alerts() },
+        Area { name: "checks", alerts: checks::alerts() },
         Area { name: "databases", alerts: databases::alerts() },
+        Area { name: "forwarding", alerts: forwarding::alerts() },
+        Area { name: "internals", alerts: internals::alerts() },
         Area { name: "kubernetes", alerts: kubernetes::alerts(site) },
+        Area { name: "latency", alerts: latency::alerts() },
+        Area { name: "monitoring", alerts: monitoring::alerts(site) },
         Area { name: "payments", alerts: payments::alerts() },
         Area { name: "resources", alerts: resources::alerts(site) },
         Area { name: "services", alerts: services::alerts() },
@@ -47,8 +64,9 @@ mod tests {
 
     #[test]
     fn nothing_is_wrong_with_the_alerts() {
-        let alerts: Vec<_> = alerts(&Site::default()).collect();
-        let findings = lint::check(&alerts.iter().collect::<Vec<_>>());
+        let site = Site::default();
+        let alerts: Vec<_> = alerts(&site).collect();
+        let findings = lint::check(&alerts.iter().collect::<Vec<_>>(), &site);
         assert!(findings.is_empty(), "{findings:#?}");
     }
 
@@ -64,21 +82,42 @@ mod tests {
             })
             .collect();
         lines.sort();
-        assert_snapshot!(lines.join("\n"), @r"
+        assert_snapshot!(lines.join("\n"), @"
+        CardinalityFolded: Above 0 Count, for 0s, warning, api
+        CertificateExpiring: Below 1209600 Seconds, for 1h, warning, platform
+        CheckFailing: Equal 0 State, for 1m, critical, platform
+        CircuitBreakerOpen: Equal 2 State, for 1m, critical, api
+        CriticalMemoryUsage: Above 0.9 Ratio, for 5m, critical, platform
+        DatabaseConnectionPoolSaturated: Above 0.9 Ratio, for 5m, critical, database
+        DatabaseConnectionsHigh: Above 0.8 Ratio, for 10m, warning, database
         DeploymentRolloutStuck: Above 0 State, for 15m, critical, platform
         DiskSpaceLow: Below 0.15 Ratio, for 10m, warning, platform
+        ErrorForwardingBehind: Above 0 Count, for 10m, warning, platform
+        ErrorSpoolFilling: Above 0.5 Ratio, for 10m, warning, platform
+        ErrorsDropped: Above 0 Count, for 0s, warning, platform
+        EventBusPublishErrors: Above 0.1 PerSecond, for 5m, critical, api
         HighCPUUsage: Above 0.8 Ratio, for 10m, warning, platform
         HighErrorRate: Above 10 PerSecond, for 5m, critical, api
+        HighErrorRatio: Above 0.05 Ratio, for 5m, critical, api
+        HighLatency: Above 1 Seconds, for 10m, warning, api
         HighMemoryUsage: Above 0.85 Ratio, for 10m, warning, platform
+        HighMongoDBConnections: Above 800 Count, for 10m, warning, database
         HighResponseTime: Above 2 Seconds, for 5m, warning, api
         HighSentryErrorCount: Above 50 Count, for 0s, warning, api
+        LowAvailability: Below 0.99 Ratio, for 5m, critical, api
         LowPaymentSuccessRate: Below 0.9 Ratio, for 10m, critical, payments
         MongoDBConnectionIssues: Below 10 Count, for 5m, critical, database
+        MongoDBDown: Equal 0 State, for 2m, critical, database
         NoOrdersReceived: Equal 0 Count, for 0s, warning, business
+        PodCrashLooping: Above 0 State, for 5m, critical, platform
         PodDown: Above 0 State, for 5m, critical, platform
+        PodRestartingOften: Above 3 Count, for 15m, warning, platform
         RedisDown: Equal 0 State, for 2m, critical, database
+        SidecarDown: Equal 0 State, for 5m, critical, platform
+        SlowApiResponses: Above 0.5 Seconds, for 15m, warning, api
         SlowOrderProcessing: Above 10 Seconds, for 10m, warning, api
         TicketGenerationFailures: Above 1 PerSecond, for 5m, critical, api
+        Watchdog: Always 1 State, for 0s, warning, platform
         WebhookDeliveryFailures: Above 0.5 PerSecond, for 5m, warning, payments
         ");
     }

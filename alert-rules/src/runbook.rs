@@ -9,6 +9,7 @@ use crate::{
     output::MARK,
     promql::{Vector, duration_text},
     site::Site,
+    template::value_text,
 };
 
 /// What to do about an alert.
@@ -76,6 +77,11 @@ pub(crate) fn page(alert: &Alert, site: &Site) -> String {
     let (severity, team) = (alert.severity.as_str(), alert.team.as_str());
     write_all(&mut page, format_args!("- Severity: {severity}\n- Team: {team}\n- Fires when this holds{fires}:\n\n"));
     write_all(&mut page, format_args!("  ```promql\n  {}\n  ```\n\n", alert.expression));
+    if alert.threshold.value != alert.stated_threshold {
+        let quantity = alert.threshold.quantity;
+        let [here, stated] = [alert.threshold.value, alert.stated_threshold].map(|value| value_text(quantity, value));
+        write_all(&mut page, format_args!("- The threshold is set to {here} here; the text speaks of {stated}.\n\n"));
+    }
     write_all(&mut page, format_args!("## Symptom\n\n{}\n\n", runbook.symptom));
     write_all(&mut page, format_args!("## What it means\n\n{}\n\n## Investigation\n\n", runbook.meaning));
     for (index, step) in runbook.investigation.iter().enumerate() {

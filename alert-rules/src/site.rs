@@ -1,9 +1,17 @@
-//! What differs from one installation to the next: where things run and under which addresses people reach them.
+//! What differs from one installation to the next: where things run, under which addresses people reach them, and from
+//! where alerts count.
 
+use std::{collections::BTreeMap, time::Duration};
+
+pub use self::config::SiteError;
+pub(crate) use self::page::page;
 use crate::panel::{Panel, overview};
 
+mod config;
+mod page;
+
 /// One installation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Site {
     /// The Kubernetes namespace that is watched.
     pub namespace: String,
@@ -11,6 +19,14 @@ pub struct Site {
     pub runbooks_url: String,
     /// Where Grafana is, without a slash at the end.
     pub grafana_url: String,
+    /// The scrape job of the sidecars.
+    pub sidecar_job: String,
+    /// The longest interval between two scrapes of a target; a window must hold four.
+    pub scrape_interval: Duration,
+    /// Thresholds that are not as the alerts state them, by alert.
+    pub thresholds: BTreeMap<String, f64>,
+    /// How long a fault must last where that is not as the alerts state it, by alert.
+    pub durations: BTreeMap<String, Duration>,
 }
 
 // === impl Site ===
@@ -22,6 +38,25 @@ impl Site {
     pub const RUNBOOKS_URL: &str = "https://runbooks.futuratickets.com";
     /// Where Grafana is unless told otherwise.
     pub const GRAFANA_URL: &str = "https://grafana.futuratickets.com";
+    /// The sidecars' scrape job unless told otherwise.
+    pub const SIDECAR_JOB: &str = "futura-sidecar";
+    /// How often targets are scraped unless told otherwise: what Prometheus does by itself.
+    pub const SCRAPE_INTERVAL: Duration = Duration::from_secs(60);
+
+    /// Reads a file of settings; what it leaves out stays as it is by default.
+    ///
+    /// ```
+    /// use futura_alert_rules::Site;
+    /// let site = Site::from_yaml("namespace: staging\nthresholds: { HighErrorRate: 25 }\n").unwrap();
+    /// assert_eq!(site.thresholds["HighErrorRate"], 25.0);
+    /// let error = Site::from_yaml("thresholds: { HighErorRate: 25 }").unwrap_err();
+    /// assert!(error.to_string().ends_with("did you mean `HighErrorRate`?"));
+    /// ```
+    pub fn from_yaml(text: &str) -> Result<Self, SiteError> {
+        let site = config::read(text)?;
+        site.check()?;
+        Ok(site)
+    }
 
     /// The address of an alert's runbook.
     pub fn runbook_url(&self, alert: &str) -> String {
@@ -35,6 +70,28 @@ impl Site {
             None => format!("{}/d/{}", self.grafana_url, overview::UID),
         }
     }
+
+    /// The name of a namespace, or what is wrong with it.
+    pub fn parse_namespace(text: &str) -> Result<String, String> {
+        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let ends = [text.bytes().next(), text.bytes().last()];
+        let valid = text.len() <= 63
+            && text.bytes().all(|byte| inner(byte) || byte == b'-')
+            && ends.iter().all(|end| end.is_some_and(inner));
+        if valid { Ok(text.to_owned()) } else { Err("a namespace is lower case letters, digits and `-`".to_owned()) }
+    }
+
+    /// An address without a slash at its end, or what is wrong with it.
+    pub fn parse_url(text: &str) -> Result<String, String> {
+        let is_web = text.starts_with("https://") || text.starts_with("http://");
+        let is_plain =
+            text.chars().all(|character| character.is_ascii_graphic() && !r#"<>"{}|\^`"#.contains(character));
+        if is_web && is_plain {
+            Ok(text.trim_end_matches('/').to_owned())
+        } else {
+            Err("an address starts with https:// or http:// and has no spaces".to_owned())
+        }
+    }
 }
 
 impl Default for Site {
@@ -43,6 +100,10 @@ impl Default for Site {
             namespace: Self::NAMESPACE.to_owned(),
             runbooks_url: Self::RUNBOOKS_URL.to_owned(),
             grafana_url: Self::GRAFANA_URL.to_owned(),
+            sidecar_job: Self::SIDECAR_JOB.to_owned(),
+            scrape_interval: Self::SCRAPE_INTERVAL,
+            thresholds: BTreeMap::new(),
+            durations: BTreeMap::new(),
         }
     }
 }

@@ -20,6 +20,8 @@ use futura_metrics::spec::Label;
 
 use crate::promql::{Contains, LabelRef, Quantity};
 
+pub(crate) use self::humanize::text as value_text;
+
 mod humanize;
 
 /// A text about an expression that has the labels `L`.

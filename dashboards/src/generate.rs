@@ -4,12 +4,12 @@
 //! put in place; and a file without our mark is never touched.
 
 use std::{
-    env, fmt, io,
+    env, fmt, fs, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use futura_alert_rules::{Site, output::OutputError};
+use futura_alert_rules::{Site, output::OutputError, site::SiteError};
 
 use self::tree::Tree;
 use crate::catalogue::{self, CatalogueError};
@@ -26,16 +26,20 @@ pub struct GenerateArgs {
     /// generate, so repeat those that the files were written with
     #[arg(long)]
     pub check: bool,
-    /// Kubernetes namespace whose pods and containers are watched. The service's own metrics are queried without it, as only
-    /// some scrape configurations give them that label: keep one Prometheus for each environment
-    #[arg(long, value_name = "NAME", default_value = Site::NAMESPACE, value_parser = parse_namespace)]
-    pub namespace: String,
-    /// Where the runbooks are published: each alert links to `URL/ALERT`
-    #[arg(long, value_name = "URL", default_value = Site::RUNBOOKS_URL, value_parser = parse_url)]
-    pub runbooks_url: String,
-    /// Where Grafana is: each alert links to the panel of its dashboard there
-    #[arg(long, value_name = "URL", default_value = Site::GRAFANA_URL, value_parser = parse_url)]
-    pub grafana_url: String,
+    /// Take the settings from FILE, thresholds and durations of alerts among them. `site.yaml` beside the rules shows all that
+    /// there are; the options below come before the file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Kubernetes namespace whose pods and containers are watched [default: futuratickets]. The service's own metrics are queried
+    /// without it, as only some scrape configurations give them that label: keep one Prometheus for each environment
+    #[arg(long, value_name = "NAME", value_parser = Site::parse_namespace)]
+    pub namespace: Option<String>,
+    /// Where the runbooks are published: each alert links to `URL/ALERT` [default: https://runbooks.futuratickets.com]
+    #[arg(long, value_name = "URL", value_parser = Site::parse_url)]
+    pub runbooks_url: Option<String>,
+    /// Where Grafana is: each alert links to the panel of its dashboard there [default: https://grafana.futuratickets.com]
+    #[arg(long, value_name = "URL", value_parser = Site::parse_url)]
+    pub grafana_url: Option<String>,
 }
 
 /// What was done.
@@ -68,6 +72,14 @@ pub enum GenerateError {
     /// There is no workspace to write to.
     #[error("neither this folder nor one above it holds `alert-rules` and `dashboards`: pass --out DIR")]
     NoWorkspace,
+    /// The file of settings cannot be taken.
+    #[error("cannot use {}", path.display())]
+    Config {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: SiteError,
+    },
     /// The alerts are not fit to be written.
     #[error("cannot generate the alert rules")]
     Rules(#[from] OutputError),
@@ -111,7 +123,7 @@ pub enum GenerateError {
 /// With `check`, files that differ are a [`GenerateError::Drift`].
 pub fn run(args: &GenerateArgs) -> Result<Report, GenerateError> {
     let start = Instant::now();
-    let site = args.site();
+    let site = args.site()?;
     let (rules, dashboards) = (futura_alert_rules::files(&site)?, catalogue::files(&site)?);
     let [rules_folder, dashboards_folder] = match &args.out {
         Some(out) => [out.join("alert-rules"), out.join("dashboards")],
@@ -126,7 +138,7 @@ pub fn run(args: &GenerateArgs) -> Result<Report, GenerateError> {
     let removed = drift.iter().filter(|drift| matches!(drift, Drift::Leftover(_))).count();
     let written = drift.len() - removed;
     if args.check && !drift.is_empty() {
-        return Err(GenerateError::Drift { drift, options: args.options() });
+        return Err(GenerateError::Drift { drift, options: args.options(&site) });
     }
     tree::write(&trees, &drift)?;
     Ok(Report { written, unchanged: files - written, removed, elapsed: start.elapsed() })
@@ -151,41 +163,39 @@ if the files were written with other options, repeat those with --check; if not,
     )
 }
 
-fn parse_namespace(text: &str) -> Result<String, String> {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let ends = [text.bytes().next(), text.bytes().last()];
-    let valid = text.len() <= 63
-        && text.bytes().all(|byte| inner(byte) || byte == b'-')
-        && ends.iter().all(|end| end.is_some_and(inner));
-    if valid { Ok(text.to_owned()) } else { Err("a namespace is lower case letters, digits and `-`".to_owned()) }
-}
-
-fn parse_url(text: &str) -> Result<String, String> {
-    let is_web = text.starts_with("https://") || text.starts_with("http://");
-    let is_plain = text.chars().all(|character| character.is_ascii_graphic() && !r#"<>"{}|\^`"#.contains(character));
-    if is_web && is_plain {
-        Ok(text.trim_end_matches('/').to_owned())
-    } else {
-        Err("an address starts with https:// or http:// and has no spaces".to_owned())
-    }
-}
-
 // === impl GenerateArgs ===
 
 impl GenerateArgs {
-    fn site(&self) -> Site {
-        Site {
-            namespace: self.namespace.clone(),
-            runbooks_url: self.runbooks_url.clone(),
-            grafana_url: self.grafana_url.clone(),
+    fn site(&self) -> Result<Site, GenerateError> {
+        let mut site = match &self.config {
+            Some(path) => {
+                let read = |source| GenerateError::Read { path: path.clone(), source };
+                let text = fs::read_to_string(path).map_err(read)?;
+                Site::from_yaml(&text).map_err(|source| GenerateError::Config { path: path.clone(), source })?
+            }
+            None => Site::default(),
+        };
+        let options = [
+            (&self.namespace, &mut site.namespace),
+            (&self.runbooks_url, &mut site.runbooks_url),
+            (&self.grafana_url, &mut site.grafana_url),
+        ];
+        for (option, setting) in options {
+            if let Some(value) = option {
+                setting.clone_from(value);
+            }
         }
+        Ok(site)
     }
 
     /// The options in force, defaults included, that decide what is generated and where.
-    fn options(&self) -> String {
-        let Self { out, check: _, namespace, runbooks_url, grafana_url } = self;
-        let out = out.as_ref().map(|out| format!("--out {} ", out.display())).unwrap_or_default();
-        format!("{out}--namespace {namespace} --runbooks-url {runbooks_url} --grafana-url {grafana_url}")
+    fn options(&self, site: &Site) -> String {
+        let file = |name, path: &Option<PathBuf>| {
+            path.as_ref().map(|path| format!("--{name} {} ", path.display())).unwrap_or_default()
+        };
+        let files = file("out", &self.out) + &file("config", &self.config);
+        let Site { namespace, runbooks_url, grafana_url, .. } = site;
+        format!("{files}--namespace {namespace} --runbooks-url {runbooks_url} --grafana-url {grafana_url}")
     }
 }
 
@@ -194,7 +204,7 @@ impl GenerateArgs {
 impl GenerateError {
     /// Whether another command line is the way out.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::NoWorkspace)
+        matches!(self, Self::NoWorkspace | Self::Config { .. })
     }
 }
 

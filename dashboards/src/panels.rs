@@ -132,7 +132,9 @@ fn alert_colors(threshold: Threshold, alarm: Color) -> Thresholds {
     let (below, above) = match threshold.comparison {
         Comparison::Above => (Color::Green, alarm),
         Comparison::Below => (alarm, Color::Green),
-        Comparison::Equal => panic!("a threshold that is one value has no side"),
+        Comparison::Equal | Comparison::Absent | Comparison::Always => {
+            panic!("what is compared with one value, or with none, has no side")
+        }
     };
     split(below, threshold.value, above)
 }

@@ -110,6 +110,11 @@ impl<L> Selector<Gauge, L> {
         self.value().until_now()
     }
 
+    /// How far off the time is that the gauge holds; negative once it is past.
+    pub fn time_left(&self) -> Vector<Scraped<L>> {
+        self.value().minus_now()
+    }
+
     /// The average value over `window`.
     pub fn avg_over_time(&self, window: Window) -> Vector<Scraped<L>> {
         self.over("avg_over_time", window, self.quantity)

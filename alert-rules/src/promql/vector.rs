@@ -1,10 +1,13 @@
-//! Expressions with a value, and the conditions that compare it.
+//! Expressions with a value.
 
 use std::{fmt, marker::PhantomData, ops};
 
 use futura_metrics::spec::LabelSet;
 
-use super::{By, Quantity, SubsetOf};
+use super::{
+    By, Quantity, SubsetOf,
+    condition::{Comparison, Condition, Threshold},
+};
 
 /// An expression: a value for each combination of the labels `L`.
 #[derive(Debug)]
@@ -16,37 +19,6 @@ pub struct Vector<L> {
     /// The bounds of the histogram that the value was estimated from; empty if it was not.
     bounds: &'static [f64],
     labels: PhantomData<fn() -> L>,
-}
-
-/// An expression that has a value only where something holds.
-#[derive(Debug)]
-pub struct Condition<L> {
-    vector: Vector<L>,
-    threshold: Threshold,
-}
-
-/// What a condition compares its value with.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Threshold {
-    /// On which side it holds.
-    pub comparison: Comparison,
-    /// The value compared with.
-    pub value: f64,
-    /// What the value measures.
-    pub quantity: Quantity,
-    /// The bounds of the histogram that the compared value was estimated from; empty if it was not.
-    pub bounds: &'static [f64],
-}
-
-/// On which side of its threshold a condition holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Comparison {
-    /// `>`
-    Above,
-    /// `<`
-    Below,
-    /// `==`
-    Equal,
 }
 
 // === impl Vector ===
@@ -61,6 +33,11 @@ impl<L> Vector<L> {
         Self { text, binary: true, quantity: Quantity::Seconds, bounds: &[], labels: PhantomData }
     }
 
+    pub(super) fn minus_now(self) -> Self {
+        let text = format!("{} - time()", self.into_operand());
+        Self { text, binary: true, quantity: Quantity::Seconds, bounds: &[], labels: PhantomData }
+    }
+
     pub(super) fn with_bounds(self, bounds: &'static [f64]) -> Self {
         Self { bounds, ..self }
     }
@@ -70,7 +47,7 @@ impl<L> Vector<L> {
         Self { text, binary: true, quantity, bounds: &[], labels: PhantomData }
     }
 
-    fn into_operand(self) -> String {
+    pub(super) fn into_operand(self) -> String {
         if self.binary { format!("({})", self.text) } else { self.text }
     }
 
@@ -148,15 +125,8 @@ impl<L> Vector<L> {
     }
 
     fn compare(self, comparison: Comparison, value: f64) -> Condition<L> {
-        assert!(value.is_finite(), "a threshold is a finite number");
         let (quantity, bounds) = (self.quantity, self.bounds);
-        let operator = match comparison {
-            Comparison::Above => ">",
-            Comparison::Below => "<",
-            Comparison::Equal => "==",
-        };
-        let threshold = Threshold { comparison, value, quantity, bounds };
-        Condition { vector: self.binary(operator, value, quantity), threshold }
+        Condition::new(self.into_operand(), Threshold { comparison, value, quantity, bounds })
     }
 }
 
@@ -169,8 +139,9 @@ impl Vector<()> {
 
     /// Holds, with value 1, when there is no series at all.
     pub fn absent(self) -> Condition<()> {
-        let threshold = Threshold { comparison: Comparison::Equal, value: 1.0, quantity: Quantity::State, bounds: &[] };
-        Condition { vector: Self::call(format!("absent({})", self.text), Quantity::State), threshold }
+        let (quantity, bounds) = (Quantity::State, &[][..]);
+        let threshold = Threshold { comparison: Comparison::Absent, value: 1.0, quantity, bounds };
+        Condition::new(format!("absent({})", self.text), threshold)
     }
 }
 
@@ -225,46 +196,5 @@ impl<L> Clone for Vector<L> {
 impl<L> fmt::Display for Vector<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
-    }
-}
-
-// === impl Condition ===
-
-impl<L> Condition<L> {
-    /// What the value is compared with; of conditions joined, that of the first.
-    pub fn threshold(&self) -> Threshold {
-        self.threshold
-    }
-
-    /// Holds where both hold, with the value of this one.
-    pub fn and(self, other: Self) -> Self {
-        self.join("and", other)
-    }
-
-    /// Holds where either holds, with the value of this one if both do.
-    pub fn or(self, other: Self) -> Self {
-        self.join("or", other)
-    }
-
-    /// Holds where this one holds and `other` does not.
-    pub fn unless(self, other: Self) -> Self {
-        self.join("unless", other)
-    }
-
-    fn join(self, operator: &str, other: Self) -> Self {
-        let (quantity, right) = (self.vector.quantity, other.vector.into_operand());
-        Self { vector: self.vector.binary(operator, right, quantity), threshold: self.threshold }
-    }
-}
-
-impl<L> Clone for Condition<L> {
-    fn clone(&self) -> Self {
-        Self { vector: self.vector.clone(), threshold: self.threshold }
-    }
-}
-
-impl<L> fmt::Display for Condition<L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.vector.fmt(f)
     }
 }

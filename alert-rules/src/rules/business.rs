@@ -22,7 +22,7 @@ pub(super) fn alerts() -> Vec<Alert> {
 }
 
 fn ticket_generation_failures() -> Alert {
-    let failures = |samples| [series(TICKET_GENERATION_FAILURES_TOTAL, (), samples)];
+    let failures = |samples| [series(TICKET_GENERATION_FAILURES_TOTAL, (), samples).in_proportion()];
     let definition = Definition {
         name: "TicketGenerationFailures",
         severity: Severity::Critical,
@@ -97,7 +97,8 @@ fn slow_order_processing() -> Alert {
             )
             .silent_at(10)
             .fires_at(20, (), 10.833_333)
-            .silent_at(45),
+            .fires_at(37, (), 10.833_333)
+            .silent_at(41),
             Example::when(
                 "all orders take between 5 and 10 seconds",
                 [orders("api-1:3000", 10.0, &Samples::growing(30.0, 40))],

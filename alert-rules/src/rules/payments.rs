@@ -18,8 +18,9 @@ pub(super) fn alerts() -> Vec<Alert> {
 }
 
 fn low_payment_success_rate() -> Alert {
-    let payments =
-        |attempts, successes| [series(PAYMENT_TOTAL, (), attempts), series(PAYMENT_SUCCESS_TOTAL, (), successes)];
+    let payments = |attempts, successes| {
+        [series(PAYMENT_TOTAL, (), attempts), series(PAYMENT_SUCCESS_TOTAL, (), successes).in_proportion()]
+    };
     let definition = Definition {
         name: "LowPaymentSuccessRate",
         severity: Severity::Critical,
@@ -32,12 +33,16 @@ fn low_payment_success_rate() -> Alert {
         description: template(("Only ", value(), " of the payments of the last ten minutes succeeded.")),
         examples: vec![
             Example::when(
-                "one payment in five fails for 20 minutes",
-                payments(Samples::growing(60.0, 50), Samples::growing(48.0, 20).then_growing(60.0, 30)),
+                "one payment in five fails for 20 minutes, and then nobody pays",
+                payments(
+                    Samples::growing(60.0, 20).then_growing(0.0, 30),
+                    Samples::growing(48.0, 20).then_growing(0.0, 30),
+                ),
             )
             .silent_at(10)
             .fires_at(15, (), 0.8)
-            .silent_at(35),
+            .fires_at(27, (), 0.8)
+            .silent_at(31),
             Example::when("91 % succeed", payments(Samples::growing(100.0, 40), Samples::growing(91.0, 40)))
                 .silent_at(20)
                 .silent_at(40),
@@ -81,7 +86,7 @@ fn low_payment_success_rate_runbook() -> Runbook {
 }
 
 fn webhook_delivery_failures() -> Alert {
-    let failures = |samples| [series(STRIPE_WEBHOOK_FAILURES_TOTAL, (), samples)];
+    let failures = |samples| [series(STRIPE_WEBHOOK_FAILURES_TOTAL, (), samples).in_proportion()];
     let definition = Definition {
         name: "WebhookDeliveryFailures",
         severity: Severity::Warning,

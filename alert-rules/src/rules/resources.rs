@@ -27,9 +27,11 @@ const POD: &str = "api-6c9f4-x2x7p";
 const IMAGE: &str = "registry.example/ticket-api:1.4.0";
 const GIBIBYTE: f64 = 1_073_741_824.0;
 const NODE: &str = "node-1:9100";
+/// File systems in memory, and images that are full by nature.
+const NO_DISKS: &[&str] = &["tmpfs", "overlay", "squashfs", "ramfs"];
 
 pub(super) fn alerts(site: &Site) -> Vec<Alert> {
-    vec![high_cpu_usage(site), high_memory_usage(site), disk_space_low()]
+    vec![high_cpu_usage(site), high_memory_usage(site), critical_memory_usage(site), disk_space_low()]
 }
 
 /// CPU that each container uses, as a share of its limit; containers without a limit have none to reach.
@@ -48,7 +50,7 @@ fn high_cpu_usage(site: &Site) -> Alert {
     let firing = (namespace, POD, "api");
     let usage = |samples| -> [Series; 2] {
         [
-            series(CONTAINER_CPU_USAGE_SECONDS_TOTAL, (namespace, POD, "api", IMAGE), samples),
+            series(CONTAINER_CPU_USAGE_SECONDS_TOTAL, (namespace, POD, "api", IMAGE), samples).in_proportion(),
             series(
                 KUBE_POD_CONTAINER_RESOURCE_LIMITS,
                 (namespace, POD, "api", Resource::Cpu),
@@ -81,7 +83,7 @@ fn high_cpu_usage(site: &Site) -> Alert {
             )
             .silent_at(14)
             .fires_at(20, firing, 0.9)
-            .silent_at(40),
+            .silent_at(31),
             Example::when("a container uses 79 % of its limit", usage(Samples::growing(23.7, 60)))
                 .silent_at(30)
                 .silent_at(60),
@@ -118,18 +120,18 @@ fn high_cpu_usage_runbook(site: &Site) -> Runbook {
     }
 }
 
+/// Memory that a container with a limit of a gibibyte holds.
+fn memory_of(namespace: &str, held: Samples) -> [Series; 2] {
+    let limit = (namespace, POD, "api", Resource::Memory);
+    [
+        series(CONTAINER_MEMORY_WORKING_SET_BYTES, (namespace, POD, "api", IMAGE), held).in_proportion(),
+        series(KUBE_POD_CONTAINER_RESOURCE_LIMITS, limit, Samples::steady(GIBIBYTE, 60)),
+    ]
+}
+
 fn high_memory_usage(site: &Site) -> Alert {
     let namespace = site.namespace.as_str();
-    let usage = |samples| -> [Series; 2] {
-        [
-            series(CONTAINER_MEMORY_WORKING_SET_BYTES, (namespace, POD, "api", IMAGE), samples),
-            series(
-                KUBE_POD_CONTAINER_RESOURCE_LIMITS,
-                (namespace, POD, "api", Resource::Memory),
-                Samples::steady(GIBIBYTE, 60),
-            ),
-        ]
-    };
+    let usage = |samples| memory_of(namespace, samples);
     let definition = Definition {
         name: "HighMemoryUsage",
         severity: Severity::Warning,
@@ -184,14 +186,71 @@ fn high_memory_usage_runbook(site: &Site) -> Runbook {
              deployment/api`, which buys time to find the leak.",
             "It follows traffic: raise the limit, or spread the traffic over more pods.",
         ],
-        related: &["PodDown", "HighCPUUsage"],
+        related: &["CriticalMemoryUsage", "PodDown", "HighCPUUsage"],
+    }
+}
+
+fn critical_memory_usage(site: &Site) -> Alert {
+    let namespace = site.namespace.as_str();
+    let usage = |samples| memory_of(namespace, samples);
+    let definition = Definition {
+        name: "CriticalMemoryUsage",
+        severity: Severity::Critical,
+        team: Team::Platform,
+        service: Some("kubernetes"),
+        condition: memory_share(site).above(0.9),
+        lasts: minutes(5),
+        panel: Some(overview::POD_MEMORY_USAGE),
+        summary: template(("Container ", label::<Container>(), " of ", label::<Pod>(), " is about to be killed")),
+        description: template((
+            "Container ",
+            label::<Container>(),
+            " of ",
+            label::<Pod>(),
+            " holds ",
+            value(),
+            " of its memory limit; the kernel kills it when it asks for more.",
+        )),
+        examples: vec![
+            Example::when(
+                "a container holds 15/16 of its limit for 30 minutes",
+                usage(Samples::steady(GIBIBYTE * 0.9375, 30).then_steady(GIBIBYTE * 0.5, 20)),
+            )
+            .silent_at(4)
+            .fires_at(5, (namespace, POD, "api"), 0.9375)
+            .silent_at(31),
+            Example::when("a container holds 89 % of its limit", usage(Samples::steady(GIBIBYTE * 0.89, 60)))
+                .silent_at(60),
+        ],
+        runbook: critical_memory_usage_runbook(site),
+    };
+    definition.into()
+}
+
+fn critical_memory_usage_runbook(site: &Site) -> Runbook {
+    Runbook {
+        symptom: "A container holds more than 90 % of its memory limit.",
+        meaning: "A burst is enough for the kernel to kill it, with all that it was doing. A restart now, one pod after \
+                  another, costs less than that.",
+        investigation: vec![
+            ask("See which containers are near their limit", memory_share(site)),
+            run("See what holds the memory now", "kubectl -n {namespace} top pods --containers --sort-by=memory"),
+            run("See whether it has grown since a release", "kubectl -n {namespace} rollout history deployment/api"),
+        ],
+        resolution: &[
+            "Restart one pod after another: `kubectl -n {namespace} rollout restart deployment/api`.",
+            "It grows since a release: go back with `kubectl -n {namespace} rollout undo deployment/api`.",
+            "It follows traffic: add pods, then raise the limit with `kubectl -n {namespace} set resources \
+             deployment/api --limits=memory=1Gi`.",
+        ],
+        related: &["HighMemoryUsage", "PodRestartingOften"],
     }
 }
 
 /// Space left on each file system that can fill up, as a share of its size.
 fn free_share() -> Vector<OfFileSystem> {
     let space = |spec: GaugeSpec<(Device, FsType, Mountpoint)>| {
-        let disks = gauge(spec).only(label::<FsType>().none_of(&["tmpfs", "overlay", "squashfs", "ramfs"]));
+        let disks = gauge(spec).only(label::<FsType>().none_of(NO_DISKS));
         disks.value().min(by::<OfFileSystem>())
     };
     space(NODE_FILESYSTEM_AVAIL_BYTES).ratio_to(space(NODE_FILESYSTEM_SIZE_BYTES))
@@ -201,7 +260,7 @@ fn disk_space_low() -> Alert {
     let disk = |fstype, available| -> [Series; 2] {
         let labels = ("/dev/vda1", fstype, "/");
         [
-            series(NODE_FILESYSTEM_AVAIL_BYTES, labels, available).target::<Instance>(NODE),
+            series(NODE_FILESYSTEM_AVAIL_BYTES, labels, available).target::<Instance>(NODE).in_proportion(),
             series(NODE_FILESYSTEM_SIZE_BYTES, labels, Samples::steady(100.0 * GIBIBYTE, 60)).target::<Instance>(NODE),
         ]
     };
@@ -223,8 +282,12 @@ fn disk_space_low() -> Alert {
             .silent_at(9)
             .fires_at(10, (NODE, "/dev/vda1", "/"), 0.14)
             .silent_at(31),
-            Example::when("15 % are left", disk("ext4", Samples::steady(15.0 * GIBIBYTE, 60))).silent_at(60),
-            Example::when("a file system in memory is full", disk("tmpfs", Samples::steady(0.0, 60))).silent_at(60),
+            Example::when("15.5 % are left", disk("ext4", Samples::steady(15.5 * GIBIBYTE, 60))).silent_at(60),
+            Example::when(
+                "file systems that are no disks are full",
+                NO_DISKS.iter().flat_map(|fstype| disk(fstype, Samples::steady(0.0, 60))),
+            )
+            .silent_at(60),
         ],
         runbook: disk_space_low_runbook(),
     };

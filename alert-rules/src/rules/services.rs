@@ -1,30 +1,40 @@
-//! Services as their users see them: errors and response times.
+//! Services as their users see them: errors.
 
 use std::time::Duration;
 
 use futura_metrics::specs::{
     business::SENTRY_ERRORS_TOTAL,
-    http::{HTTP_REQUEST_DURATION_SECONDS, HTTP_REQUESTS_TOTAL, Method, Path, Status},
+    http::{HTTP_REQUESTS_TOTAL, Method, Path, Status},
 };
 
 use super::TICKET_API;
 use crate::{
     alert::{Alert, Definition, Severity, Team, minutes},
-    example::{Example, Samples, Series, observations, series},
+    example::{Example, Samples, Series, series},
     panel::overview,
-    promql::{Service, Window, by, histogram, label},
+    promql::{Condition, Service, Window, by, label},
     queries,
     runbook::{Runbook, ask, open, run},
     template::{template, value},
 };
 
+const WINDOW: Window = Window::minutes(5);
+/// Of fewer requests a share says little: at this rate, one in twenty is three within the window.
+const TRAFFIC_PER_SECOND: f64 = 0.2;
+
 pub(super) fn alerts() -> Vec<Alert> {
-    vec![high_error_rate(), high_response_time(), high_sentry_error_count()]
+    vec![high_error_rate(), high_error_ratio(), low_availability(), high_sentry_error_count()]
+}
+
+/// Holds only while there are so many requests that a share of them means something.
+fn with_traffic(condition: Condition<(Service,)>) -> Condition<(Service,)> {
+    condition.and(queries::request_rate(WINDOW).above(TRAFFIC_PER_SECOND))
 }
 
 fn high_error_rate() -> Alert {
     let errors = |samples| {
-        [series(HTTP_REQUESTS_TOTAL, (Method::Post, "/api/orders", 500), samples).target::<Service>(TICKET_API)]
+        let labels = (Method::Post, "/api/orders", 500);
+        [series(HTTP_REQUESTS_TOTAL, labels, samples).target::<Service>(TICKET_API).in_proportion()]
     };
     let definition = Definition {
         name: "HighErrorRate",
@@ -56,7 +66,8 @@ fn high_error_rate() -> Alert {
             Example::when(
                 "20 requests per second are refused as the client's fault",
                 [series(HTTP_REQUESTS_TOTAL, (Method::Get, "/api/events", 404), Samples::growing(1200.0, 30))
-                    .target::<Service>(TICKET_API)],
+                    .target::<Service>(TICKET_API)
+                    .in_proportion()],
             )
             .silent_at(30),
         ],
@@ -96,74 +107,146 @@ fn high_error_rate_runbook() -> Runbook {
     }
 }
 
-fn high_response_time() -> Alert {
-    let requests = |path, bound, samples: &Samples| {
-        observations(HTTP_REQUEST_DURATION_SECONDS, (Method::Get, path), bound, samples).target::<Service>(TICKET_API)
+/// Requests to the service per minute that are answered well and that end with a server error.
+fn requests(good: Samples, failed: Samples) -> [Series; 2] {
+    let requests = |method, path, status, samples| {
+        series(HTTP_REQUESTS_TOTAL, (method, path, status), samples).target::<Service>(TICKET_API)
     };
-    let lasting = |per_minute| Samples::growing(per_minute, 20).then_growing(0.0, 20);
+    [requests(Method::Get, "/api/events", 200, good), requests(Method::Post, "/api/orders", 500, failed)]
+}
+
+fn high_error_ratio() -> Alert {
+    let lasting = |per_minute| Samples::growing(per_minute, 20);
+    let steady = |per_minute| Samples::growing(per_minute, 40);
     let definition = Definition {
-        name: "HighResponseTime",
-        severity: Severity::Warning,
+        name: "HighErrorRatio",
+        severity: Severity::Critical,
         team: Team::Api,
         service: None,
-        condition: queries::response_time(0.95, Window::minutes(5)).above(2.0),
+        condition: with_traffic(queries::server_error_ratio(WINDOW).above(0.05)),
         lasts: minutes(5),
-        panel: Some(overview::HTTP_RESPONSE_TIME),
-        summary: template((label::<Service>(), " answers slowly")),
-        description: template(("One in twenty requests to ", label::<Service>(), " takes ", value(), " or longer.")),
+        panel: Some(overview::HTTP_ERROR_RATE),
+        summary: template((label::<Service>(), " fails too often")),
+        description: template((value(), " of the answers of ", label::<Service>(), " are server errors.")),
         examples: vec![
             Example::when(
-                "6 % of the requests take between 2 and 5 seconds",
-                [requests("/api/events", 2.0, &lasting(940.0)), requests("/api/orders", 5.0, &lasting(60.0))],
+                "6 % of 15 requests a minute fail for 20 minutes",
+                requests(lasting(14.1).then_growing(15.0, 20), lasting(0.9).then_growing(0.0, 20)),
             )
-            .silent_at(5)
-            .fires_at(10, (TICKET_API,), 2.5)
-            .silent_at(30),
+            .silent_at(9)
+            .fires_at(10, (TICKET_API,), 0.06)
+            .silent_at(26),
+            Example::when("4.9 % of 100 requests a minute fail", requests(steady(95.1), steady(4.9)))
+                .silent_at(20)
+                .silent_at(40),
             Example::when(
-                "all requests take between 1 and 2 seconds",
-                [requests("/api/events", 2.0, &Samples::growing(600.0, 30))],
+                "all requests fail, of which there are 23 in two minutes",
+                requests(steady(0.0), steady(11.5)),
             )
-            .silent_at(15)
-            .silent_at(30),
-            Example::when("there are no requests", [requests("/api/events", 5.0, &Samples::steady(0.0, 30))])
-                .silent_at(30),
+            .silent_at(40),
         ],
-        runbook: high_response_time_runbook(),
+        runbook: high_error_ratio_runbook(),
     };
     definition.into()
 }
 
-fn high_response_time_runbook() -> Runbook {
-    let by_route = histogram(HTTP_REQUEST_DURATION_SECONDS).rate(Window::minutes(5)).sum(by::<(Service, Path)>());
+fn high_error_ratio_runbook() -> Runbook {
     Runbook {
-        symptom: "The slowest twentieth of a service's requests takes longer than two seconds.",
-        meaning: "Pages feel stuck and people reload, which adds load. Usually a dependency is slow or the pods are \
-                  short of CPU; seldom is the code itself.",
+        symptom: "More than one answer in twenty of a service is a server error.",
+        meaning: "Whoever uses the service meets the fault within a few clicks. Unlike HighErrorRate this sees it at \
+                  quiet hours too, when few requests fail because there are few.",
         investigation: vec![
-            ask("See which routes are slow", by_route.quantile(0.95)),
-            ask("See whether there is more traffic than usual", queries::request_rate(Window::minutes(5))),
-            run("See whether the pods are at their CPU limit", "kubectl -n {namespace} top pods --containers"),
+            ask("See how it grew, and which services share it", queries::server_error_ratio(WINDOW)),
+            ask(
+                "See which routes fail and with which status",
+                queries::server_errors().rate(WINDOW).sum(by::<(Service, Path, Status)>()),
+            ),
+            run("Read the latest errors", "kubectl -n {namespace} logs deployment/api --tail=100 | grep ERROR"),
+            run("See whether the errors began with a release", "kubectl -n {namespace} rollout history deployment/api"),
+            ask("See whether a circuit breaker is open, and of what", queries::breaker_state()),
+        ],
+        resolution: &[
+            "Began with a release: go back with `kubectl -n {namespace} rollout undo deployment/api`.",
+            "One route fails alone: what it depends on is at fault; follow that one's alert.",
+            "Some pods fail and others do not: `kubectl -n {namespace} delete pod <pod>`, and its controller starts \
+             another.",
+        ],
+        related: &["HighErrorRate", "LowAvailability", "CircuitBreakerOpen"],
+    }
+}
+
+fn low_availability() -> Alert {
+    let lasting = |per_minute| Samples::growing(per_minute, 20);
+    let steady = |per_minute| Samples::growing(per_minute, 40);
+    let definition = Definition {
+        name: "LowAvailability",
+        severity: Severity::Critical,
+        team: Team::Api,
+        service: None,
+        condition: with_traffic(queries::availability(WINDOW).below(0.99)),
+        lasts: minutes(5),
+        panel: Some(overview::HTTP_ERROR_RATE),
+        summary: template((label::<Service>(), " is not available enough")),
+        description: template(("Only ", value(), " of the requests to ", label::<Service>(), " are served.")),
+        examples: vec![
+            Example::when(
+                "1.5 % of 15 requests a minute fail for 20 minutes",
+                requests(lasting(14.775).then_growing(15.0, 20), lasting(0.225).then_growing(0.0, 20)),
+            )
+            .silent_at(9)
+            .fires_at(10, (TICKET_API,), 0.985)
+            .silent_at(26),
+            Example::when("0.9 % of 100 requests a minute fail", requests(steady(99.1), steady(0.9)))
+                .silent_at(20)
+                .silent_at(40),
+            Example::when(
+                "all requests fail, of which there are 23 in two minutes",
+                requests(steady(0.0), steady(11.5)),
+            )
+            .silent_at(40),
+            Example::when("a service that never failed answers", [steady_service(Samples::growing(60.0, 40))])
+                .silent_at(40),
+        ],
+        runbook: low_availability_runbook(),
+    };
+    definition.into()
+}
+
+/// A service that has no series of errors.
+fn steady_service(samples: Samples) -> Series {
+    series(HTTP_REQUESTS_TOTAL, (Method::Get, "/api/events", 200), samples).target::<Service>(TICKET_API)
+}
+
+fn low_availability_runbook() -> Runbook {
+    Runbook {
+        symptom: "A service serves fewer than 99 of 100 requests without a server error.",
+        meaning: "It is ten times what the platform promises itself. If it stays, the errors that a month may have are \
+                  used up within three days.",
+        investigation: vec![
+            ask("See since when, and which services", queries::availability(WINDOW)),
+            ask(
+                "See which routes fail and with which status",
+                queries::server_errors().rate(WINDOW).sum(by::<(Service, Path, Status)>()),
+            ),
+            run("See whether all pods are ready", "kubectl -n {namespace} get pods -o wide"),
             run(
                 "See what the health page says of the database pool and the breakers",
                 "kubectl -n {namespace} port-forward deployment/api 3000:3000 &\ncurl -s http://127.0.0.1:3000/health",
             ),
-            run(
-                "Read which slow operations are logged",
-                "kubectl -n {namespace} logs deployment/api --tail=200 | grep WARN",
-            ),
         ],
         resolution: &[
-            "More traffic than usual: add pods with `kubectl -n {namespace} scale deployment/api --replicas=5`; \
-             beyond ten, raise the autoscaler's limit.",
-            "The database is slow: follow the alerts of the data stores.",
             "Began with a release: go back with `kubectl -n {namespace} rollout undo deployment/api`.",
+            "A dependency fails: follow its alert; if it stays away, turn off the feature that needs it.",
+            "Pods are short of CPU or memory: `kubectl -n {namespace} scale deployment/api --replicas=5`.",
         ],
-        related: &["HighErrorRate", "HighCPUUsage", "MongoDBConnectionIssues"],
+        related: &["HighErrorRatio", "HighErrorRate", "PodDown"],
     }
 }
 
 fn high_sentry_error_count() -> Alert {
-    let errors = |samples| -> [Series; 1] { [series(SENTRY_ERRORS_TOTAL, (), samples).target::<Service>(TICKET_API)] };
+    let errors = |samples| -> [Series; 1] {
+        [series(SENTRY_ERRORS_TOTAL, (), samples).target::<Service>(TICKET_API).in_proportion()]
+    };
     let definition = Definition {
         name: "HighSentryErrorCount",
         severity: Severity::Warning,

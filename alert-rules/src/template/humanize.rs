@@ -21,7 +21,7 @@ pub(super) fn expression(quantity: Quantity) -> String {
 }
 
 /// What Prometheus writes for `value` where [`expression`] stands.
-pub(super) fn text(quantity: Quantity, value: f64) -> String {
+pub(crate) fn text(quantity: Quantity, value: f64) -> String {
     match quantity {
         Quantity::Count | Quantity::State => humanize(value),
         Quantity::PerSecond | Quantity::Cores => format!("{value:.2}"),

@@ -5,5 +5,6 @@
     reason = "clippy knows tests by their attribute, not by their folder"
 )]
 
+mod mutations;
 mod promtool;
 mod scrapes;

@@ -15,6 +15,7 @@ What it writes:
   alert-rules/prometheus/*.yaml         alert rules, for rule_files in prometheus.yml
   alert-rules/prometheus/tests/*.yaml   their tests, for promtool test rules
   alert-rules/runbooks/*.md             a page for each alert, to publish at --runbooks-url
+  alert-rules/site.yaml                 every setting with its value, to copy from for --config
   dashboards/*.json                     dashboards, to import into Grafana
 
 Examples:
@@ -24,11 +25,13 @@ Examples:
       fail if those are not up to date
   generate-dashboards --out ./monitoring --namespace staging
       write what an installation of yours needs
+  generate-dashboards --out ./monitoring --config site.yaml
+      the same with your thresholds, durations and addresses
   generate-dashboards --out ./monitoring --namespace staging --check
       fail if that is not up to date, as in CI: with the options that it was written with
 
 Exit codes:
-  0 done, 1 failed or not up to date, 64 for a wrong command line";
+  0 done, 1 failed or not up to date, 64 for a wrong command line or file of settings";
 
 /// Generates alert rules, their tests, runbooks and dashboards from the declared metrics
 ///

@@ -56,7 +56,7 @@ fn writing_twice_changes_nothing() {
     let folder = generated();
     assert_eq!(file_names(&folder.path().join("out")), ["alert-rules", "dashboards"]);
     assert_eq!(file_names(&folder.path().join("out/dashboards")), ["futuratickets-overview.json"]);
-    assert_snapshot!(stdout(&generate(folder.path(), &["--out", "out"])), @"0 files written, 29 unchanged, 0 removed");
+    assert_snapshot!(stdout(&generate(folder.path(), &["--out", "out"])), @"0 files written, 61 unchanged, 0 removed");
     assert_eq!(code(&generate(folder.path(), &["--out", "out", "--check"])), 0);
 }
 
@@ -82,7 +82,7 @@ fn check_names_each_file_that_differs_and_touches_none() {
     ");
     assert!(leftover.exists() && !missing.exists());
 
-    assert_snapshot!(stdout(&generate(folder.path(), &["--out", "out"])), @"2 files written, 27 unchanged, 1 removed");
+    assert_snapshot!(stdout(&generate(folder.path(), &["--out", "out"])), @"2 files written, 59 unchanged, 1 removed");
     assert!(!leftover.exists() && missing.exists());
 }
 
@@ -96,7 +96,7 @@ fn files_of_others_are_left_alone() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "mine\n\n").unwrap();
     }
-    assert_snapshot!(stdout(&generate(folder.path(), &["--out", "out"])), @"0 files written, 29 unchanged, 0 removed");
+    assert_snapshot!(stdout(&generate(folder.path(), &["--out", "out"])), @"0 files written, 61 unchanged, 0 removed");
     assert!(foreign.iter().all(|path| path.exists()));
 }
 
@@ -145,6 +145,42 @@ fn another_site_is_written_throughout() {
 }
 
 #[test]
+fn a_file_of_settings_is_taken_and_options_come_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = "namespace: staging\ngrafana_url: http://grafana.test\nthresholds: { HighErrorRate: 25 }\n";
+    fs::write(folder.path().join("own.yaml"), settings).unwrap();
+    let arguments = ["--out", "out", "--config", "own.yaml", "--namespace", "canary"];
+    let output = generate(folder.path(), &arguments);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let read = |path: &str| fs::read_to_string(folder.path().join("out").join(path)).unwrap();
+    assert!(read("alert-rules/prometheus/kubernetes.yaml").contains(r#"namespace="canary""#));
+    let rules = read("alert-rules/prometheus/services.yaml");
+    assert!(rules.contains("[5m])) > 25\n") && rules.contains("http://grafana.test/d/"), "{rules}");
+    let dashboard = read("dashboards/futuratickets-overview.json");
+    assert!(dashboard.contains(r#""value": 25.0"#), "{dashboard}");
+    assert_eq!(code(&generate(folder.path(), &[&arguments[..], &["--check"]].concat())), 0);
+    // What was written as the settings in force makes the same again.
+    fs::copy(folder.path().join("out/alert-rules/site.yaml"), folder.path().join("printed.yaml")).unwrap();
+    assert_eq!(code(&generate(folder.path(), &["--out", "out", "--config", "printed.yaml", "--check"])), 0);
+}
+
+#[test]
+fn a_file_of_settings_that_is_wrong_is_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |settings: &str| {
+        fs::write(folder.path().join("own.yaml"), settings).unwrap();
+        let output = generate(folder.path(), &["--out", "out", "--config", "own.yaml"]);
+        assert_eq!(code(&output), 64);
+        stderr(&output)
+    };
+    assert_snapshot!(refused("name_space: staging"), @"cannot use own.yaml: there is no setting `name_space`; did you mean `namespace`?");
+    assert_snapshot!(refused("durations: { RedisDwon: 5m }"), @"cannot use own.yaml: `durations`: there is no alert `RedisDwon`; did you mean `RedisDown`?");
+    assert_snapshot!(refused("thresholds: { RedisDown: 1 }"), @"cannot use own.yaml: `thresholds`: alert `RedisDown` has no threshold to set, as it asks for a state; leave the line out");
+    assert!(!folder.path().join("out").exists());
+    assert_eq!(code(&generate(folder.path(), &["--out", "out", "--config", "missing.yaml"])), 1);
+}
+
+#[test]
 fn checking_with_other_options_says_which_were_in_force() {
     let folder = tempfile::tempdir().unwrap();
     let staging = ["--out", "out", "--namespace", "staging"];
@@ -155,7 +191,7 @@ fn checking_with_other_options_says_which_were_in_force() {
     let advice: Vec<_> =
         stderr(&output).lines().filter(|line| !line.starts_with("stale: ")).map(str::to_owned).collect();
     assert_snapshot!(advice.join("\n"), @"
-    20 files differ from what these options generate: --out out --namespace futuratickets --runbooks-url https://runbooks.futuratickets.com --grafana-url https://grafana.futuratickets.com
+    42 files differ from what these options generate: --out out --namespace futuratickets --runbooks-url https://runbooks.futuratickets.com --grafana-url https://grafana.futuratickets.com
     if the files were written with other options, repeat those with --check; if not, leave --check out to put them right
     ");
 }

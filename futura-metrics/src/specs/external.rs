@@ -16,6 +16,9 @@ pub const MONGODB_EXPORTER: (&str, &str) = ("mongodb_exporter", "0.53.0");
 /// redis_exporter.
 pub const REDIS_EXPORTER: (&str, &str) = ("redis_exporter", "1.45.0");
 
+/// Prometheus itself, which tells of every target whether it could be scraped.
+pub const PROMETHEUS: (&str, &str) = ("prometheus", "2.42.0");
+
 label! {
     /// A Kubernetes namespace.
     pub enum Namespace: "namespace";
@@ -34,6 +37,16 @@ label! {
 label! {
     /// A container's image; empty on the sums that cAdvisor keeps for pods and cgroups.
     pub enum Image: "image";
+}
+
+label! {
+    /// Why a container waits, as far as it is asked for.
+    pub enum WaitingReason: "reason" {
+        ContainerCreating => "ContainerCreating",
+        CrashLoopBackOff => "CrashLoopBackOff",
+        ErrImagePull => "ErrImagePull",
+        ImagePullBackOff => "ImagePullBackOff",
+    }
 }
 
 label! {
@@ -92,6 +105,14 @@ crate::declare! {
     pub KUBE_POD_CONTAINER_RESOURCE_LIMITS: GaugeSpec<(Namespace, Pod, Container, Resource)> =
         GaugeSpec::external(KUBE_STATE_METRICS, "kube_pod_container_resource_limits", Unit::Count);
 
+    /// How often a container was started anew.
+    pub KUBE_POD_CONTAINER_STATUS_RESTARTS_TOTAL: CounterSpec<(Namespace, Pod, Container)> =
+        CounterSpec::external(KUBE_STATE_METRICS, "kube_pod_container_status_restarts_total", Unit::Count);
+
+    /// Whether a container waits for this reason; there is a series only while it does.
+    pub KUBE_POD_CONTAINER_STATUS_WAITING_REASON: GaugeSpec<(Namespace, Pod, Container, WaitingReason)> =
+        GaugeSpec::external(KUBE_STATE_METRICS, "kube_pod_container_status_waiting_reason", Unit::State);
+
     /// Whether a deployment's condition has this status.
     pub KUBE_DEPLOYMENT_STATUS_CONDITION: GaugeSpec<(Namespace, Deployment, Condition, ConditionStatus)> =
         GaugeSpec::external(KUBE_STATE_METRICS, "kube_deployment_status_condition", Unit::State);
@@ -125,4 +146,7 @@ crate::declare! {
     /// Commands that Redis has processed.
     pub REDIS_COMMANDS_PROCESSED_TOTAL: CounterSpec =
         CounterSpec::external(REDIS_EXPORTER, "redis_commands_processed_total", Unit::Count);
+
+    /// Whether a target answered the last scrape.
+    pub UP: GaugeSpec = GaugeSpec::external(PROMETHEUS, "up", Unit::State);
 }
