@@ -5,16 +5,20 @@
 //! - [`rules`]: the alerts, one module an area; [`alert`] says what one is, [`example`] how it is tried, [`runbook`]
 //!   what to do about it, [`template`] how its texts are written.
 //! - [`lint`]: what no tool checks about them.
-//! - [`output`]: the files for Prometheus, promtool and people.
-//! - [`panel`]: the panels that alerts link to; [`site`]: what differs between installations.
+//! - [`routing`]: whom Alertmanager tells of an alert, how, when and how often.
+//! - [`output`]: the files for Prometheus, promtool, Alertmanager and people; [`kubernetes`]: the same as objects of Kubernetes.
+//! - [`panel`]: the panels that alerts link to; [`site`]: what differs between installations, [`profile`] between versions.
 
 pub mod alert;
 pub mod example;
+pub mod kubernetes;
 pub mod lint;
 pub mod output;
 pub mod panel;
+pub mod profile;
 pub mod promql;
 pub mod queries;
+pub mod routing;
 pub mod rules;
 pub mod runbook;
 pub mod site;
@@ -23,5 +27,7 @@ pub mod template;
 pub use self::{
     alert::Alert,
     output::{GeneratedFile, MARK, files},
+    profile::Profile,
+    routing::RoutingConfig,
     site::Site,
 };

@@ -1,4 +1,4 @@
-//! The files that are generated from the alerts: rules, their tests, and runbooks.
+//! The files that are generated from the alerts: rules, their tests, runbooks, and Alertmanager's configuration.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,10 @@ use serde::Serialize;
 use crate::{
     alert::Alert,
     example::{Moment, Scenario, Series},
+    kubernetes::{self, KubernetesError},
     lint::{self, Finding},
     promql::duration_text,
+    routing::{self, RoutingError},
     rules::{Area, areas},
     runbook,
     site::{self, Site, SiteError},
@@ -38,6 +40,12 @@ pub enum OutputError {
     /// A file could not be written as YAML.
     #[error("a rule file cannot be written as YAML")]
     Yaml(#[from] serde_yaml::Error),
+    /// People could not be told of the alerts.
+    #[error("cannot generate Alertmanager's configuration")]
+    Routing(#[from] RoutingError),
+    /// The files could not be written as objects of Kubernetes.
+    #[error("cannot generate the objects of Kubernetes")]
+    Kubernetes(#[from] KubernetesError),
 }
 
 /// A file of Prometheus rules.
@@ -111,6 +119,8 @@ pub fn files(site: &Site) -> Result<Vec<GeneratedFile>, OutputError> {
         files.push(yaml(format!("prometheus/{name}.yaml"), "", &rule_file(area, site))?);
         files.push(yaml(format!("prometheus/tests/{name}.yaml"), &left_out(area), &test_file(area, site))?);
     }
+    files.extend(routing::files(&alerts, site)?);
+    files.extend(kubernetes::files(&files)?);
     for alert in &alerts {
         let path = format!("runbooks/{}.md", alert.name);
         files.push(GeneratedFile { path, contents: runbook::page(alert, site) });

@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 pub use self::config::SiteError;
 pub(crate) use self::page::page;
-use crate::panel::{Panel, overview};
+use crate::{
+    panel::{Panel, overview},
+    profile::Profile,
+    routing::RoutingConfig,
+};
 
 mod config;
 mod page;
@@ -19,6 +23,10 @@ pub struct Site {
     pub runbooks_url: String,
     /// Where Grafana is, without a slash at the end.
     pub grafana_url: String,
+    /// Which versions of Prometheus and Alertmanager run there.
+    pub profile: Profile,
+    /// How people are told of alerts.
+    pub routing: RoutingConfig,
     /// The scrape job of the sidecars.
     pub sidecar_job: String,
     /// The longest interval between two scrapes of a target; a window must hold four.
@@ -100,6 +108,8 @@ impl Default for Site {
             namespace: Self::NAMESPACE.to_owned(),
             runbooks_url: Self::RUNBOOKS_URL.to_owned(),
             grafana_url: Self::GRAFANA_URL.to_owned(),
+            profile: Profile::default(),
+            routing: RoutingConfig::default(),
             sidecar_job: Self::SIDECAR_JOB.to_owned(),
             scrape_interval: Self::SCRAPE_INTERVAL,
             thresholds: BTreeMap::new(),

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futura_alert_rules::{Site, output::OutputError, site::SiteError};
+use futura_alert_rules::{Profile, Site, output::OutputError, site::SiteError};
 
 use self::tree::Tree;
 use crate::catalogue::{self, CatalogueError};
@@ -26,8 +26,8 @@ pub struct GenerateArgs {
     /// generate, so repeat those that the files were written with
     #[arg(long)]
     pub check: bool,
-    /// Take the settings from FILE, thresholds and durations of alerts among them. `site.yaml` beside the rules shows all that
-    /// there are; the options below come before the file
+    /// Take the settings from FILE: thresholds and durations of alerts, who is told of them and when, and what the options below
+    /// say, which come before the file. `site.yaml` beside the rules shows all that there are
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Kubernetes namespace whose pods and containers are watched [default: futuratickets]. The service's own metrics are queried
@@ -40,6 +40,10 @@ pub struct GenerateArgs {
     /// Where Grafana is: each alert links to the panel of its dashboard there [default: https://grafana.futuratickets.com]
     #[arg(long, value_name = "URL", value_parser = Site::parse_url)]
     pub grafana_url: Option<String>,
+    /// Which versions the files are for: prometheus-2.42 (with Alertmanager 0.25) or prometheus-3 (with Alertmanager 0.27), and later
+    /// ones. Rules and dashboards are the same; Alertmanager learned to read more secrets from files [default: prometheus-2.42]
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<Profile>,
 }
 
 /// What was done.
@@ -185,6 +189,7 @@ impl GenerateArgs {
                 setting.clone_from(value);
             }
         }
+        site.profile = self.profile.unwrap_or(site.profile);
         Ok(site)
     }
 
@@ -194,8 +199,10 @@ impl GenerateArgs {
             path.as_ref().map(|path| format!("--{name} {} ", path.display())).unwrap_or_default()
         };
         let files = file("out", &self.out) + &file("config", &self.config);
-        let Site { namespace, runbooks_url, grafana_url, .. } = site;
-        format!("{files}--namespace {namespace} --runbooks-url {runbooks_url} --grafana-url {grafana_url}")
+        let Site { namespace, runbooks_url, grafana_url, profile, .. } = site;
+        format!(
+            "{files}--namespace {namespace} --runbooks-url {runbooks_url} --grafana-url {grafana_url} --profile {profile}"
+        )
     }
 }
 

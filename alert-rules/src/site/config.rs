@@ -5,10 +5,19 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_yaml::{Mapping, Value};
 
 use super::Site;
-use crate::{Alert, promql::parse_duration, rules};
+use crate::{Alert, profile::UnknownProfile, promql::parse_duration, routing::RoutingConfigError, rules};
 
-const KEYS: [&str; 7] =
-    ["namespace", "runbooks_url", "grafana_url", "sidecar_job", "scrape_interval", "thresholds", "durations"];
+const KEYS: [&str; 9] = [
+    "namespace",
+    "runbooks_url",
+    "grafana_url",
+    "profile",
+    "sidecar_job",
+    "scrape_interval",
+    "routing",
+    "thresholds",
+    "durations",
+];
 
 /// Why a site cannot be taken as it is set.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +55,9 @@ pub enum SiteError {
     /// The alert compares a state, or nothing, so that there is nothing to set.
     #[error("`thresholds`: alert `{0}` has no threshold to set, as it asks for a state; leave the line out")]
     NoThreshold(String),
+    /// People cannot be told as it says.
+    #[error("`routing`")]
+    Routing(#[from] RoutingConfigError),
 }
 
 /// The site that the file describes, its alerts not looked at yet.
@@ -63,6 +75,12 @@ pub(super) fn read(text: &str) -> Result<Site, SiteError> {
             "namespace" => site.namespace = Site::parse_namespace(&name(value)).map_err(invalid)?,
             "runbooks_url" => site.runbooks_url = Site::parse_url(&name(value)).map_err(invalid)?,
             "grafana_url" => site.grafana_url = Site::parse_url(&name(value)).map_err(invalid)?,
+            "profile" => {
+                site.profile = name(value).parse().map_err(|error: UnknownProfile| invalid(error.to_string()))?;
+            }
+            "routing" => {
+                site.routing = serde_yaml::from_value(value.clone()).map_err(|error| invalid(error.to_string()))?;
+            }
             "sidecar_job" => site.sidecar_job = filled(&name(value)).map_err(invalid)?,
             "scrape_interval" => site.scrape_interval = duration(value).map_err(invalid)?,
             "thresholds" => site.thresholds = by_alert("thresholds", value, number)?,
@@ -136,8 +154,9 @@ fn distance(one: &str, other: &str) -> usize {
 // === impl Site ===
 
 impl Site {
-    /// Whether every alert that it speaks of exists and has what is set.
+    /// Whether people can be told as it says, and every alert that it speaks of exists and has what is set.
     pub fn check(&self) -> Result<(), SiteError> {
+        self.routing.check(self.profile)?;
         let alerts: Vec<_> = rules::stated(self).into_iter().flat_map(|area| area.alerts).collect();
         let find = |key: &'static str, name: &String| {
             alerts.iter().find(|alert| alert.name == name).ok_or_else(|| SiteError::UnknownAlert {
@@ -187,6 +206,9 @@ mod tests {
             "namespace: Not A Name",
             "grafana_url: ftp://x",
             "scrape_interval: 1 minute",
+            "profile: prometheus-1",
+            "routing: { mail: null }",
+            "routing: { heartbeat: true }",
             "thresholds: [1, 2]",
             "thresholds: { HighErorRate: 20 }",
             "thresholds: { RedisDown: 1 }",
@@ -197,7 +219,7 @@ mod tests {
         ];
         assert_snapshot!(mistakes.map(refused).join("\n"), @"
         there is no setting `name_space`; did you mean `namespace`?
-        there is no setting `colour`; there are: namespace, runbooks_url, grafana_url, sidecar_job, scrape_interval, thresholds, durations
+        there is no setting `colour`; there are: namespace, runbooks_url, grafana_url, profile, sidecar_job, scrape_interval, routing, thresholds, durations
         `namespace`: a namespace is lower case letters, digits and `-`
         `grafana_url`: an address starts with https:// or http:// and has no spaces
         `scrape_interval`: `1 minute` is not a duration such as 90s, 5m or 1h30m

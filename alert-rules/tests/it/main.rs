@@ -5,6 +5,7 @@
     reason = "clippy knows tests by their attribute, not by their folder"
 )]
 
+mod amtool;
 mod mutations;
 mod promtool;
 mod scrapes;

@@ -15,6 +15,9 @@ What it writes:
   alert-rules/prometheus/*.yaml         alert rules, for rule_files in prometheus.yml
   alert-rules/prometheus/tests/*.yaml   their tests, for promtool test rules
   alert-rules/runbooks/*.md             a page for each alert, to publish at --runbooks-url
+  alert-rules/alertmanager/             Alertmanager's configuration, which names the files of secrets, and its templates
+  alert-rules/kubernetes/config-maps/   rules and configuration as ConfigMaps
+  alert-rules/kubernetes/operator/      the same for the prometheus-operator: PrometheusRule, AlertmanagerConfig
   alert-rules/site.yaml                 every setting with its value, to copy from for --config
   dashboards/*.json                     dashboards, to import into Grafana
 
