@@ -172,7 +172,17 @@ pub(crate) fn files(alerts: &[&Alert], site: &Site) -> Result<Vec<GeneratedFile>
 }
 
 fn yaml(file: &impl serde::Serialize) -> Result<String, serde_yaml::Error> {
-    Ok(format!("# {MARK}\n{}", serde_yaml::to_string(file)?))
+    Ok(format!("# {MARK}\n{}", with_quoted_times(&serde_yaml::to_string(file)?)))
+}
+
+/// Times of the day in quotes: in YAML 1.1, which many tools still read, a bare `18:00` is a number of minutes.
+fn with_quoted_times(yaml: &str) -> String {
+    let is_time = |value: &str| value.len() == 5 && value.split(':').all(|part| part.parse::<u8>().is_ok());
+    let lines = yaml.lines().map(|line| match line.split_once(": ") {
+        Some((key, value)) if is_time(value) => format!("{key}: \"{value}\"\n"),
+        _ => format!("{line}\n"),
+    });
+    lines.collect()
 }
 
 // === impl Policy ===
@@ -218,5 +228,17 @@ impl Channel {
             Self::Email { .. } => Some(config::SMTP_PASSWORD),
             Self::Sidecar { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_quoted_times;
+
+    #[test]
+    fn times_are_texts_to_every_reader() {
+        let yaml = "times:\n- start_time: 08:00\n  end_time: 18:00\nsmarthost: mail:25\nrange: a: 1\n";
+        let quoted = "times:\n- start_time: \"08:00\"\n  end_time: \"18:00\"\nsmarthost: mail:25\nrange: a: 1\n";
+        assert_eq!(with_quoted_times(yaml), quoted);
     }
 }

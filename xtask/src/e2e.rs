@@ -14,6 +14,7 @@ use crate::{
     terminal,
 };
 
+mod alerts;
 mod bad_input;
 mod bugsink;
 mod delivery;
@@ -60,6 +61,11 @@ pub(crate) async fn run() -> Result<()> {
 /// Errors through the sidecar while everything fails.
 pub(crate) async fn errors() -> Result<()> {
     errors::run().await
+}
+
+/// An alert, from its rule to the messages that people get.
+pub(crate) async fn alerts() -> Result<()> {
+    alerts::run().await
 }
 
 /// The real programs with input that is wrong.

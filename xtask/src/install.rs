@@ -54,6 +54,12 @@ const PACKAGES: &[Package] = &[
         module: None,
     },
     Package {
+        name: "prometheus-alertmanager",
+        reason: "checks where alerts go and what messages say, tells a receiver of ours",
+        programs: &["prometheus-alertmanager", "amtool"],
+        module: None,
+    },
+    Package {
         name: "redis-server",
         reason: "keeps the ticket API's virtual queue in its tests",
         programs: &["redis-server"],

@@ -59,6 +59,8 @@ enum Step {
     Pages,
     /// The real programs together with Prometheus and Bugsink.
     E2e,
+    /// An alert, from its rule in Prometheus through Alertmanager to a message in Slack, and its end.
+    Alerts,
     /// The sidecar as it is shipped: built, and run in an empty root.
     Dist,
     /// Errors from real SDKs through it to Bugsink, while networks, servers, disks and the sidecar itself fail.
@@ -78,7 +80,9 @@ impl Step {
     /// Why a full run leaves this step out, if it does.
     fn left_out(self, fast: bool) -> Option<&'static str> {
         match self {
-            Self::Install | Self::Forged | Self::Pages | Self::E2e | Self::Dist | Self::Errors if fast => {
+            Self::Install | Self::Forged | Self::Pages | Self::E2e | Self::Alerts | Self::Dist | Self::Errors
+                if fast =>
+            {
                 Some("--fast")
             }
             Self::Deny if process::which("cargo-deny").is_none() => Some("cargo-deny is not installed"),
@@ -108,6 +112,7 @@ impl Step {
             Self::BadInput => e2e::bad_input().await,
             Self::Pages => pages::run().await,
             Self::E2e => e2e::run().await,
+            Self::Alerts => e2e::alerts().await,
             Self::Dist => dist::check().await,
             Self::Errors => e2e::errors().await,
         }

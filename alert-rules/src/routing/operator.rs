@@ -65,7 +65,9 @@ struct RouteEntry {
 #[serde(rename_all = "camelCase")]
 struct MatcherEntry {
     name: &'static str,
-    match_type: &'static str,
+    /// Equality is what the operator assumes. YAML 1.1, which many tools still read, has a meaning of its own for a bare `=`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    match_type: Option<&'static str>,
     value: String,
 }
 
@@ -264,7 +266,7 @@ fn receiver_entry(receiver: &Receiver, config: &RoutingConfig) -> ReceiverEntry 
 fn matcher_entries(matchers: &[Matcher]) -> Vec<MatcherEntry> {
     let entry = |matcher: &Matcher| MatcherEntry {
         name: matcher.label,
-        match_type: matcher.operator(),
+        match_type: Some(matcher.operator()).filter(|operator| *operator != "="),
         value: matcher.value(),
     };
     matchers.iter().map(entry).collect()

@@ -15,14 +15,16 @@ use crate::{cargo, process};
 /// How long a tool may take.
 const TOOL_LIMIT: Duration = Duration::from_secs(120);
 
-/// promtool accepts the rules and passes their tests.
+/// promtool accepts the rules and passes their tests; amtool accepts the configuration of Alertmanager.
 pub(super) async fn accepted_by_prometheus() -> Result<()> {
     let generated = cargo::root().join("alert-rules/generated");
     let rules = yaml_files(&generated.join("prometheus"))?;
     let tests = yaml_files(&generated.join("prometheus/tests"))?;
     check("promtool accepts the rules", tool("promtool", &["check", "rules", "--lint=all", "--lint-fatal"], &rules))
         .await?;
-    check("promtool passes the rules' tests", tool("promtool", &["test", "rules"], &tests)).await
+    check("promtool passes the rules' tests", tool("promtool", &["test", "rules"], &tests)).await?;
+    let configuration = yaml_files(&generated.join("alertmanager"))?;
+    check("amtool accepts the configuration", tool("amtool", &["check-config"], &configuration)).await
 }
 
 /// The YAML files that lie in this folder, of which there must be some.
