@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futura_alert_rules::{Profile, Site, output::OutputError, site::SiteError};
+use futura_alert_rules::{Profile, Site, output::OutputError, routing::RoutingConfigError, site::SiteError};
 
 use self::tree::Tree;
 use crate::catalogue::{self, CatalogueError};
@@ -190,6 +190,12 @@ impl GenerateArgs {
             }
         }
         site.profile = self.profile.unwrap_or(site.profile);
+        if let Some(path) = &self.config {
+            // Only now the profile is known, by which some of it can be done or not.
+            let refused =
+                |source: RoutingConfigError| GenerateError::Config { path: path.clone(), source: source.into() };
+            site.routing.check(site.profile).map_err(refused)?;
+        }
         Ok(site)
     }
 

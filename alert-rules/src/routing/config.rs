@@ -85,7 +85,7 @@ pub enum RoutingConfigError {
 
 impl RoutingConfig {
     /// Fails on the first value that is not what its key asks for.
-    pub(crate) fn check(&self, profile: Profile) -> Result<(), RoutingConfigError> {
+    pub fn check(&self, profile: Profile) -> Result<(), RoutingConfigError> {
         let is_path = self.secrets.starts_with('/') && is_plain(&self.secrets);
         demand("secrets", &self.secrets, is_path, "an absolute path without spaces")?;
         demand("pagerduty_url", &self.pagerduty_url, is_url(&self.pagerduty_url), "an address")?;
@@ -205,16 +205,15 @@ mod tests {
     use super::{Profile, RoutingConfig};
 
     fn refusal(yaml: &str) -> String {
-        let config: RoutingConfig = match serde_yaml::from_str(yaml) {
-            Ok(config) => config,
-            Err(error) => return error.to_string(),
-        };
-        config.check(Profile::Prometheus2).unwrap_err().to_string()
+        match serde_yaml::from_str::<RoutingConfig>(yaml) {
+            Ok(config) => config.check(Profile::Prometheus2).unwrap_err().to_string(),
+            Err(error) => error.to_string(),
+        }
     }
 
     #[test]
     fn what_is_not_said_is_as_by_default() {
-        let config: RoutingConfig = serde_yaml::from_str("email: null\nworking_hours: { to: \"20:00\" }").unwrap();
+        let config = serde_yaml::from_str::<RoutingConfig>("email: null\nworking_hours: { to: \"20:00\" }").unwrap();
         let usual = RoutingConfig::default();
         assert_eq!((config.email, config.working_hours.to.as_str()), (None, "20:00"));
         assert_eq!((config.secrets, config.working_hours.from), (usual.secrets, usual.working_hours.from));

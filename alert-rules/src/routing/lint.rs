@@ -252,8 +252,8 @@ mod tests {
     fn a_route_behind_one_that_ends_is_found() {
         let findings = findings(|policy| {
             let all = route("critical", vec![Matcher::severity(&[Severity::Critical, Severity::Warning])]);
+            policy.routes.retain(|route| route.receiver == "critical");
             policy.routes.insert(0, Route { goes_on: false, ..all });
-            policy.routes.truncate(2);
             policy.receivers.truncate(1);
             policy.receivers.push(Receiver { name: "critical", channels: Vec::new() });
             policy.intervals.clear();

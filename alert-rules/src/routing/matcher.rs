@@ -52,7 +52,12 @@ impl Matcher {
         Self { label: ALERT_NAME, values: names.to_vec(), other: false }
     }
 
-    /// The alert is one of these urgent.
+    /// The alert has another name than these.
+    pub fn other_alert(names: &[&'static str]) -> Self {
+        Self { other: true, ..Self::alert(names) }
+    }
+
+    /// The alert is of one of these severities.
     pub fn severity(severities: &[Severity]) -> Self {
         let values = severities.iter().map(|severity| severity.as_str()).collect();
         Self { label: "severity", values, other: false }
@@ -117,6 +122,7 @@ mod tests {
         let both = Matcher::severity(&[Severity::Critical, Severity::Warning]);
         assert_eq!(both.to_string(), r#"severity=~"critical|warning""#);
         assert_eq!(Matcher::team(Team::Api).to_string(), r#"team="api""#);
+        assert_eq!(Matcher::other_alert(&["Watchdog"]).to_string(), r#"alertname!="Watchdog""#);
         assert_eq!(Matcher::other_service(&["node"]).to_string(), r#"service!="node""#);
         assert_eq!(Matcher::other_service(&["node", "kubernetes"]).to_string(), r#"service!~"node|kubernetes""#);
     }

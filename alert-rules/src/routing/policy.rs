@@ -40,8 +40,8 @@ const TEAMS: &[(Team, &str, Option<Duration>)] = &[
     (Team::Api, "api-team", None),
 ];
 
-/// Services that are many things: what fails in one pod or on one node says nothing of the next.
-const SHARED_SERVICES: &[&str] = &["kubernetes", "node"];
+/// Services that are many things: what fails in one pod, on one node or in one check says nothing of the next.
+const SHARED_SERVICES: &[&str] = &["kubernetes", "node", "checks"];
 
 /// Faults and the alerts that follow from them, where both are about the same of these labels.
 const CONSEQUENCES: &[(&[&str], &[&str], &[&str])] = &[
@@ -110,9 +110,13 @@ fn receivers(config: &RoutingConfig) -> Vec<Receiver> {
     ]
 }
 
+fn watches(alerts: &[&Alert]) -> bool {
+    alerts.iter().any(|alert| alert.name == WATCHDOG)
+}
+
 fn routes(alerts: &[&Alert], config: &RoutingConfig) -> Vec<Route> {
     let mut routes = Vec::new();
-    if alerts.iter().any(|alert| alert.name == WATCHDOG) {
+    if watches(alerts) {
         let heartbeat = Route::new(HEARTBEAT, vec![Matcher::alert(&[WATCHDOG])], HEARTBEAT_REPEAT);
         routes.push(Route { goes_on: false, ..heartbeat });
     }
@@ -147,7 +151,11 @@ fn routes(alerts: &[&Alert], config: &RoutingConfig) -> Vec<Route> {
 fn inhibitions(alerts: &[&Alert]) -> Vec<Inhibition> {
     let mut inhibitions = Vec::new();
     let by_severity = |severity| vec![Matcher::severity(&[severity]), Matcher::other_service(SHARED_SERVICES)];
-    let (cause, consequence) = (by_severity(Severity::Critical), by_severity(Severity::Warning));
+    let (cause, mut consequence) = (by_severity(Severity::Critical), by_severity(Severity::Warning));
+    if watches(alerts) {
+        // A heartbeat that is muted raises a false alarm elsewhere.
+        consequence.push(Matcher::other_alert(&[WATCHDOG]));
+    }
     let occurs =
         |matchers: &[Matcher]| alerts.iter().any(|alert| matchers.iter().all(|matcher| matcher.can_match(alert)));
     if occurs(&cause) && occurs(&consequence) {
@@ -183,15 +191,20 @@ impl Route {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use futura_metrics::specs::external::REDIS_UP;
     use insta::assert_snapshot;
 
     use super::policy;
     use crate::{
-        alert::Alert,
-        promql::duration_text,
-        routing::{Channel, Matcher, Policy, RoutingConfig},
+        alert::{Alert, Definition, Severity, Team},
+        promql::{all, duration_text, gauge},
+        routing::{Channel, Matcher, Policy, RoutingConfig, lint},
         rules::alerts,
+        runbook::Runbook,
         site::Site,
+        template::template,
     };
 
     fn text(matchers: &[Matcher]) -> String {
@@ -221,6 +234,7 @@ mod tests {
         let alerts = ours();
         let policy = policy(&alerts.iter().collect::<Vec<_>>(), &RoutingConfig::default());
         assert_snapshot!(policy_text(&policy), @r#"
+        alertname="Watchdog" -> heartbeat, again after 5m, the end
         severity="critical" -> critical, again after 4h
         severity="critical" -> pager, again after 4h
         severity="warning" -> warnings, again after 12h, in working-hours
@@ -228,11 +242,13 @@ mod tests {
         team="payments",severity="critical" -> payments, again after 2h
         team="payments",severity="warning" -> payments, again after 2h, in working-hours
         team="database",severity="critical" -> database-team, again after 4h
+        team="database",severity="warning" -> database-team, again after 12h, in working-hours
         team="api",severity="critical" -> api-team, again after 4h
         team="api",severity="warning" -> api-team, again after 12h, in working-hours
         severity=~"critical|warning" -> sidecar, again after 24h
-        severity="critical",service!~"kubernetes|node" mutes severity="warning",service!~"kubernetes|node", of the same cluster, service
-        alertname="PodDown" mutes alertname=~"HighCPUUsage|HighMemoryUsage", of the same cluster, namespace, pod
+        severity="critical",service!~"kubernetes|node|checks" mutes severity="warning",service!~"kubernetes|node|checks",alertname!="Watchdog", of the same cluster, service
+        alertname=~"PodDown|PodCrashLooping|CriticalMemoryUsage" mutes alertname=~"HighCPUUsage|HighMemoryUsage|PodRestartingOften", of the same cluster, namespace, pod
+        alertname="MongoDBDown" mutes alertname=~"MongoDBConnectionIssues|HighMongoDBConnections", of the same cluster
         "#);
     }
 
@@ -248,6 +264,34 @@ mod tests {
         "#);
         let receivers: Vec<_> = policy.receivers.iter().map(|receiver| receiver.name).collect();
         assert_eq!(receivers, ["default", "warnings", "payments"]);
+    }
+
+    fn watchdog() -> Alert {
+        let definition = Definition {
+            name: "Watchdog",
+            severity: Severity::Warning,
+            team: Team::Platform,
+            service: Some("redis"),
+            condition: gauge(REDIS_UP).value().max(all()).absent(),
+            lasts: Duration::ZERO,
+            panel: None,
+            summary: template(("It fires",)),
+            description: template(("It fires",)),
+            examples: Vec::new(),
+            runbook: Runbook { symptom: "", meaning: "", investigation: Vec::new(), resolution: &[], related: &[] },
+        };
+        definition.into()
+    }
+
+    #[test]
+    fn the_alert_that_always_fires_goes_its_own_way_and_nothing_mutes_it() {
+        let (ours, watchdog) = (ours(), watchdog());
+        let alerts: Vec<_> = ours.iter().filter(|alert| alert.name != watchdog.name).chain([&watchdog]).collect();
+        let policy = policy(&alerts, &RoutingConfig::default());
+        assert_eq!(policy.reached(&watchdog), ["heartbeat"].into());
+        let mutes = |matchers: &[Matcher]| matchers.iter().all(|matcher| matcher.can_match(&watchdog));
+        assert!(!policy.inhibitions.iter().any(|inhibition| mutes(&inhibition.consequence)));
+        assert_eq!(lint::check(&policy, &alerts), []);
     }
 
     #[test]
