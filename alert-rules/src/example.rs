@@ -1,7 +1,7 @@
 //! Examples of an alert: series under which it fires and under which it stays silent.
 //!
 //! Series and labels are typed by the metrics' declarations; time runs in minutes, a sample a minute. From these
-//! examples come the files for `promtool test rules`, and further ones that need no author: see [`derived`].
+//! examples come the files for `promtool test rules`, and further ones that follow from them.
 
 use std::{borrow::Cow, marker::PhantomData};
 

@@ -30,14 +30,14 @@ pub struct GenerateArgs {
     /// say, which come before the file. `site.yaml` beside the rules shows all that there are
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Kubernetes namespace whose pods and containers are watched [default: futuratickets]. The service's own metrics are queried
+    /// Kubernetes namespace whose pods and containers are watched [default: `futuratickets`]. The service's own metrics are queried
     /// without it, as only some scrape configurations give them that label: keep one Prometheus for each environment
     #[arg(long, value_name = "NAME", value_parser = Site::parse_namespace)]
     pub namespace: Option<String>,
-    /// Where the runbooks are published: each alert links to `URL/ALERT` [default: https://runbooks.futuratickets.com]
+    /// Where the runbooks are published: each alert links to `URL/ALERT` [default: `https://runbooks.futuratickets.com`]
     #[arg(long, value_name = "URL", value_parser = Site::parse_url)]
     pub runbooks_url: Option<String>,
-    /// Where Grafana is: each alert links to the panel of its dashboard there [default: https://grafana.futuratickets.com]
+    /// Where Grafana is: each alert links to the panel of its dashboard there [default: `https://grafana.futuratickets.com`]
     #[arg(long, value_name = "URL", value_parser = Site::parse_url)]
     pub grafana_url: Option<String>,
     /// Which versions the files are for: prometheus-2.42 (with Alertmanager 0.25) or prometheus-3 (with Alertmanager 0.27), and later

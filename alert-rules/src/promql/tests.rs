@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futura_metrics::specs::{
     business::{ORDER_PROCESSING_DURATION_SECONDS, ORDERS_CREATED_TOTAL, TICKETS_ACTIVE_TOTAL},
-    checks::CHECK_LAST_RUN_TIMESTAMP_SECONDS,
+    checks::{CHECK_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS, CHECK_LAST_RUN_TIMESTAMP_SECONDS},
     external::{KUBE_POD_STATUS_PHASE, Namespace, Phase, Pod},
     http::{HTTP_REQUEST_DURATION_SECONDS, HTTP_REQUESTS_TOTAL, Method, Path, Status},
 };
@@ -12,8 +12,8 @@ use insta::assert_snapshot;
 use proptest::{prelude::Strategy, prop_oneof, proptest};
 
 use super::{
-    Condition, Quantity, Service, Vector, Window, all, by, counter, duration_text, gauge, histogram, label, le_text,
-    validate,
+    Comparison, Condition, Quantity, Service, Shape, Vector, Window, all, always, by, counter, duration_text, gauge,
+    histogram, label, le_text, parse_duration, validate,
 };
 
 #[test]
@@ -88,6 +88,52 @@ fn a_time_becomes_an_age() {
 }
 
 #[test]
+fn a_time_to_come_becomes_what_is_left() {
+    let left = gauge(CHECK_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS).time_left().min(all());
+    assert_eq!(left.quantity(), Quantity::Seconds);
+    assert_snapshot!(left.below(3600.0), @"min(check_certificate_expiry_timestamp_seconds - time()) < 3600");
+}
+
+#[test]
+fn what_always_holds_compares_nothing() {
+    let orders = || counter(ORDERS_CREATED_TOTAL).rate(Window::minutes(5)).sum(all());
+    assert_eq!(always().threshold().comparison, Comparison::Always);
+    assert_snapshot!(always(), @"vector(1)");
+    assert_snapshot!(always().and(orders().above(1.0)), @"vector(1) and (sum(rate(orders_created_total[5m])) > 1)");
+    let nothing = orders().absent().or(orders().below(1.0)).unless(always());
+    assert_snapshot!(
+        nothing,
+        @"(absent(sum(rate(orders_created_total[5m]))) or (sum(rate(orders_created_total[5m])) < 1)) unless vector(1)"
+    );
+}
+
+#[test]
+fn a_threshold_can_be_set_afterwards() {
+    let orders = counter(ORDERS_CREATED_TOTAL).rate(Window::minutes(5)).sum(all());
+    let few = orders.clone().below(1.0).and(orders.above(0.0)).into_compared();
+    let fewer = few.with_threshold(0.25);
+    let expected = "(sum(rate(orders_created_total[5m])) < 0.25) and (sum(rate(orders_created_total[5m])) > 0)";
+    assert_eq!(fewer.to_string(), expected);
+    assert!(few.differs_in_threshold_alone(&fewer) && !few.differs_in_threshold_alone(&few));
+}
+
+#[test]
+fn an_expression_tells_what_it_is_made_of() {
+    let expression = r#"sum(rate(a_total{x!="",y=~"b|c"}[5m])) / sum(increase(d_total{z!~"e|f"}[1h])) > 1"#;
+    let shape = Shape::of(expression).unwrap();
+    assert!(shape.has_ratio && shape.reads_counters() && !shape.falls_back());
+    assert_eq!(shape.windows.iter().map(Duration::as_secs).collect::<Vec<_>>(), [300, 3600]);
+    assert_eq!(shape.matched_labels().into_iter().collect::<Vec<_>>(), ["x", "y", "z"]);
+    let left_out = |metric, label, value| shape.value_left_out(metric, label, value);
+    assert_eq!(left_out("a_total", "x", "b").as_deref(), Some(""));
+    assert_eq!(left_out("a_total", "y", "c").as_deref(), Some("not-c"));
+    assert_eq!(left_out("d_total", "z", "g").as_deref(), Some("e"));
+    assert_eq!(left_out("a_total", "y", "d"), None, "what is not taken need not be kept out");
+    assert_eq!(left_out("d_total", "x", "b"), None, "that selector does not ask for it");
+    assert!(Shape::of("absent(up)").unwrap().falls_back() && !Shape::of("vector(1)").unwrap().falls_back());
+}
+
+#[test]
 fn a_quantile_remembers_its_bounds() {
     let p95 = histogram(ORDER_PROCESSING_DURATION_SECONDS).rate(Window::minutes(5)).sum(all()).quantile(0.95);
     assert!(p95.above(10.0).threshold().bounds.contains(&10.0));
@@ -97,6 +143,9 @@ fn a_quantile_remembers_its_bounds() {
 fn durations_are_written_as_prometheus_writes_them() {
     let texts = [0, 90, 300, 3600, 5400].map(|seconds| duration_text(Duration::from_secs(seconds)));
     assert_eq!(texts, ["0s", "1m30s", "5m", "1h", "1h30m"]);
+    for wrong in ["", "5", "m", "1.5h", "-5m", "30m1h", "5m ", "1d", "99999999999999999999s", "9999999999999999h"] {
+        assert_eq!(parse_duration(wrong), None, "{wrong}");
+    }
 }
 
 #[test]
@@ -136,10 +185,11 @@ fn totals() -> impl Strategy<Value = Total> {
 }
 
 fn conditions() -> impl Strategy<Value = Condition<()>> {
-    let leaf = (totals(), -1e9..1e9f64, 0..4).prop_map(|(total, threshold, kind)| match kind {
+    let leaf = (totals(), -1e9..1e9f64, 0..5).prop_map(|(total, threshold, kind)| match kind {
         0 => total.above(threshold),
         1 => total.below(threshold),
         2 => total.equal_to(threshold),
+        3 => always(),
         _ => total.absent(),
     });
     leaf.prop_recursive(3, 8, 2, |inner| {
@@ -152,6 +202,12 @@ fn conditions() -> impl Strategy<Value = Condition<()>> {
 }
 
 proptest! {
+    #[test]
+    fn a_duration_is_read_as_it_is_written(seconds in 0..1_000_000_u64) {
+        let duration = Duration::from_secs(seconds);
+        assert_eq!(parse_duration(&duration_text(duration)), Some(duration));
+    }
+
     #[test]
     fn whatever_can_be_composed_parses(condition in conditions()) {
         validate(&condition.to_string()).unwrap();

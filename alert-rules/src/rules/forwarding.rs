@@ -145,7 +145,7 @@ fn error_spool_filling() -> Alert {
 fn error_spool_filling_runbook() -> Runbook {
     Runbook {
         symptom: "The errors that wait for an upstream take more than half of the spool.",
-        meaning: "They come faster than they are taken. When the spool is full the sidecar answers 429, and what \
+        meaning: "They come faster than they are taken. When the spool is full the sidecar refuses further ones, and what \
                   applications cannot keep themselves is lost.",
         investigation: vec![
             ask("See how full the spools are", queries::spool_share()),

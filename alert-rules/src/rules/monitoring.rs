@@ -137,7 +137,7 @@ fn cardinality_folded_runbook() -> Runbook {
             run(
                 "See which values it has",
                 "kubectl -n {namespace} port-forward deployment/api 9090:9090 &\n\
-                 curl -s 'http://127.0.0.1:9090/metrics?name[]=<metric>' | head -50",
+                 curl -sg 'http://127.0.0.1:9090/metrics?name[]=<metric>' | head -50",
             ),
         ],
         resolution: &[
