@@ -1,25 +1,31 @@
 //! What rules, panels and runbooks ask alike, so that a panel shows the very value that its alert judges.
 
-use futura_metrics::specs::{
-    business::{
-        ORDER_PROCESSING_DURATION_SECONDS, ORDERS_CREATED_TOTAL, PAYMENT_SUCCESS_TOTAL, PAYMENT_TOTAL,
-        SENTRY_ERRORS_TOTAL, STRIPE_WEBHOOK_FAILURES_TOTAL, TICKET_GENERATION_FAILURES_TOTAL,
+use futura_metrics::{
+    spec::GaugeSpec,
+    specs::{
+        business::{
+            ORDER_PROCESSING_DURATION_SECONDS, ORDERS_CREATED_TOTAL, PAYMENT_SUCCESS_TOTAL, PAYMENT_TOTAL,
+            SENTRY_ERRORS_TOTAL, STRIPE_WEBHOOK_FAILURES_TOTAL, TICKET_GENERATION_FAILURES_TOTAL,
+        },
+        checks::{
+            CHECK_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS, CHECK_FAILURES_TOTAL, CHECK_UP, Check, CheckKind, Reason,
+        },
+        database::{DATABASE_CONNECTIONS_ACTIVE, DATABASE_CONNECTIONS_MAX},
+        errors::{
+            DropReason, ERROR_ENVELOPES_DROPPED_TOTAL, ERROR_ENVELOPES_FORWARDED_TOTAL, ERROR_SPOOL_BYTES,
+            ERROR_SPOOL_ENVELOPES, ERROR_SPOOL_LIMIT_BYTES, UpstreamName,
+        },
+        event_bus::EVENT_BUS_PUBLISH_ERRORS_TOTAL,
+        external::{
+            CONTAINER_CPU_USAGE_SECONDS_TOTAL, CONTAINER_MEMORY_WORKING_SET_BYTES, ConnType, Container, Device, FsType,
+            Image, KUBE_POD_CONTAINER_RESOURCE_LIMITS, KUBE_POD_CONTAINER_STATUS_RESTARTS_TOTAL,
+            MONGODB_SS_CONNECTIONS, Mountpoint, NODE_FILESYSTEM_AVAIL_BYTES, NODE_FILESYSTEM_SIZE_BYTES, Namespace,
+            Pod, Resource,
+        },
+        http::{HTTP_REQUEST_DURATION_SECONDS, HTTP_REQUESTS_TOTAL, Method, Path, Status},
+        metrics::{LabelName, METRICS_FOLDED_TOTAL, MetricName},
+        resilience::{Breaker, CIRCUIT_BREAKER_STATE},
     },
-    checks::{CHECK_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS, CHECK_FAILURES_TOTAL, CHECK_UP, Check, CheckKind, Reason},
-    database::{DATABASE_CONNECTIONS_ACTIVE, DATABASE_CONNECTIONS_MAX},
-    errors::{
-        DropReason, ERROR_ENVELOPES_DROPPED_TOTAL, ERROR_ENVELOPES_FORWARDED_TOTAL, ERROR_SPOOL_BYTES,
-        ERROR_SPOOL_ENVELOPES, ERROR_SPOOL_LIMIT_BYTES, UpstreamName,
-    },
-    event_bus::EVENT_BUS_PUBLISH_ERRORS_TOTAL,
-    external::{
-        CONTAINER_CPU_USAGE_SECONDS_TOTAL, CONTAINER_MEMORY_WORKING_SET_BYTES, ConnType, Container, Image,
-        KUBE_POD_CONTAINER_RESOURCE_LIMITS, KUBE_POD_CONTAINER_STATUS_RESTARTS_TOTAL, MONGODB_SS_CONNECTIONS,
-        Namespace, Pod, Resource,
-    },
-    http::{HTTP_REQUEST_DURATION_SECONDS, HTTP_REQUESTS_TOTAL, Method, Path, Status},
-    metrics::{LabelName, METRICS_FOLDED_TOTAL, MetricName},
-    resilience::{Breaker, CIRCUIT_BREAKER_STATE},
 };
 
 use crate::{
@@ -29,6 +35,9 @@ use crate::{
     },
     site::Site,
 };
+
+/// File systems in memory, and images that are full by nature.
+pub(crate) const NO_DISKS: &[&str] = &["tmpfs", "overlay", "squashfs", "ramfs"];
 
 /// Requests per second, by service.
 pub fn request_rate(window: Window) -> Vector<(Service,)> {
@@ -184,6 +193,27 @@ pub fn container_limits(site: &Site, resource: Resource) -> Vector<Scraped<(Name
         .only(label::<Resource>().eq(resource))
         .value()
         .measured_in(quantity)
+}
+
+/// CPU that each container of the namespace uses, as a share of its limit; one without a limit has none to reach.
+pub fn container_cpu_share(site: &Site, window: Window) -> Vector<(Namespace, Pod, Container)> {
+    let limits = container_limits(site, Resource::Cpu).sum(by::<(Namespace, Pod, Container)>());
+    container_cpu(site, window).sum(by::<(Namespace, Pod, Container)>()).ratio_to(limits)
+}
+
+/// Memory that each container of the namespace holds, as a share of its limit.
+pub fn container_memory_share(site: &Site) -> Vector<(Namespace, Pod, Container)> {
+    let limits = container_limits(site, Resource::Memory).sum(by::<(Namespace, Pod, Container)>());
+    container_memory(site).sum(by::<(Namespace, Pod, Container)>()).ratio_to(limits)
+}
+
+/// Space left on each file system that can fill up, as a share of its size.
+pub fn disk_free_share() -> Vector<(Instance, Device, Mountpoint)> {
+    let space = |spec: GaugeSpec<(Device, FsType, Mountpoint)>| {
+        let disks = gauge(spec).only(label::<FsType>().none_of(NO_DISKS));
+        disks.value().min(by::<(Instance, Device, Mountpoint)>())
+    };
+    space(NODE_FILESYSTEM_AVAIL_BYTES).ratio_to(space(NODE_FILESYSTEM_SIZE_BYTES))
 }
 
 /// MongoDB's connections of these types, by server.

@@ -1,12 +1,12 @@
 //! Every dashboard. A dashboard is one module and its entry in [`dashboards`].
 
-use futura_alert_rules::{
-    GeneratedFile, Site,
-    promql::{InvalidExpression, validate},
-};
+use futura_alert_rules::{GeneratedFile, Site, rules};
 
 use crate::{
-    grafana::{Annotation, Dashboard},
+    checks, cluster, errors,
+    grafana::Dashboard,
+    http, internals,
+    lint::{self, Catalogue, Finding},
     overview,
 };
 
@@ -24,25 +24,33 @@ pub struct PanelQuery {
 /// Why no dashboard can be generated.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogueError {
-    /// A panel or an annotation asks what Prometheus would refuse.
-    #[error("`{panel}` of dashboard `{dashboard}`")]
-    Expression {
+    /// A dashboard breaks rules; a line each.
+    #[error("dashboard `{dashboard}` breaks rules:\n{}", lines(findings))]
+    Findings {
         /// The dashboard's uid.
         dashboard: &'static str,
-        /// The panel's title or the annotation's name.
-        panel: &'static str,
-        /// What Prometheus would say.
-        #[source]
-        source: InvalidExpression,
+        /// What is wrong with it.
+        findings: Vec<Finding>,
     },
     /// A dashboard could not be written as JSON.
     #[error("a dashboard cannot be written as JSON")]
     Json(#[from] serde_json::Error),
 }
 
+fn lines(findings: &[Finding]) -> String {
+    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
 /// Every dashboard.
 pub fn dashboards(site: &Site) -> Vec<Dashboard> {
-    vec![overview::dashboard(site)]
+    vec![
+        overview::dashboard(site),
+        http::dashboard(site),
+        internals::dashboard(site),
+        cluster::dashboard(site),
+        checks::dashboard(site),
+        errors::dashboard(site),
+    ]
 }
 
 /// Every query of every panel.
@@ -65,20 +73,17 @@ pub fn queries(site: &Site) -> impl Iterator<Item = PanelQuery> {
     })
 }
 
-/// The file of every dashboard, its queries checked.
+/// The file of every dashboard, checked by every rule.
 pub fn files(site: &Site) -> Result<Vec<GeneratedFile>, CatalogueError> {
-    for PanelQuery { dashboard, panel, expression } in queries(site) {
-        validate(&expression).map_err(|source| CatalogueError::Expression { dashboard, panel, source })?;
-    }
-    for dashboard in dashboards(site) {
-        for Annotation { name, expr, .. } in dashboard.annotations.list {
-            let invalid = |source| CatalogueError::Expression { dashboard: dashboard.uid, panel: name, source };
-            validate(&expr).map_err(invalid)?;
-        }
-    }
+    let catalogue = Catalogue::declared(&rules::alerts(site).collect::<Vec<_>>());
     let files = dashboards(site).into_iter().map(|dashboard| {
-        let contents = serde_json::to_string_pretty(&dashboard)? + "\n";
-        Ok(GeneratedFile { path: format!("{}.json", dashboard.uid), contents })
+        let findings = lint::check(&serde_json::to_value(&dashboard)?, &catalogue);
+        if findings.is_empty() {
+            let contents = serde_json::to_string_pretty(&dashboard)? + "\n";
+            Ok(GeneratedFile { path: format!("{}.json", dashboard.uid), contents })
+        } else {
+            Err(CatalogueError::Findings { dashboard: dashboard.uid, findings })
+        }
     });
     files.collect()
 }

@@ -12,7 +12,10 @@ use std::{
 use futura_alert_rules::{Profile, Site, output::OutputError, routing::RoutingConfigError, site::SiteError};
 
 use self::tree::Tree;
-use crate::catalogue::{self, CatalogueError};
+use crate::{
+    catalogue::{self, CatalogueError},
+    provisioning::{self, ProvisioningArgs},
+};
 
 mod tree;
 
@@ -44,6 +47,9 @@ pub struct GenerateArgs {
     /// ones. Rules and dashboards are the same; Alertmanager learned to read more secrets from files [default: prometheus-2.42]
     #[arg(long, value_name = "NAME")]
     pub profile: Option<Profile>,
+    /// What Grafana is told besides the dashboards.
+    #[command(flatten)]
+    pub provisioning: ProvisioningArgs,
 }
 
 /// What was done.
@@ -90,6 +96,9 @@ pub enum GenerateError {
     /// The dashboards are not fit to be written.
     #[error("cannot generate the dashboards")]
     Dashboards(#[from] CatalogueError),
+    /// What Grafana and Kubernetes read could not be written as YAML.
+    #[error("cannot write the provisioning as YAML")]
+    Provisioning(#[from] serde_yaml::Error),
     /// A file or folder could not be read.
     #[error("cannot read {}", path.display())]
     Read {
@@ -128,7 +137,8 @@ pub enum GenerateError {
 pub fn run(args: &GenerateArgs) -> Result<Report, GenerateError> {
     let start = Instant::now();
     let site = args.site()?;
-    let (rules, dashboards) = (futura_alert_rules::files(&site)?, catalogue::files(&site)?);
+    let (rules, mut dashboards) = (futura_alert_rules::files(&site)?, catalogue::files(&site)?);
+    dashboards.extend(provisioning::files(&dashboards, &site, &args.provisioning)?);
     let [rules_folder, dashboards_folder] = match &args.out {
         Some(out) => [out.join("alert-rules"), out.join("dashboards")],
         None => {
@@ -206,8 +216,10 @@ impl GenerateArgs {
         };
         let files = file("out", &self.out) + &file("config", &self.config);
         let Site { namespace, runbooks_url, grafana_url, profile, .. } = site;
+        let provisioning = &self.provisioning;
         format!(
-            "{files}--namespace {namespace} --runbooks-url {runbooks_url} --grafana-url {grafana_url} --profile {profile}"
+            "{files}--namespace {namespace} --runbooks-url {runbooks_url} --grafana-url {grafana_url} --profile {profile} \
+             {provisioning}"
         )
     }
 }

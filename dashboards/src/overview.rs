@@ -26,16 +26,16 @@ pub(crate) fn dashboard(site: &Site) -> Dashboard {
     let alerts = Alerts(rules::alerts(site).collect());
     let panels = vec![
         requests_rate(),
-        response_time(&alerts),
+        response_time(),
         pod_cpu(site, &alerts),
         pod_memory(site, &alerts),
-        error_rate(&alerts),
+        error_rate(),
         active_orders(),
-        payment_success(&alerts),
-        database_connections(&alerts),
+        payment_success(),
+        database_connections(),
         redis_operations(),
         active_tickets(),
-        sentry_errors(&alerts),
+        sentry_errors(),
     ];
     let description = "Whether the platform sells tickets, and where to look if it does not.";
     Dashboard::new(overview::UID, "FuturaTickets - Production Overview", description, panels, &alerts.0, site)
@@ -48,11 +48,11 @@ fn requests_rate() -> Panel {
     lines(overview::HTTP_REQUESTS_RATE, query, description).per_second(Unit::RequestsPerSecond)
 }
 
-fn response_time(alerts: &Alerts) -> Panel {
+fn response_time() -> Panel {
     let query = query(queries::response_time(0.95, WINDOW), template((label::<Service>(),)));
     let description = "The time that 95 % of the requests do not exceed. When it climbs, compare with traffic and \
                        CPU; when both are calm, a data store or the payment provider is slow.";
-    lines(overview::HTTP_RESPONSE_TIME, query, description).threshold_of(alerts.get("HighResponseTime"))
+    lines(overview::HTTP_RESPONSE_TIME, query, description).with_exemplars()
 }
 
 fn pod_cpu(site: &Site, alerts: &Alerts) -> Panel {
@@ -75,13 +75,11 @@ fn pod_memory(site: &Site, alerts: &Alerts) -> Panel {
         .threshold_lines(alert, query(limits, template((label::<Pod>(), " alert"))))
 }
 
-fn error_rate(alerts: &Alerts) -> Panel {
+fn error_rate() -> Panel {
     let query = query(queries::server_error_rate(WINDOW), template((label::<Service>(),)));
     let description = "Requests per second that end with a status of 500 or more. Above the line, follow the runbook: \
                        find the route, then the release or the dependency that broke it.";
-    lines(overview::HTTP_ERROR_RATE, query, description)
-        .threshold_of(alerts.get("HighErrorRate"))
-        .per_second(Unit::RequestsPerSecond)
+    lines(overview::HTTP_ERROR_RATE, query, description).per_second(Unit::RequestsPerSecond)
 }
 
 fn active_orders() -> Panel {
@@ -91,21 +89,19 @@ fn active_orders() -> Panel {
     number(overview::ACTIVE_ORDERS, query, description).good_from(1.0)
 }
 
-fn payment_success(alerts: &Alerts) -> Panel {
+fn payment_success() -> Panel {
     let query = query(queries::payment_success_ratio(Window::minutes(10)), template(("Success",)));
     let description = "The share of the payments of the last ten minutes that succeeded; empty while nobody pays. \
                        Below the threshold, look at the provider's status first.";
-    number(overview::PAYMENT_SUCCESS_RATE, query, description).threshold_of(alerts.get("LowPaymentSuccessRate"))
+    number(overview::PAYMENT_SUCCESS_RATE, query, description)
 }
 
-fn database_connections(alerts: &Alerts) -> Panel {
+fn database_connections() -> Panel {
     let connections = queries::mongodb_connections(ConnType::ALL);
     let query = query(connections, template((label::<Instance>(), " ", label::<ConnType>())));
     let description = "MongoDB's connections. When those available near the line, find the client that does not give \
                        its own back. The axis is logarithmic, because there are many more available than used.";
-    lines(overview::DATABASE_CONNECTIONS, query, description)
-        .logarithmic()
-        .threshold_of(alerts.get("MongoDBConnectionIssues"))
+    lines(overview::DATABASE_CONNECTIONS, query, description).logarithmic()
 }
 
 fn redis_operations() -> Panel {
@@ -124,11 +120,11 @@ fn active_tickets() -> Panel {
     number(overview::ACTIVE_TICKETS, query(tickets, template(("Tickets",))), description).wide()
 }
 
-fn sentry_errors(alerts: &Alerts) -> Panel {
+fn sentry_errors() -> Panel {
     let query = query(queries::sentry_errors(Window::hours(1)), template((label::<Service>(),)));
     let description = "Errors that each service sent to Sentry within the last hour. Above the threshold, sort \
                        Sentry's issues by events and look at the first.";
-    number(overview::SENTRY_ERRORS, query, description).threshold_of(alerts.get("HighSentryErrorCount")).wide()
+    number(overview::SENTRY_ERRORS, query, description).wide()
 }
 
 // === impl Alerts ===

@@ -1,26 +1,26 @@
-//! The house look: what every panel of a kind has in common, and how an alert's threshold is drawn.
+//! The house look: what every panel of a kind has in common.
 
 use futura_alert_rules::{
-    Alert, MARK, Site,
-    alert::Severity,
     panel::Panel as PanelId,
-    promql::{Comparison, Quantity, Threshold, Vector},
+    promql::{Quantity, Vector},
     template::Template,
 };
 
 use crate::grafana::{
-    Annotation, Color, Dashboard, Dashes, Datasource, DatasourceKind, FieldColor, FieldConfig, FieldDefaults,
-    GRID_WIDTH, GraphTooltip, GridPos, HideFrom, Legend, LegendMode, LegendPlacement, LineStyle, Link, List, Matcher,
-    Override, Panel, Property, ReduceOptions, Reducer, RefId, SCHEMA_VERSION, Scale, ShowPoints, SortOrder, StatColor,
-    StatGraph, StatOptions, StatText, Step, Target, Thresholds, ThresholdsMode, ThresholdsStyle, ThresholdsStyleMode,
-    TimeRange, TimeSeriesOptions, Timezone, Tooltip, TooltipMode, Unit, Variable, Visualization,
+    Color, Datasource, DatasourceKind, FieldColor, FieldConfig, FieldDefaults, GRID_WIDTH, GridPos, Legend, LegendMode,
+    LegendPlacement, LineStyle, Mapping, MappingResult, Matcher, Orientation, Override, Panel, Property, ReduceOptions,
+    Reducer, RefId, Scale, ShowPoints, ShowValue, SortOrder, Stacking, StackingMode, StatColor, StatGraph, StatJustify,
+    StatOptions, StatText, Step, Style, Target, Thresholds, ThresholdsMode, ThresholdsStyle, ThresholdsStyleMode,
+    TimeSeriesOptions, TimelineOptions, TimelineStyle, Tooltip, TooltipMode, Unit, Visualization,
 };
 
-const DATASOURCE: Datasource = Datasource { kind: DatasourceKind::Prometheus, uid: "${datasource}" };
+mod alarms;
+
+/// The data source that a viewer chose.
+pub(crate) const DATASOURCE: Datasource = Datasource { kind: DatasourceKind::Prometheus, uid: "${datasource}" };
 const HALF: u32 = GRID_WIDTH / 2;
 const HEIGHT: u32 = 8;
-/// How far above a threshold the axis reaches, so that its line is seen while all is well.
-const HEADROOM: f64 = 1.25;
+const LOW: u32 = 5;
 
 /// What a panel asks, and how the answers are called.
 #[derive(Clone, Debug)]
@@ -50,13 +50,14 @@ pub fn lines(panel: PanelId, query: Query, description: &str) -> Panel {
     let mut panel = new(panel, Visualization::TimeSeries(options), query, description);
     let defaults = &mut panel.field_config.defaults;
     defaults.color = FieldColor::PaletteClassic;
-    defaults.custom = Some(LineStyle {
+    defaults.custom = Some(Style::Lines(LineStyle {
         fill_opacity: 10,
         show_points: ShowPoints::Auto,
         thresholds_style: ThresholdsStyle { mode: ThresholdsStyleMode::Off },
         scale_distribution: Scale::Linear,
+        stacking: Stacking { mode: StackingMode::None, group: "A" },
         axis_soft_max: None,
-    });
+    }));
     panel
 }
 
@@ -67,6 +68,11 @@ pub fn number(panel: PanelId, query: Query, description: &str) -> Panel {
         graph_mode: StatGraph::Area,
         reduce_options: ReduceOptions { calcs: vec![Reducer::LastNotNull], fields: "", values: false },
         text_mode: StatText::Auto,
+        orientation: Orientation::Auto,
+        justify_mode: StatJustify::Auto,
+        wide_layout: true,
+        show_percent_change: false,
+        percent_change_color_mode: "standard",
     };
     // A count over a window is an estimate with a fraction, which says nothing in large type.
     let decimals = (query.quantity == Quantity::Count).then_some(0);
@@ -75,15 +81,47 @@ pub fn number(panel: PanelId, query: Query, description: &str) -> Panel {
     panel
 }
 
+/// States over time, each value by its word and color, half as wide as the dashboard.
+pub fn states(
+    panel: PanelId,
+    query: Query,
+    description: &str,
+    states: &[(&'static str, &'static str, Color)],
+) -> Panel {
+    let options = TimelineOptions {
+        show_value: ShowValue::Auto,
+        merge_values: true,
+        row_height: 0.8,
+        legend: Legend {
+            display_mode: LegendMode::List,
+            placement: LegendPlacement::Bottom,
+            show_legend: true,
+            calcs: Vec::new(),
+        },
+        tooltip: Tooltip { mode: TooltipMode::Single, sort: SortOrder::None },
+    };
+    let mut panel = new(panel, Visualization::StateTimeline(options), query, description);
+    let results = states.iter().enumerate().map(|(index, (value, text, color))| {
+        let result = MappingResult { text, color: *color, index };
+        (*value, result)
+    });
+    let defaults = &mut panel.field_config.defaults;
+    defaults.mappings = vec![Mapping::Value(results.collect())];
+    defaults.custom = Some(Style::Timeline(TimelineStyle { fill_opacity: 70, line_width: 0 }));
+    panel
+}
+
 fn new(panel: PanelId, visualization: Visualization, query: Query, description: &str) -> Panel {
     let w = if matches!(visualization, Visualization::Stat(_)) { HALF / 2 } else { HALF };
     let defaults = FieldDefaults {
         unit: unit(query.quantity),
         decimals: None,
-        min: 0.0,
+        min: Some(0.0),
         max: (query.quantity == Quantity::Ratio).then_some(1.0),
         color: FieldColor::Thresholds,
         thresholds: steps(vec![Step { value: None, color: Color::Blue }]),
+        mappings: Vec::new(),
+        no_value: None,
         custom: None,
     };
     Panel {
@@ -93,14 +131,18 @@ fn new(panel: PanelId, visualization: Visualization, query: Query, description: 
         description: description.to_owned(),
         datasource: DATASOURCE,
         grid_pos: GridPos { h: HEIGHT, w, x: 0, y: 0 },
+        quantity: query.quantity,
         targets: vec![target(RefId::A, query)],
         field_config: FieldConfig { defaults, overrides: Vec::new() },
         links: Vec::new(),
+        alarms: Vec::new(),
+        row: None,
     }
 }
 
 fn target(ref_id: RefId, query: Query) -> Target {
-    Target { ref_id, datasource: DATASOURCE, expr: query.expression, legend_format: query.legend, range: true }
+    let (expr, legend_format) = (query.expression, query.legend);
+    Target { ref_id, datasource: DATASOURCE, expr, legend_format, range: true, exemplar: false }
 }
 
 fn steps(steps: Vec<Step>) -> Thresholds {
@@ -120,35 +162,55 @@ fn unit(quantity: Quantity) -> Unit {
     }
 }
 
-fn color(severity: Severity) -> Color {
-    match severity {
-        Severity::Critical => Color::Red,
-        Severity::Warning => Color::Orange,
-    }
-}
-
-/// Colors values on the alert's side of its threshold.
-fn alert_colors(threshold: Threshold, alarm: Color) -> Thresholds {
-    let (below, above) = match threshold.comparison {
-        Comparison::Above => (Color::Green, alarm),
-        Comparison::Below => (alarm, Color::Green),
-        Comparison::Equal | Comparison::Absent | Comparison::Always => {
-            panic!("what is compared with one value, or with none, has no side")
-        }
-    };
-    split(below, threshold.value, above)
-}
-
-fn split(below: Color, value: f64, above: Color) -> Thresholds {
-    steps(vec![Step { value: None, color: below }, Step { value: Some(value), color: above }])
-}
-
 // === impl Panel ===
 
 impl Panel {
     /// As wide as two of its kind.
     pub fn wide(mut self) -> Self {
         self.grid_pos.w *= 2;
+        self
+    }
+
+    /// As narrow as three to a row.
+    pub fn narrow(mut self) -> Self {
+        self.grid_pos.w = GRID_WIDTH / 3;
+        self
+    }
+
+    /// Lower than others, for a number that needs no more.
+    pub fn low(mut self) -> Self {
+        self.grid_pos.h = LOW;
+        self
+    }
+
+    /// Begins a row of panels, with this heading.
+    pub fn under(mut self, heading: &'static str) -> Self {
+        self.row = Some(heading);
+        self
+    }
+
+    /// Asks this as well.
+    ///
+    /// # Panics
+    /// When it measures something else than what the panel shows, or is one query too many.
+    pub fn also(mut self, query: Query) -> Self {
+        assert!(query.quantity == self.quantity, "panel `{}` shows no {:?}", self.title, query.quantity);
+        self.push(query);
+        self
+    }
+
+    fn push(&mut self, query: Query) -> RefId {
+        let ref_id = RefId::ALL.get(self.targets.len()).copied();
+        let ref_id = ref_id.unwrap_or_else(|| panic!("panel `{}` asks too much", self.title));
+        self.targets.push(target(ref_id, query));
+        ref_id
+    }
+
+    /// Shows single observations, each of which leads to its trace.
+    pub fn with_exemplars(mut self) -> Self {
+        for target in &mut self.targets {
+            target.exemplar = true;
+        }
         self
     }
 
@@ -165,122 +227,51 @@ impl Panel {
 
     /// Spreads the values over the axis by orders of magnitude.
     pub fn logarithmic(mut self) -> Self {
-        if let Some(style) = &mut self.field_config.defaults.custom {
+        if let Some(Style::Lines(style)) = &mut self.field_config.defaults.custom {
             style.scale_distribution = Scale::SymLog { log: 10, linear_threshold: 1 };
         }
         self
     }
 
+    /// Puts each series on the one before: parts of a whole.
+    pub fn stacked(mut self) -> Self {
+        if let Some(Style::Lines(style)) = &mut self.field_config.defaults.custom {
+            style.stacking.mode = StackingMode::Normal;
+            style.fill_opacity = 40;
+        }
+        self
+    }
+
+    /// Leaves the axis open below zero.
+    pub fn signed(mut self) -> Self {
+        self.field_config.defaults.min = None;
+        self
+    }
+
+    /// Says that there may be no value while all is well, and what is written then.
+    pub fn when_empty(mut self, text: &'static str) -> Self {
+        self.field_config.defaults.no_value = Some(text);
+        self
+    }
+
+    /// Gives the series that are found this color, for what they mean.
+    pub fn colored(mut self, matcher: Matcher, color: Color) -> Self {
+        let properties = vec![Property::Color(FieldColor::Fixed { fixed_color: color })];
+        self.field_config.overrides.push(Override { matcher, properties });
+        self
+    }
+
     /// Colors the values, from `good` on green.
     pub fn good_from(mut self, good: f64) -> Self {
-        self.field_config.defaults.thresholds = split(Color::Orange, good, Color::Green);
+        let steps = &mut self.field_config.defaults.thresholds.steps;
+        *steps = vec![Step { value: None, color: Color::Orange }, Step { value: Some(good), color: Color::Green }];
         self
     }
 
-    /// Draws the threshold of `alert`, in the color of its severity.
-    ///
-    /// # Panics
-    /// When the alert's value is not in the panel's unit.
-    pub fn threshold_of(mut self, alert: &Alert) -> Self {
-        let defaults = &mut self.field_config.defaults;
-        let quantity = alert.threshold.quantity;
-        assert!(unit(quantity) == defaults.unit, "panel `{}` shows no {quantity:?} as `{}`", self.title, alert.name);
-        let alarm = color(alert.severity);
-        if let Some(style) = &mut defaults.custom {
-            // A line takes the color of the step that begins at it, whichever side is the bad one.
-            defaults.thresholds = split(Color::Green, alert.threshold.value, alarm);
-            style.thresholds_style.mode = ThresholdsStyleMode::Dashed;
-            style.axis_soft_max = Some(alert.threshold.value * HEADROOM);
-        } else {
-            defaults.thresholds = alert_colors(alert.threshold, alarm);
-        }
+    /// Colors the values: green up to `fair`, from there on orange.
+    pub fn good_up_to(mut self, fair: f64) -> Self {
+        let steps = &mut self.field_config.defaults.thresholds.steps;
+        *steps = vec![Step { value: None, color: Color::Green }, Step { value: Some(fair), color: Color::Orange }];
         self
-    }
-
-    /// Draws a threshold of `alert` that differs from series to series: a second query, dashed.
-    pub fn threshold_lines(mut self, alert: &Alert, query: Query) -> Self {
-        self.targets.push(target(RefId::B, query));
-        self.field_config.overrides.push(Override {
-            matcher: Matcher::ByFrameRefId(RefId::B),
-            properties: vec![
-                Property::Color(FieldColor::Fixed { fixed_color: color(alert.severity) }),
-                Property::FillOpacity(0),
-                Property::LineStyle(Dashes::Dash { dash: [10, 10] }),
-                Property::HideFrom(HideFrom { legend: true, tooltip: false, viz: false }),
-            ],
-        });
-        self
-    }
-}
-
-// === impl Dashboard ===
-
-impl Dashboard {
-    /// Lays the panels out from left to right, and links each to the runbooks of the alerts that point to it.
-    pub fn new(
-        uid: &'static str,
-        title: &'static str,
-        description: &str,
-        mut panels: Vec<Panel>,
-        alerts: &[Alert],
-        site: &Site,
-    ) -> Self {
-        lay_out(&mut panels);
-        for panel in &mut panels {
-            let shown = |id: &PanelId| id.dashboard == uid && id.id == panel.id;
-            let alerts = alerts.iter().filter(|alert| alert.panel.as_ref().is_some_and(shown));
-            let runbooks = alerts.map(|alert| Link {
-                title: format!("Runbook: {}", alert.name),
-                url: site.runbook_url(alert.name),
-                target_blank: true,
-            });
-            panel.links.extend(runbooks);
-        }
-        Self {
-            description: format!("{description} {MARK}"),
-            uid,
-            title,
-            id: None,
-            tags: vec!["futuratickets"],
-            editable: false,
-            graph_tooltip: GraphTooltip::SharedCrosshair,
-            refresh: "30s",
-            time: TimeRange { from: "now-6h", to: "now" },
-            timezone: Timezone::Browser,
-            schema_version: SCHEMA_VERSION,
-            templating: List { list: vec![datasource_variable()] },
-            annotations: List { list: vec![firing_alerts()] },
-            panels,
-        }
-    }
-}
-
-fn lay_out(panels: &mut [Panel]) {
-    let (mut x, mut y, mut row_height) = (0, 0, 0);
-    for panel in panels {
-        let position = &mut panel.grid_pos;
-        if x + position.w > GRID_WIDTH {
-            (x, y, row_height) = (0, y + row_height, 0);
-        }
-        (position.x, position.y) = (x, y);
-        x += position.w;
-        row_height = row_height.max(position.h);
-    }
-}
-
-fn datasource_variable() -> Variable {
-    Variable::Datasource { name: "datasource", label: "Data source", query: DatasourceKind::Prometheus }
-}
-
-/// Marks the times at which critical alerts fire.
-fn firing_alerts() -> Annotation {
-    Annotation {
-        name: "Critical alerts",
-        datasource: DATASOURCE,
-        expr: r#"ALERTS{alertstate="firing",severity="critical"}"#.to_owned(),
-        enable: true,
-        icon_color: Color::Red,
-        title_format: "{{alertname}}",
-        text_format: "{{service}}",
     }
 }

@@ -174,6 +174,12 @@ impl<T: Label> LabelRef<T> {
         const { assert!(T::VALUES.is_empty(), "name the values of a closed label with any_of") };
         Matcher::new("=~", regex)
     }
+
+    /// The whole value does not match this regular expression; a closed label takes [`none_of`](Self::none_of) instead.
+    pub fn not_matching(self, regex: &str) -> Matcher<T> {
+        const { assert!(T::VALUES.is_empty(), "name the values of a closed label with none_of") };
+        Matcher::new("!~", regex)
+    }
 }
 
 // === impl Matcher ===

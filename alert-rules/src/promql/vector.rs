@@ -104,6 +104,16 @@ impl<L> Vector<L> {
         self.binary("/", guarded, Quantity::Ratio)
     }
 
+    /// This, and `other` for the labels for which this has no value.
+    ///
+    /// # Panics
+    /// When the two measure different things.
+    pub fn otherwise(self, other: Self) -> Self {
+        self.must_measure(&other);
+        let quantity = self.quantity;
+        self.binary("or", other.into_operand(), quantity)
+    }
+
     fn must_measure(&self, other: &Self) {
         let (left, right) = (self.quantity, other.quantity);
         assert!(left == right, "{left:?} and {right:?} do not mix: `{self}`, `{other}`");

@@ -10,7 +10,7 @@ use super::TICKET_API;
 use crate::{
     alert::{Alert, Definition, Severity, Team, minutes},
     example::{Example, Samples, observations, series},
-    panel::overview,
+    panel::{internals, overview},
     promql::{Instance, Window},
     queries,
     runbook::{Runbook, ask, open, run},
@@ -30,7 +30,7 @@ fn ticket_generation_failures() -> Alert {
         service: Some(TICKET_API),
         condition: queries::ticket_failure_rate(Window::minutes(5)).above(1.0),
         lasts: minutes(5),
-        panel: Some(overview::ACTIVE_TICKETS),
+        panel: Some(internals::TICKET_FAILURES),
         summary: template(("Paid orders end without tickets",)),
         description: template(("Issuing tickets fails ", value(), " times per second; those people have paid.")),
         examples: vec![
@@ -87,7 +87,7 @@ fn slow_order_processing() -> Alert {
         service: Some(TICKET_API),
         condition: queries::order_processing_time(0.95, Window::minutes(10)).above(10.0),
         lasts: minutes(10),
-        panel: Some(overview::ACTIVE_ORDERS),
+        panel: Some(internals::ORDER_PROCESSING),
         summary: template(("Orders take long",)),
         description: template(("One in twenty orders takes ", value(), " or longer from its creation to its tickets.")),
         examples: vec![

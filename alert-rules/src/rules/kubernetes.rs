@@ -9,7 +9,7 @@ use futura_metrics::specs::external::{
 use crate::{
     alert::{Alert, Definition, Severity, Team, minutes},
     example::{Example, Samples, Series, series},
-    panel::overview,
+    panel::cluster,
     promql::{Window, by, gauge, label},
     queries,
     runbook::{Runbook, ask, run},
@@ -45,7 +45,7 @@ fn pod_down(site: &Site) -> Alert {
         service: Some(SERVICE),
         condition: not_running.max(by::<(Namespace, Pod)>()).above(0.0),
         lasts: minutes(5),
-        panel: Some(overview::POD_CPU_USAGE),
+        panel: Some(cluster::PODS_BY_STATUS),
         summary: template(("Pod ", label::<Pod>(), " is not running")),
         description: template(("Pod ", label::<Namespace>(), "/", label::<Pod>(), " is pending, failed or unknown.")),
         examples: vec![
@@ -125,7 +125,7 @@ fn deployment_rollout_stuck(site: &Site) -> Alert {
         service: Some(SERVICE),
         condition: not_progressing.max(by::<(Namespace, Deployment)>()).above(0.0),
         lasts: minutes(15),
-        panel: Some(overview::POD_CPU_USAGE),
+        panel: Some(cluster::REPLICAS_MISSING),
         summary: template(("The rollout of ", label::<Deployment>(), " is stuck")),
         description: template((
             "Deployment ",

@@ -6,7 +6,7 @@ use super::TICKET_API;
 use crate::{
     alert::{Alert, Definition, Severity, Team, minutes},
     example::{Example, Samples, series},
-    panel::overview,
+    panel::{internals, overview},
     promql::Window,
     queries,
     runbook::{Runbook, ask, open, run},
@@ -94,7 +94,7 @@ fn webhook_delivery_failures() -> Alert {
         service: Some(TICKET_API),
         condition: queries::webhook_failure_rate(Window::minutes(5)).above(0.5),
         lasts: minutes(5),
-        panel: Some(overview::PAYMENT_SUCCESS_RATE),
+        panel: Some(internals::WEBHOOK_FAILURES),
         summary: template(("Stripe's webhooks fail",)),
         description: template((value(), " webhooks per second are refused or cannot be processed.")),
         examples: vec![

@@ -1,48 +1,29 @@
 //! CPU, memory and disk: what runs out.
 
-use futura_metrics::{
-    spec::GaugeSpec,
-    specs::external::{
-        CONTAINER_CPU_USAGE_SECONDS_TOTAL, CONTAINER_MEMORY_WORKING_SET_BYTES, Container, Device, FsType,
-        KUBE_POD_CONTAINER_RESOURCE_LIMITS, Mountpoint, NODE_FILESYSTEM_AVAIL_BYTES, NODE_FILESYSTEM_SIZE_BYTES,
-        Namespace, Pod, Resource,
-    },
+use futura_metrics::specs::external::{
+    CONTAINER_CPU_USAGE_SECONDS_TOTAL, CONTAINER_MEMORY_WORKING_SET_BYTES, Container, Device,
+    KUBE_POD_CONTAINER_RESOURCE_LIMITS, Mountpoint, NODE_FILESYSTEM_AVAIL_BYTES, NODE_FILESYSTEM_SIZE_BYTES, Pod,
+    Resource,
 };
 
 use crate::{
     alert::{Alert, Definition, Severity, Team, minutes},
     example::{Example, Samples, Series, series},
-    panel::overview,
-    promql::{Instance, Vector, Window, by, gauge, label},
+    panel::{cluster, overview},
+    promql::{Instance, Window, label},
     queries,
     runbook::{Runbook, ask, run},
     site::Site,
     template::{template, value},
 };
 
-type OfContainer = (Namespace, Pod, Container);
-type OfFileSystem = (Instance, Device, Mountpoint);
-
 const POD: &str = "api-6c9f4-x2x7p";
 const IMAGE: &str = "registry.example/ticket-api:1.4.0";
 const GIBIBYTE: f64 = 1_073_741_824.0;
 const NODE: &str = "node-1:9100";
-/// File systems in memory, and images that are full by nature.
-const NO_DISKS: &[&str] = &["tmpfs", "overlay", "squashfs", "ramfs"];
 
 pub(super) fn alerts(site: &Site) -> Vec<Alert> {
     vec![high_cpu_usage(site), high_memory_usage(site), critical_memory_usage(site), disk_space_low()]
-}
-
-/// CPU that each container uses, as a share of its limit; containers without a limit have none to reach.
-fn cpu_share(site: &Site, window: Window) -> Vector<OfContainer> {
-    let limits = queries::container_limits(site, Resource::Cpu).sum(by::<OfContainer>());
-    queries::container_cpu(site, window).sum(by::<OfContainer>()).ratio_to(limits)
-}
-
-fn memory_share(site: &Site) -> Vector<OfContainer> {
-    let limits = queries::container_limits(site, Resource::Memory).sum(by::<OfContainer>());
-    queries::container_memory(site).sum(by::<OfContainer>()).ratio_to(limits)
 }
 
 fn high_cpu_usage(site: &Site) -> Alert {
@@ -63,7 +44,7 @@ fn high_cpu_usage(site: &Site) -> Alert {
         severity: Severity::Warning,
         team: Team::Platform,
         service: Some("kubernetes"),
-        condition: cpu_share(site, Window::minutes(5)).above(0.8),
+        condition: queries::container_cpu_share(site, Window::minutes(5)).above(0.8),
         lasts: minutes(10),
         panel: Some(overview::POD_CPU_USAGE),
         summary: template(("Container ", label::<Container>(), " of ", label::<Pod>(), " is short of CPU")),
@@ -105,7 +86,7 @@ fn high_cpu_usage_runbook(site: &Site) -> Runbook {
         meaning: "At the limit the kernel stops the container for part of each tenth of a second, which users feel \
                   as slow answers long before anything fails.",
         investigation: vec![
-            ask("See which containers are near their limit", cpu_share(site, Window::minutes(5))),
+            ask("See which containers are near their limit", queries::container_cpu_share(site, Window::minutes(5))),
             run("See what uses the CPU now", "kubectl -n {namespace} top pods --containers --sort-by=cpu"),
             ask("See whether traffic grew as well", queries::request_rate(Window::minutes(5))),
             run("See whether the autoscaler is at its end", "kubectl -n {namespace} get hpa"),
@@ -137,7 +118,7 @@ fn high_memory_usage(site: &Site) -> Alert {
         severity: Severity::Warning,
         team: Team::Platform,
         service: Some("kubernetes"),
-        condition: memory_share(site).above(0.85),
+        condition: queries::container_memory_share(site).above(0.85),
         lasts: minutes(10),
         panel: Some(overview::POD_MEMORY_USAGE),
         summary: template(("Container ", label::<Container>(), " of ", label::<Pod>(), " is short of memory")),
@@ -172,7 +153,7 @@ fn high_memory_usage_runbook(site: &Site) -> Runbook {
         meaning: "At the limit the kernel kills the process, with all its requests. Memory that only grows means a \
                   leak; memory that follows traffic means a limit that is too low.",
         investigation: vec![
-            ask("See which containers are near their limit", memory_share(site)),
+            ask("See which containers are near their limit", queries::container_memory_share(site)),
             run("See what holds the memory now", "kubectl -n {namespace} top pods --containers --sort-by=memory"),
             run(
                 "See whether it was killed before",
@@ -198,7 +179,7 @@ fn critical_memory_usage(site: &Site) -> Alert {
         severity: Severity::Critical,
         team: Team::Platform,
         service: Some("kubernetes"),
-        condition: memory_share(site).above(0.9),
+        condition: queries::container_memory_share(site).above(0.9),
         lasts: minutes(5),
         panel: Some(overview::POD_MEMORY_USAGE),
         summary: template(("Container ", label::<Container>(), " of ", label::<Pod>(), " is about to be killed")),
@@ -233,7 +214,7 @@ fn critical_memory_usage_runbook(site: &Site) -> Runbook {
         meaning: "A burst is enough for the kernel to kill it, with all that it was doing. A restart now, one pod after \
                   another, costs less than that.",
         investigation: vec![
-            ask("See which containers are near their limit", memory_share(site)),
+            ask("See which containers are near their limit", queries::container_memory_share(site)),
             run("See what holds the memory now", "kubectl -n {namespace} top pods --containers --sort-by=memory"),
             run("See whether it has grown since a release", "kubectl -n {namespace} rollout history deployment/api"),
         ],
@@ -245,15 +226,6 @@ fn critical_memory_usage_runbook(site: &Site) -> Runbook {
         ],
         related: &["HighMemoryUsage", "PodRestartingOften"],
     }
-}
-
-/// Space left on each file system that can fill up, as a share of its size.
-fn free_share() -> Vector<OfFileSystem> {
-    let space = |spec: GaugeSpec<(Device, FsType, Mountpoint)>| {
-        let disks = gauge(spec).only(label::<FsType>().none_of(NO_DISKS));
-        disks.value().min(by::<OfFileSystem>())
-    };
-    space(NODE_FILESYSTEM_AVAIL_BYTES).ratio_to(space(NODE_FILESYSTEM_SIZE_BYTES))
 }
 
 fn disk_space_low() -> Alert {
@@ -269,9 +241,9 @@ fn disk_space_low() -> Alert {
         severity: Severity::Warning,
         team: Team::Platform,
         service: Some("node"),
-        condition: free_share().below(0.15),
+        condition: queries::disk_free_share().below(0.15),
         lasts: minutes(10),
-        panel: None,
+        panel: Some(cluster::DISK_SPACE),
         summary: template(("The disk ", label::<Mountpoint>(), " of ", label::<Instance>(), " fills up")),
         description: template(("Only ", value(), " of ", label::<Device>(), " on ", label::<Instance>(), " is left.")),
         examples: vec![
@@ -285,7 +257,7 @@ fn disk_space_low() -> Alert {
             Example::when("15.5 % are left", disk("ext4", Samples::steady(15.5 * GIBIBYTE, 60))).silent_at(60),
             Example::when(
                 "file systems that are no disks are full",
-                NO_DISKS.iter().flat_map(|fstype| disk(fstype, Samples::steady(0.0, 60))),
+                queries::NO_DISKS.iter().flat_map(|fstype| disk(fstype, Samples::steady(0.0, 60))),
             )
             .silent_at(60),
         ],
@@ -300,7 +272,7 @@ fn disk_space_low_runbook() -> Runbook {
         meaning: "When it is full, databases stop writing and the kubelet evicts pods. Logs, old images and a \
                   database that grows are the usual causes.",
         investigation: vec![
-            ask("See which disks are short, and of how much", free_share()),
+            ask("See which disks are short, and of how much", queries::disk_free_share()),
             run("See what the node says of itself", "kubectl describe node <node> | grep -A 8 Conditions"),
             run(
                 "Find what is large",

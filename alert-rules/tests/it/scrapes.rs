@@ -50,7 +50,11 @@ fn the_samples_are_well_formed() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => eprintln!("promtool is not installed"),
             output => {
                 let output = output.unwrap();
-                assert!(output.status.success(), "{exporter}: {}", String::from_utf8_lossy(&output.stderr));
+                // node_exporter names its memory as the kernel does, which promtool finds no good style.
+                let told = String::from_utf8_lossy(&output.stderr);
+                let told: Vec<_> =
+                    told.lines().filter(|line| !line.is_empty() && !line.ends_with("'camelCase'")).collect();
+                assert!(told.is_empty(), "{exporter}: {told:?}");
             }
         }
     }

@@ -19,7 +19,9 @@ What it writes:
   alert-rules/kubernetes/config-maps/   rules and configuration as ConfigMaps
   alert-rules/kubernetes/operator/      the same for the prometheus-operator: PrometheusRule, AlertmanagerConfig
   alert-rules/site.yaml                 every setting with its value, to copy from for --config
-  dashboards/*.json                     dashboards, to import into Grafana
+  dashboards/*.json                     dashboards, to import into Grafana or to be provisioned
+  dashboards/provisioning/*.yaml        for Grafana's provisioning: the data source, and where the dashboards are
+  dashboards/kubernetes/*.yaml          a ConfigMap for each dashboard, for the sidecar of Grafana's chart
 
 Examples:
   generate-dashboards

@@ -92,6 +92,19 @@ label! {
 }
 
 label! {
+    /// A processor's number.
+    pub enum Cpu: "cpu";
+}
+
+label! {
+    /// What a processor did.
+    pub enum CpuMode: "mode" {
+        Idle => "idle", Iowait => "iowait", Irq => "irq", Nice => "nice", Softirq => "softirq", Steal => "steal",
+        System => "system", User => "user",
+    }
+}
+
+label! {
     /// What MongoDB says of its connections.
     pub enum ConnType: "conn_type" { Current => "current", Available => "available", Active => "active" }
 }
@@ -117,6 +130,18 @@ crate::declare! {
     pub KUBE_DEPLOYMENT_STATUS_CONDITION: GaugeSpec<(Namespace, Deployment, Condition, ConditionStatus)> =
         GaugeSpec::external(KUBE_STATE_METRICS, "kube_deployment_status_condition", Unit::State);
 
+    /// How often a container has been started anew.
+    pub KUBE_POD_CONTAINER_STATUS_RESTARTS_TOTAL: CounterSpec<(Namespace, Pod, Container)> =
+        CounterSpec::external(KUBE_STATE_METRICS, "kube_pod_container_status_restarts_total", Unit::Count);
+
+    /// Replicas that a deployment asks for.
+    pub KUBE_DEPLOYMENT_SPEC_REPLICAS: GaugeSpec<(Namespace, Deployment)> =
+        GaugeSpec::external(KUBE_STATE_METRICS, "kube_deployment_spec_replicas", Unit::Count);
+
+    /// Replicas of a deployment that are available.
+    pub KUBE_DEPLOYMENT_STATUS_REPLICAS_AVAILABLE: GaugeSpec<(Namespace, Deployment)> =
+        GaugeSpec::external(KUBE_STATE_METRICS, "kube_deployment_status_replicas_available", Unit::Count);
+
     /// CPU time that a container has used.
     pub CONTAINER_CPU_USAGE_SECONDS_TOTAL: CounterSpec<(Namespace, Pod, Container, Image)> =
         CounterSpec::external(CADVISOR, "container_cpu_usage_seconds_total", Unit::Seconds);
@@ -124,6 +149,26 @@ crate::declare! {
     /// Memory that a container uses and that the kernel cannot take back.
     pub CONTAINER_MEMORY_WORKING_SET_BYTES: GaugeSpec<(Namespace, Pod, Container, Image)> =
         GaugeSpec::external(CADVISOR, "container_memory_working_set_bytes", Unit::Bytes);
+
+    /// Periods in which a container with a CPU limit ran.
+    pub CONTAINER_CPU_CFS_PERIODS_TOTAL: CounterSpec<(Namespace, Pod, Container)> =
+        CounterSpec::external(CADVISOR, "container_cpu_cfs_periods_total", Unit::Count);
+
+    /// Periods in which a container was kept from running, as it had used up its CPU limit.
+    pub CONTAINER_CPU_CFS_THROTTLED_PERIODS_TOTAL: CounterSpec<(Namespace, Pod, Container)> =
+        CounterSpec::external(CADVISOR, "container_cpu_cfs_throttled_periods_total", Unit::Count);
+
+    /// Time that a node's processors have spent, by what they did.
+    pub NODE_CPU_SECONDS_TOTAL: CounterSpec<(Cpu, CpuMode)> =
+        CounterSpec::external(NODE_EXPORTER, "node_cpu_seconds_total", Unit::Seconds);
+
+    /// Memory that a node could give to programs without swapping.
+    pub NODE_MEMORY_MEM_AVAILABLE_BYTES: GaugeSpec =
+        GaugeSpec::external(NODE_EXPORTER, "node_memory_MemAvailable_bytes", Unit::Bytes);
+
+    /// Memory of a node.
+    pub NODE_MEMORY_MEM_TOTAL_BYTES: GaugeSpec =
+        GaugeSpec::external(NODE_EXPORTER, "node_memory_MemTotal_bytes", Unit::Bytes);
 
     /// Space of a file system that users other than root may still fill.
     pub NODE_FILESYSTEM_AVAIL_BYTES: GaugeSpec<(Device, FsType, Mountpoint)> =
