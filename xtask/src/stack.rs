@@ -176,12 +176,18 @@ impl Stack {
     }
 
     fn sidecar_config(&self) -> Result<String> {
-        let Ports { api, sidecar, errors, .. } = self.ports;
+        let Ports { api, api_metrics, sidecar, errors, .. } = self.ports;
         let mut config = format!(
             "listen: 127.0.0.1:{sidecar}
 checks:
   - {{ name: api-health, kind: http, url: \"http://127.0.0.1:{api}/health\", interval: 1s, timeout: 1s }}
   - {{ name: api-port, kind: tcp, target: \"127.0.0.1:{api}\", interval: 1s, timeout: 1s }}
+  - name: api-probes
+    kind: journey
+    interval: 1s
+    timeout: 1s
+    base_url: http://127.0.0.1:{api_metrics}
+    steps: [{{ name: alive, url: /livez }}, {{ name: ready, url: /readyz }}]
 "
         );
         if self.upstream.is_some() {

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     cargo::{self, Profile},
-    demo, dist, e2e, examples, install, pages, process, terminal,
+    demo, dist, e2e, examples, install, pages, process, schema, terminal,
 };
 
 /// Which checks to run.
@@ -27,7 +27,8 @@ pub(crate) struct TestOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Step {
     /// Installs what the other checks need: Debian packages, Bugsink, the Kafka broker tansu, SecantusDB, Python's Prometheus
-    /// parsers, Sentry's engine for personal data and its SDKs for Python and Node, a driver for Chromium.
+    /// parsers, Sentry's engine for personal data and its SDKs for Python and Node, a driver for Chromium,
+    /// Grafana's types.
     Install,
     /// Formatting.
     Fmt,
@@ -47,6 +48,8 @@ enum Step {
     Doc,
     /// The generated files are what the generator writes.
     Generated,
+    /// The dashboards hold only what Grafana reads, by the types of its own package.
+    Schema,
     /// Licences, advisories and sources of dependencies, where cargo-deny is installed.
     Deny,
     /// The runnable examples.
@@ -81,6 +84,7 @@ impl Step {
     fn left_out(self, fast: bool) -> Option<&'static str> {
         match self {
             Self::Install | Self::Forged | Self::Pages | Self::E2e | Self::Alerts | Self::Dist | Self::Errors
+            Self::Install | Self::Forged | Self::Schema | Self::Pages | Self::E2e | Self::Dist | Self::Errors
                 if fast =>
             {
                 Some("--fast")
@@ -106,6 +110,7 @@ impl Step {
             Self::Loom => loom().await,
             Self::Doc => documentation().await,
             Self::Generated => generated().await,
+            Self::Schema => schema::run().await,
             Self::Deny => cargo(&["deny", "check"]).await,
             Self::Examples => examples::run().await,
             Self::Demo => demo::check().await,

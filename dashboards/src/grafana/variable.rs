@@ -27,8 +27,6 @@ pub enum Variable {
         datasource: Datasource,
         /// What it asks.
         query: VariableQuery,
-        /// The query's text once more, as Grafana lists it.
-        definition: String,
         /// What is chosen at first.
         current: Choice,
         /// When it asks anew.

@@ -1,4 +1,4 @@
-//! The queries of the generated dashboards, as Grafana would send them with "All" chosen everywhere.
+//! The queries of the generated dashboards, as Grafana would send them with what is chosen at first.
 
 use std::fs;
 
@@ -17,6 +17,8 @@ pub(crate) struct PanelQuery {
     pub(crate) dashboard: String,
     pub(crate) panel: String,
     pub(crate) query: String,
+    /// Whether the panel says what it means that there is no data.
+    pub(crate) may_be_empty: bool,
 }
 
 /// Every query of every generated dashboard.
@@ -47,17 +49,19 @@ fn of_dashboard(dashboard: &Value) -> Vec<PanelQuery> {
                 dashboard: dashboard["uid"].as_str().unwrap_or_default().to_owned(),
                 panel: panel["title"].as_str().unwrap_or_default().to_owned(),
                 query: substituted(query, &variables),
+                may_be_empty: panel["fieldConfig"]["defaults"]["noValue"].is_string(),
             });
         }
     }
     queries
 }
 
-/// A dashboard's own variables with what "All" stands for, the longest name first.
+/// A dashboard's own variables with the value that is chosen at first or what "All" stands for, the longest name first.
 fn variables(dashboard: &Value) -> Vec<(String, String)> {
     let list = items(&dashboard["templating"]["list"]).filter_map(|variable| {
-        let all = variable["allValue"].as_str().unwrap_or(".+");
-        Some((variable["name"].as_str()?.to_owned(), all.to_owned()))
+        let chosen = variable["current"]["value"].as_str();
+        let value = chosen.or(variable["allValue"].as_str()).unwrap_or(".+");
+        Some((variable["name"].as_str()?.to_owned(), value.to_owned()))
     });
     let built_in = BUILT_IN.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let mut variables: Vec<_> = list.chain(built_in).collect();
@@ -91,14 +95,18 @@ mod tests {
     fn variables_are_replaced_in_every_spelling() {
         let dashboard = json!({
             "uid": "orders",
-            "templating": { "list": [{ "name": "service" }, { "name": "service_group", "allValue": ".*" }] },
+            "templating": { "list": [
+                { "name": "service" },
+                { "name": "service_group", "allValue": ".*" },
+                { "name": "zone", "current": { "value": "eu" } },
+            ] },
             "panels": [{ "title": "row", "panels": [{ "title": "rate", "targets": [{
-                "expr": "rate(a{s=~\"$service\",g=~\"${service_group}\",x=~\"${service:regex}\"}[$__rate_interval])"
+                "expr": "rate(a{s=~\"$service\",g=~\"${service_group}\",x=~\"${service:regex}\",z=\"$zone\"}[$__rate_interval])"
             }] }] }],
         });
         let queries = of_dashboard(&dashboard);
         let [query] = &queries[..] else { panic!("one query, not {queries:?}") };
         assert_eq!((query.dashboard.as_str(), query.panel.as_str()), ("orders", "rate"));
-        assert_eq!(query.query, r#"rate(a{s=~".+",g=~".*",x=~".+"}[5m])"#);
+        assert_eq!(query.query, r#"rate(a{s=~".+",g=~".*",x=~".+",z="eu"}[5m])"#);
     }
 }
