@@ -1,11 +1,11 @@
 //! What an alert is: written as a [`Definition`], whose labels the compiler follows, and kept as an [`Alert`].
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futura_metrics::spec::{Label, LabelSet};
 
 use crate::{
-    example::{Example, Scenario, derived},
+    example::{Example, Firing, Scenario, derived},
     panel::Panel,
     promql::{Compared, Condition, Service, Shape, Threshold},
     runbook::Runbook,
@@ -77,6 +77,8 @@ pub struct Alert {
     pub service: Option<&'static str>,
     /// When there is a fault, as PromQL.
     pub expression: String,
+    /// The vectors that the expression compares: what has a value whether the alert fires or not.
+    pub compared: Vec<String>,
     /// What the expression compares its value with.
     pub threshold: Threshold,
     /// The labels that the expression keeps.
@@ -96,6 +98,15 @@ pub struct Alert {
     pub(crate) stated_threshold: f64,
     pub(crate) summary: Vec<Part>,
     description: Vec<Part>,
+}
+
+/// An alert that fires, as Prometheus sends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// The labels that the rule states and those of the expression, without `alertname`.
+    pub labels: BTreeMap<&'static str, String>,
+    /// The annotations, filled in.
+    pub annotations: BTreeMap<&'static str, String>,
 }
 
 /// Minutes as a duration, to say how long a fault must last.
@@ -142,6 +153,7 @@ impl<L: LabelSet> From<Definition<L>> for Alert {
             team: definition.team,
             service: definition.service,
             expression,
+            compared: condition.subjects().to_vec(),
             threshold,
             label_names: L::NAMES,
             lasts: definition.lasts,
@@ -210,14 +222,20 @@ impl Alert {
         self.annotations_with(site, |parts| annotation(parts, self.threshold.quantity))
     }
 
-    /// The annotations as Prometheus fills them in for these labels and this value.
-    pub(crate) fn filled_annotations(
-        &self,
-        site: &Site,
-        labels: &[(&'static str, String)],
-        value: f64,
-    ) -> [(&'static str, String); 4] {
-        self.annotations_with(site, |parts| filled(parts, self.threshold.quantity, labels, value))
+    /// The alert as it fires first in its examples; none where no example has it fire.
+    pub fn example(&self, site: &Site) -> Option<Instance> {
+        let mut firing = self.scenarios.iter().flat_map(|scenario| &scenario.moments).flat_map(|moment| &moment.firing);
+        firing.next().map(|firing| self.instance(site, firing))
+    }
+
+    /// The alert as it fires with the labels and the value of `firing`.
+    pub(crate) fn instance(&self, site: &Site, firing: &Firing) -> Instance {
+        let mut labels: BTreeMap<_, _> =
+            self.stated_labels().into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+        // What a firing states is what the templates of the labels stand for.
+        labels.extend(firing.labels.iter().cloned());
+        let fill = |parts: &[Part]| filled(parts, self.threshold.quantity, &firing.labels, firing.value);
+        Instance { labels, annotations: self.annotations_with(site, fill).into() }
     }
 
     fn annotations_with(&self, site: &Site, write: impl Fn(&[Part]) -> String) -> [(&'static str, String); 4] {

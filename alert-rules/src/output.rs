@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
-    alert::Alert,
+    alert::{Alert, Instance},
     example::{Moment, Scenario, Series},
     kubernetes::{self, KubernetesError},
     lint::{self, Finding},
@@ -172,11 +172,8 @@ fn test(alert: &Alert, scenario: &Scenario, site: &Site) -> Test {
 
 fn alert_test(alert: &Alert, moment: &Moment, site: &Site) -> AlertTest {
     let expected = moment.firing.iter().map(|firing| {
-        let mut exp_labels = stated_labels(alert);
-        // What a firing states is what the templates of the labels stand for.
-        exp_labels.extend(firing.labels.iter().cloned());
-        let exp_annotations = alert.filled_annotations(site, &firing.labels, firing.value).into();
-        ExpectedAlert { exp_labels, exp_annotations }
+        let Instance { labels, annotations } = alert.instance(site, firing);
+        ExpectedAlert { exp_labels: labels, exp_annotations: annotations }
     });
     AlertTest { eval_time: format!("{}m", moment.minute), alertname: alert.name, exp_alerts: expected.collect() }
 }

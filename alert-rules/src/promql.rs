@@ -64,6 +64,8 @@ use promql_parser::parser::{self, Expr};
 pub(crate) use self::{condition::Compared, shape::Shape};
 pub use self::{
     condition::{Comparison, Condition, Threshold, always},
+    expression::{Selected, metric_names, selectors, without_fallback},
+    grafana::filled,
     labels::{By, Contains, Instance, Job, LabelRef, Matcher, Scraped, Service, SubsetOf, TargetLabel, all, by, label},
     quantity::Quantity,
     selector::{Buckets, Counter, Gauge, Histogram, Selector, counter, gauge, histogram, le_text},
@@ -71,14 +73,13 @@ pub use self::{
 };
 
 mod condition;
+pub(crate) mod expression;
+mod grafana;
 mod labels;
 mod quantity;
 mod selector;
 mod shape;
 mod vector;
-
-/// What Grafana puts for itself when it asks; a checker has to put something first.
-const GRAFANA_MACROS: [(&str, &str); 3] = [("$__rate_interval", "5m"), ("$__interval", "1m"), ("$__range", "1h")];
 
 /// How far back a range reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,9 +103,10 @@ pub fn validate(expression: &str) -> Result<(), InvalidExpression> {
     parse(expression).map(drop)
 }
 
-fn parse(expression: &str) -> Result<Expr, InvalidExpression> {
-    let filled = GRAFANA_MACROS.iter().fold(expression.to_owned(), |text, (name, value)| text.replace(name, value));
-    parser::parse(&filled).map_err(|reason| InvalidExpression { expression: expression.to_owned(), reason })
+/// The expression that Prometheus reads in `expression`, after filling in Grafana's macros.
+pub(crate) fn parse(expression: &str) -> Result<Expr, InvalidExpression> {
+    let invalid = |reason| InvalidExpression { expression: expression.to_owned(), reason };
+    parser::parse(&filled(expression)).map_err(invalid)
 }
 
 /// A duration as Prometheus writes it: `5m`, `1h30m`, `0s`.

@@ -32,6 +32,15 @@ pub enum CatalogueError {
         /// What is wrong with it.
         findings: Vec<Finding>,
     },
+    /// An alert asks what Prometheus would refuse.
+    #[error("alert `{alert}`")]
+    Alert {
+        /// The alert's name.
+        alert: &'static str,
+        /// What Prometheus would say.
+        #[source]
+        source: InvalidExpression,
+    },
     /// A dashboard could not be written as JSON.
     #[error("a dashboard cannot be written as JSON")]
     Json(#[from] serde_json::Error),

@@ -15,6 +15,7 @@ use self::tree::Tree;
 use crate::{
     catalogue::{self, CatalogueError},
     provisioning::{self, ProvisioningArgs},
+    reference,
 };
 
 mod tree;
@@ -22,7 +23,7 @@ mod tree;
 /// What to generate, and where to.
 #[derive(Clone, Debug, clap::Args)]
 pub struct GenerateArgs {
-    /// Write below DIR, into `DIR/alert-rules` and `DIR/dashboards`, instead of the workspace's `generated` folders
+    /// Write below DIR, into `DIR/alert-rules` and `DIR/dashboards`, instead of the workspace's `generated` folders and METRICS.md
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Write nothing; fail and name each file that is stale, missing or left over. It compares with what the other options
@@ -139,14 +140,16 @@ pub fn run(args: &GenerateArgs) -> Result<Report, GenerateError> {
     let site = args.site()?;
     let (rules, mut dashboards) = (futura_alert_rules::files(&site)?, catalogue::files(&site)?);
     dashboards.extend(provisioning::files(&dashboards, &site, &args.provisioning)?);
-    let [rules_folder, dashboards_folder] = match &args.out {
-        Some(out) => [out.join("alert-rules"), out.join("dashboards")],
+    let trees = match &args.out {
+        Some(out) => vec![Tree::new(out.join("alert-rules"), rules), Tree::new(out.join("dashboards"), dashboards)],
         None => {
             let current = env::current_dir().map_err(|source| GenerateError::Read { path: ".".into(), source })?;
-            workspace_folders(&current)?
+            let root = workspace(&current)?;
+            let generated = |member: &str, files| Tree::new(root.join(member).join("generated"), files);
+            let reference = Tree::new(root.join("futura-metrics"), vec![reference::file(&site)?]);
+            vec![generated("alert-rules", rules), generated("dashboards", dashboards), reference]
         }
     };
-    let trees = [Tree::new(rules_folder, rules), Tree::new(dashboards_folder, dashboards)];
     let files: usize = trees.iter().map(Tree::len).sum();
     let drift = trees.iter().map(Tree::compare).collect::<Result<Vec<_>, _>>()?.concat();
     let removed = drift.iter().filter(|drift| matches!(drift, Drift::Leftover(_))).count();
@@ -158,14 +161,13 @@ pub fn run(args: &GenerateArgs) -> Result<Report, GenerateError> {
     Ok(Report { written, unchanged: files - written, removed, elapsed: start.elapsed() })
 }
 
-/// The `generated` folders of the workspace that `current` is in.
-fn workspace_folders(current: &Path) -> Result<[PathBuf; 2], GenerateError> {
+/// The root of the workspace that `current` is in.
+fn workspace(current: &Path) -> Result<&Path, GenerateError> {
     let members = ["alert-rules", "dashboards"];
     let is_workspace = |folder: &&Path| members.iter().all(|member| folder.join(member).join("Cargo.toml").is_file());
     let root = current.ancestors().find(is_workspace).ok_or(GenerateError::NoWorkspace)?;
     // Paths relative to where one stands are shorter to read and to copy.
-    let root = if root == current { Path::new("") } else { root };
-    Ok(members.map(|member| root.join(member).join("generated")))
+    Ok(if root == current { Path::new("") } else { root })
 }
 
 fn drift_text(drift: &[Drift], options: &str) -> String {

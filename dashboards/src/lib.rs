@@ -4,6 +4,7 @@
 //! - [`grafana`]: the part of Grafana's classic JSON that we use, typed; [`panels`], [`variables`]: the house look.
 //! - [`lint`]: what Grafana never says is wrong with a dashboard, ours or another's.
 //! - [`provisioning`]: what brings them to Grafana.
+//! - [`reference`]: the page that tells of every metric what it is and who reads it.
 //! - [`generate`]: writes or checks the files of dashboards and alert rules both; the program `generate-dashboards` and
 //!   the sidecar's `generate` are this.
 
@@ -13,6 +14,7 @@ pub mod grafana;
 pub mod lint;
 pub mod panels;
 pub mod provisioning;
+pub mod reference;
 pub mod variables;
 
 mod checks;

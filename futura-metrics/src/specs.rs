@@ -23,25 +23,35 @@ pub mod resilience;
 pub mod sentry;
 pub mod tokio;
 
-const AREAS: &[&[Descriptor]] = &[
-    build::CATALOGUE,
-    business::CATALOGUE,
-    checks::CATALOGUE,
-    config::CATALOGUE,
-    database::CATALOGUE,
-    errors::CATALOGUE,
-    event_bus::CATALOGUE,
-    event_store::CATALOGUE,
-    external::CATALOGUE,
-    http::CATALOGUE,
-    logs::CATALOGUE,
-    metrics::CATALOGUE,
-    probe::CATALOGUE,
-    process::CATALOGUE,
-    push::CATALOGUE,
-    resilience::CATALOGUE,
-    sentry::CATALOGUE,
-    tokio::CATALOGUE,
+/// Metrics that belong together: one file of declarations.
+#[derive(Clone, Copy, Debug)]
+pub struct Area {
+    /// What they are about, as a title.
+    pub title: &'static str,
+    /// Their declarations.
+    pub metrics: &'static [Descriptor],
+}
+
+/// Every area with its metrics.
+pub const AREAS: &[Area] = &[
+    Area { title: "Build", metrics: build::CATALOGUE },
+    Area { title: "Business and integrations", metrics: business::CATALOGUE },
+    Area { title: "Checks of the sidecar", metrics: checks::CATALOGUE },
+    Area { title: "Configuration", metrics: config::CATALOGUE },
+    Area { title: "Database pool", metrics: database::CATALOGUE },
+    Area { title: "Error forwarding", metrics: errors::CATALOGUE },
+    Area { title: "Event bus", metrics: event_bus::CATALOGUE },
+    Area { title: "Event store", metrics: event_store::CATALOGUE },
+    Area { title: "Other exporters", metrics: external::CATALOGUE },
+    Area { title: "HTTP", metrics: http::CATALOGUE },
+    Area { title: "Logs", metrics: logs::CATALOGUE },
+    Area { title: "The metrics themselves", metrics: metrics::CATALOGUE },
+    Area { title: "Probes", metrics: probe::CATALOGUE },
+    Area { title: "Process", metrics: process::CATALOGUE },
+    Area { title: "Push of metrics", metrics: push::CATALOGUE },
+    Area { title: "Breakers and retries", metrics: resilience::CATALOGUE },
+    Area { title: "Sentry", metrics: sentry::CATALOGUE },
+    Area { title: "Tokio", metrics: tokio::CATALOGUE },
 ];
 
 /// Every declared metric, by area.
@@ -51,7 +61,7 @@ const AREAS: &[&[Descriptor]] = &[
 /// assert!(catalogue().any(|metric| metric.name == "http_requests_total" && metric.label_names.contains(&"status")));
 /// ```
 pub fn catalogue() -> impl Iterator<Item = &'static Descriptor> {
-    AREAS.iter().copied().flatten()
+    AREAS.iter().flat_map(|area| area.metrics)
 }
 
 #[cfg(test)]

@@ -44,6 +44,8 @@ pub enum Comparison {
 pub(crate) struct Compared {
     /// What is compared, in parentheses where it needs them.
     subject: String,
+    /// What must have a value for the condition to be judged: the subject, and those that are joined to it.
+    subjects: Vec<String>,
     threshold: Threshold,
     /// What is joined to it, by which operator.
     joined: Vec<(&'static str, String)>,
@@ -82,7 +84,14 @@ impl Threshold {
 impl<L> Condition<L> {
     pub(super) fn new(subject: String, threshold: Threshold) -> Self {
         assert!(threshold.value.is_finite(), "a threshold is a finite number");
-        Self { compared: Compared { subject, threshold, joined: Vec::new() }, labels: PhantomData }
+        let subjects = vec![subject.clone()];
+        Self { compared: Compared { subject, subjects, threshold, joined: Vec::new() }, labels: PhantomData }
+    }
+
+    pub(super) fn of_absence(subject: String, threshold: Threshold) -> Self {
+        let mut condition = Self::new(format!("absent({subject})"), threshold);
+        condition.compared.subjects = vec![subject];
+        condition
     }
 
     /// What the value is compared with; of conditions joined, that of the first.
@@ -91,16 +100,18 @@ impl<L> Condition<L> {
     }
 
     /// Holds where both hold, with the value of this one.
-    pub fn and(self, other: Self) -> Self {
+    pub fn and(mut self, other: Self) -> Self {
+        self.compared.subjects.extend_from_slice(&other.compared.subjects);
         self.join("and", other)
     }
 
     /// Holds where either holds, with the value of this one if both do.
-    pub fn or(self, other: Self) -> Self {
+    pub fn or(mut self, other: Self) -> Self {
+        self.compared.subjects.extend_from_slice(&other.compared.subjects);
         self.join("or", other)
     }
 
-    /// Holds where this one holds and `other` does not.
+    /// Holds where this one holds and `other` does not, which may well have no value.
     pub fn unless(self, other: Self) -> Self {
         self.join("unless", other)
     }
@@ -134,6 +145,11 @@ impl<L> fmt::Display for Condition<L> {
 impl Compared {
     pub(crate) fn threshold(&self) -> Threshold {
         self.threshold
+    }
+
+    /// What has a value whether the condition holds or not.
+    pub(crate) fn subjects(&self) -> &[String] {
+        &self.subjects
     }
 
     /// The same with another threshold.

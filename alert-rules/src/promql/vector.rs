@@ -151,7 +151,7 @@ impl Vector<()> {
     pub fn absent(self) -> Condition<()> {
         let (quantity, bounds) = (Quantity::State, &[][..]);
         let threshold = Threshold { comparison: Comparison::Absent, value: 1.0, quantity, bounds };
-        Condition::new(format!("absent({})", self.text), threshold)
+        Condition::of_absence(self.text, threshold)
     }
 }
 

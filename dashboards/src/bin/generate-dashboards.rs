@@ -25,7 +25,7 @@ What it writes:
 
 Examples:
   generate-dashboards
-      write alert-rules/generated and dashboards/generated of this repository
+      write alert-rules/generated, dashboards/generated and futura-metrics/METRICS.md of this repository
   generate-dashboards --check
       fail if those are not up to date
   generate-dashboards --out ./monitoring --namespace staging
