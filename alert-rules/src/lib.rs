@@ -4,13 +4,14 @@
 //! - [`queries`]: what rules, panels and runbooks ask alike.
 //! - [`rules`]: the alerts, one module an area; [`alert`] says what one is, [`example`] how it is tried, [`runbook`]
 //!   what to do about it, [`template`] how its texts are written.
-//! - [`lint`]: what no tool checks about them.
+//! - [`lint`]: what no tool checks about them; [`foreign`]: the like about rules that others wrote by hand.
 //! - [`routing`]: whom Alertmanager tells of an alert, how, when and how often.
 //! - [`output`]: the files for Prometheus, promtool, Alertmanager and people; [`kubernetes`]: the same as objects of Kubernetes.
 //! - [`panel`]: the panels that alerts link to; [`site`]: what differs between installations, [`profile`] between versions.
 
 pub mod alert;
 pub mod example;
+pub mod foreign;
 pub mod kubernetes;
 pub mod lint;
 pub mod output;

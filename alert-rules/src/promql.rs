@@ -132,6 +132,15 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     (rest.is_empty() && !text.is_empty()).then_some(Duration::from_secs(seconds))
 }
 
+// === impl InvalidExpression ===
+
+impl InvalidExpression {
+    /// What Prometheus would say.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
 // === impl Window ===
 
 impl Window {

@@ -8,6 +8,7 @@
 //! - `checks`: what is checked, one file a kind; `scheduler`: when; `history`: what came of it; `board`: which run now.
 //! - [`Reloader`]: another configuration in the place of the one that runs.
 //! - `errors`: Sentry envelopes, kept on disk until the upstream has them.
+//! - `monitoring`: what a person or CI asks of Prometheus and Alertmanager.
 //! - `server`: the status page, its JSON and `/metrics`.
 
 use std::{error::Error, fmt, future::Future, iter, sync::Arc, time::Duration};
@@ -47,6 +48,11 @@ pub use self::{
     },
     history::StoreError,
     listener::{Address, BindError},
+    monitoring::{
+        Access, Answer, ApiConfig, ApiError, Drill, DrillConfig, DrillError, Drilled, DrilledAlert, Message,
+        MessageStatus, Question, Receiver, Summary, Verified, VerifyConfig, Witness, Word, catalogue_at, questions,
+        verify,
+    },
     network::{TlsConfig, TlsError},
     probe::{ModulesError, ModulesReloader, ProbeServer, ProbeServerConfig, ProbesError, network as parse_network},
     reload::{ReloadError, Reloaded, Reloader},
@@ -58,6 +64,7 @@ mod config;
 mod errors;
 mod history;
 mod listener;
+mod monitoring;
 mod network;
 mod probe;
 mod reload;

@@ -13,7 +13,11 @@ use std::{
 
 use anyhow::{Context, Error, Result};
 use clap::{Args, Parser, Subcommand};
-use futura_dashboards::generate::{self, GenerateArgs};
+use futura_alert_rules::Site;
+use futura_dashboards::{
+    generate::{self, GenerateArgs},
+    reference,
+};
 use futura_metrics::{
     Metrics,
     admin::Readiness,
@@ -28,15 +32,25 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use self::{explain::ExplainArgs, spool::SpoolCommand};
+use self::{drill::DrillArgs, explain::ExplainArgs, lint::LintArgs, spool::SpoolCommand, verify::VerifyArgs};
 
+mod access;
 mod drain;
+mod drill;
 mod explain;
+mod lint;
 mod memory;
 mod spool;
+mod verify;
 
 /// A wrong command line, configuration or environment: `EX_USAGE` of sysexits.h.
 const USAGE: u8 = 64;
+
+/// A server that has to be asked cannot be: `EX_UNAVAILABLE`.
+const UNAVAILABLE: u8 = 69;
+
+/// A signal ended it.
+const INTERRUPTED: u8 = 130;
 
 /// Something failed while running.
 const FAILURE: u8 = 1;
@@ -48,10 +62,13 @@ Examples:
   futura-sidecar probe --config.file=blackbox.yml stand in for blackbox_exporter
   futura-sidecar errors explain event.json        say what is removed from an event
   futura-sidecar generate --out ./monitoring      write alert rules and dashboards
+  futura-sidecar verify --prometheus URL          ask a Prometheus all that they ask
+  futura-sidecar lint rules/                      say what is wrong with rules of one's own
+  futura-sidecar drill --all --alertmanager URL   see that every alert arrives where it should
 
 Exit codes:
   0 after a graceful end, 1 when running failed, 64 for a wrong command line or configuration,
-  130 after a second signal";
+  69 when a server that is to be asked cannot be, 130 after a second signal";
 
 /// Checks a service from beside it, shows what it found, and forwards its errors to Sentry without losing any.
 #[derive(Parser)]
@@ -87,6 +104,30 @@ enum Command {
     Errors(ErrorsCommand),
     /// Writes the alert rules and dashboards of all declared metrics, or checks those on disk.
     Generate(GenerateArgs),
+    /// Asks a Prometheus every query of every rule and panel, and tells which find no data, fail or are slow.
+    ///
+    /// Of a rule it is asked what the rule compares, as that has a value whether the alert fires or not.
+    #[command(after_help = verify::EXAMPLES)]
+    Verify(VerifyArgs),
+    /// Sends alerts through an Alertmanager as Prometheus would, to see that their messages arrive, and resolves them.
+    ///
+    /// An alert has the labels of the real one, so that it goes the same way; its summary begins with `DRILL:`. One that fires for
+    /// real is left alone. Killed, the alert ends by itself, twice --wait and a minute after it was sent.
+    #[command(after_help = drill::EXAMPLES)]
+    Drill(DrillArgs),
+    /// Looks through files of Prometheus rules for what `promtool` lets pass: names that do not exist, counters without a rate,
+    /// labels that are dropped before they are used.
+    #[command(after_help = lint::EXAMPLES)]
+    Lint(LintArgs),
+    /// Prints documentation.
+    #[command(subcommand)]
+    Docs(DocsCommand),
+}
+
+#[derive(Subcommand)]
+enum DocsCommand {
+    /// Prints every declared metric in Markdown: its type, unit, labels and bounds, and the alerts and panels that read it.
+    Metrics,
 }
 
 #[derive(Args)]
@@ -204,6 +245,13 @@ fn main() -> ExitCode {
         Command::Errors(ErrorsCommand::Explain(args)) => explain::run(&args),
         Command::Errors(ErrorsCommand::Spool(command)) => command.run(&mut io::stdout().lock()).map_err(failure),
         Command::Generate(args) => generate(&args),
+        Command::Verify(args) => verify::run(args),
+        Command::Drill(args) => drill::run(args),
+        Command::Lint(args) => lint::run(args),
+        Command::Docs(DocsCommand::Metrics) => {
+            let page = reference::metrics(&Site::default()).map_err(failure);
+            page.and_then(|page| io::stdout().write_all(page.as_bytes()).map_err(failure))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -278,6 +326,15 @@ fn block_on(work: impl Future<Output = Result<()>>) -> Result<(), Failed> {
     // A name that is still being looked up must not hold the process.
     runtime.shutdown_background();
     ran
+}
+
+/// Does what asks a server and ends.
+fn ask<T>(work: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(failure)?;
+    let asked = runtime.block_on(work);
+    // A name that is still being looked up must not hold the process.
+    runtime.shutdown_background();
+    asked
 }
 
 async fn serve(config: Config, telemetry: &TelemetryConfig, limits: ShutdownConfig) -> Result<()> {

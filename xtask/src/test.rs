@@ -83,8 +83,14 @@ impl Step {
     /// Why a full run leaves this step out, if it does.
     fn left_out(self, fast: bool) -> Option<&'static str> {
         match self {
-            Self::Install | Self::Forged | Self::Pages | Self::E2e | Self::Alerts | Self::Dist | Self::Errors
-            Self::Install | Self::Forged | Self::Schema | Self::Pages | Self::E2e | Self::Dist | Self::Errors
+            Self::Install
+            | Self::Forged
+            | Self::Schema
+            | Self::Pages
+            | Self::E2e
+            | Self::Alerts
+            | Self::Dist
+            | Self::Errors
                 if fast =>
             {
                 Some("--fast")

@@ -45,7 +45,12 @@ fn variable(text: &str) -> Option<usize> {
     };
     match text[1..].strip_prefix('{') {
         None => name(&text[1..]).map(|length| length + 1),
-        Some(inner) => name(inner).and(inner.find('}')).map(|length| length + 3),
+        Some(inner) => {
+            let after = &inner[name(inner)?..];
+            let format = after.strip_prefix(':').unwrap_or(after);
+            let end = format.trim_start_matches(|character: char| character.is_ascii_alphabetic()).strip_prefix('}')?;
+            Some(text.len() - end.len())
+        }
     }
 }
 
@@ -62,6 +67,8 @@ mod tests {
             (r#"x{a=~"$a",b!~"${b:regex}"}"#, r#"x{a=~".*",b!~".*"}"#),
             (r#"x{a=~"5..$"}"#, r#"x{a=~"5..$"}"#),
             (r#"x{a=~"${"}"#, r#"x{a=~"${"}"#),
+            (r#"x{a=~"${A"}"#, r#"x{a=~"${A"}"#),
+            (r#"x{a=~"${a:raw}|b"} > ${b}"#, r#"x{a=~".*|b"} > .*"#),
         ] {
             assert_eq!(filled(query), expected);
         }

@@ -6,6 +6,7 @@
 )]
 
 mod amtool;
+mod foreign;
 mod mutations;
 mod promtool;
 mod scrapes;

@@ -255,6 +255,15 @@ fn it_generates_what_generate_dashboards_does_and_can_check_it() {
 }
 
 #[test]
+fn it_prints_the_catalogue_of_metrics_as_it_is_committed() {
+    let printed = output(&["docs", "metrics"]);
+    assert_eq!(printed.status.code(), Some(0));
+    let committed =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../futura-metrics/METRICS.md")).expect("a file");
+    assert!(text(&printed.stdout) == committed, "`generate-dashboards` brings METRICS.md up to date");
+}
+
+#[test]
 fn a_wrong_environment_exits_64() {
     let (_folder, path) = file("listen: 127.0.0.1:0");
     for (variable, value) in

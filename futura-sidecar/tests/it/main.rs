@@ -3,9 +3,11 @@
 mod cli;
 mod conformance;
 mod drain;
+mod drill;
 mod exporter;
 mod faults;
 mod forward;
+mod lint;
 mod manifests;
 mod peers;
 mod probe;
@@ -14,3 +16,4 @@ mod sentry;
 mod sources;
 mod status;
 mod upstreams;
+mod verify;

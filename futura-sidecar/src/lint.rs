@@ -1,0 +1,185 @@
+//! The command `lint`: rule files that others wrote, against a catalogue of metrics.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Error, anyhow, bail};
+use clap::Args;
+use futura_alert_rules::foreign::{Catalogue, Finding, Level, Lint, Options, RuleFile, check};
+use futura_sidecar::{catalogue_at, parse_duration};
+
+use crate::{
+    Failed,
+    access::{AccessArgs, parse_url},
+    ask, failure, usage,
+    verify::unavailable,
+};
+
+/// The end of the help.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  futura-sidecar lint rules/*.yaml                                       against the metrics that are declared here
+  futura-sidecar lint rules/ --catalogue http://localhost:9090           against what Prometheus scrapes
+  futura-sidecar lint rules/ --catalogue http://localhost:3000/metrics   against what a program exports
+  futura-sidecar lint --list                                             what is looked for
+
+A comment `# lint:disable=NAME,NAME` above a rule disables lints of it.
+
+Exit codes:
+  0 without errors, warnings or not, 1 with errors, 64 for a wrong command line or what is no rule file,
+  69 when the catalogue cannot be had from its server";
+
+/// How large a file may be, in bytes.
+const FILE_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// How deep folders are searched.
+const DEPTH: usize = 16;
+
+/// How long a server may take to tell its metrics.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(Args)]
+pub(crate) struct LintArgs {
+    /// Files of Prometheus rules, `PrometheusRule` resources, and folders of both.
+    #[arg(value_name = "FILE", required_unless_present = "list")]
+    files: Vec<PathBuf>,
+    /// What metrics there are: `ours`, a file or an address with a metrics page, or the address of a Prometheus.
+    ///
+    /// An address that ends in `/metrics` is a page. Prometheus tells no labels, so none are checked then.
+    #[arg(long, value_name = "SOURCE", default_value = "ours")]
+    catalogue: String,
+    /// A lint that is left out. May be given several times.
+    #[arg(long, value_name = "NAME", value_parser = parse_lint)]
+    disable: Vec<Lint>,
+    /// How often Prometheus scrapes.
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = parse_duration)]
+    scrape_interval: Duration,
+    /// A label that targets have besides the usual ones. May be given several times.
+    #[arg(long, value_name = "NAME")]
+    target_label: Vec<String>,
+    /// Prints what is looked for, and ends.
+    #[arg(long)]
+    list: bool,
+    #[command(flatten)]
+    access: AccessArgs,
+}
+
+/// Prints what is found, and fails if it is an error.
+pub(crate) fn run(args: LintArgs) -> Result<(), Failed> {
+    if args.list {
+        return io::stdout().write_all(list().as_bytes()).map_err(failure);
+    }
+    let mut paths = Vec::new();
+    for path in &args.files {
+        search(path, 0, &mut paths).map_err(usage)?;
+    }
+    let mut files = Vec::new();
+    for path in paths {
+        let chosen = args.files.contains(&path);
+        files.extend(read(&path, chosen).map_err(usage)?.map(|file| (path, file)));
+    }
+    if files.is_empty() {
+        return Err(usage(anyhow!("the folders hold no rule file")));
+    }
+    let mut catalogue = catalogue(&args.catalogue, args.access)?;
+    args.target_label.into_iter().for_each(|label| catalogue.add_target_label(label));
+    files.iter().for_each(|(_, file)| catalogue.add_records(file));
+    let options = Options { scrape_interval: args.scrape_interval, disabled: args.disable.into_iter().collect() };
+    let (mut rules, mut errors, mut warnings) = (0, 0, 0);
+    let mut out = io::stdout().lock();
+    for (path, file) in &files {
+        rules += file.len();
+        for finding in check(file, &catalogue, &options) {
+            match finding.lint.level() {
+                Level::Error => errors += 1,
+                Level::Warning => warnings += 1,
+            }
+            print(&mut out, path, &finding).map_err(failure)?;
+        }
+    }
+    let summary = format!("files: {}, rules: {rules}, errors: {errors}, warnings: {warnings}", files.len());
+    if errors > 0 { Err(failure(anyhow!("{summary}"))) } else { writeln!(out, "{summary}").map_err(failure) }
+}
+
+fn print(out: &mut impl io::Write, path: &Path, finding: &Finding) -> io::Result<()> {
+    writeln!(out, "{}:{finding}\n    {}", path.display(), finding.lint.remedy())
+}
+
+/// What is looked for, a line each.
+fn list() -> String {
+    let mut text = String::new();
+    for lint in Lint::ALL {
+        let _ = writeln!(text, "{:<8} {:<26} {}", lint.level().to_string(), lint.name(), lint.remedy());
+    }
+    text
+}
+
+fn parse_lint(name: &str) -> Result<Lint, String> {
+    Lint::named(name).ok_or_else(|| "no lint is called so: see `futura-sidecar lint --list`".to_owned())
+}
+
+/// The file, or the YAML files of the folder and below, by name.
+fn search(path: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<(), Error> {
+    let unreadable = || format!("cannot read `{}`", path.display());
+    if depth > DEPTH || !path.is_dir() {
+        paths.push(path.to_owned());
+        return Ok(());
+    }
+    let entries =
+        fs::read_dir(path).with_context(unreadable)?.collect::<Result<Vec<_>, _>>().with_context(unreadable)?;
+    let mut entries: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
+    entries.sort();
+    for entry in entries {
+        // Links may lead in a circle.
+        let is_folder = entry.is_dir() && !entry.is_symlink();
+        if is_folder || entry.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            search(&entry, depth + 1, paths)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads a rule file; of files that nobody named, those that are none are passed over.
+fn read(path: &Path, chosen: bool) -> Result<Option<RuleFile>, Error> {
+    let name = path.display();
+    if path.extension().is_some_and(|extension| extension == "json") {
+        bail!("`{name}`: dashboards are not linted, name rule files");
+    }
+    let text = read_text(path)?;
+    match RuleFile::parse(&text) {
+        Ok(file) => Ok(Some(file)),
+        Err(_) if !chosen => Ok(None),
+        Err(error) => {
+            let line = error.line().map(|line| format!("{line}: ")).unwrap_or_default();
+            Err(anyhow!("{name}:{line}{error}"))
+        }
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, Error> {
+    let name = path.display();
+    let mut text = String::new();
+    let file = fs::File::open(path).with_context(|| format!("cannot read `{name}`"))?;
+    let read = file.take(FILE_LIMIT + 1).read_to_string(&mut text).with_context(|| format!("cannot read `{name}`"))?;
+    if read as u64 > FILE_LIMIT {
+        bail!("`{name}` is larger than {FILE_LIMIT} bytes");
+    }
+    Ok(text)
+}
+
+fn catalogue(source: &str, access: AccessArgs) -> Result<Catalogue, Failed> {
+    if source == "ours" {
+        return Ok(Catalogue::ours());
+    }
+    if source.contains("://") {
+        let url = parse_url(source).map_err(|error| usage(anyhow!("--catalogue `{source}`: {error}")))?;
+        return ask(async { catalogue_at(access.config(url, TIMEOUT)).await.map_err(unavailable) });
+    }
+    let page = read_text(Path::new(source)).map_err(usage)?;
+    Catalogue::from_page(&page).ok_or_else(|| usage(anyhow!("--catalogue `{source}`: it holds no metric")))
+}

@@ -1,0 +1,111 @@
+//! `lint`: rule files against catalogues from everywhere, and its exit codes.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::Path,
+    process::{Command, Output},
+};
+
+use axum::{Router, routing::get};
+use insta::assert_snapshot;
+use tempfile::{TempDir, tempdir};
+use tokio::{net::TcpListener, task::spawn_blocking};
+
+use crate::exporter::closed_port;
+
+const RULES: &str = r#"groups:
+- name: shop
+  rules:
+  - alert: NoSales
+    expr: shop_sales_total < 1
+    for: 10m
+    labels: { severity: critical }
+    annotations: { summary: Nothing is sold, runbook_url: "https://runbooks.example.org/NoSales" }
+"#;
+
+fn folder() -> TempDir {
+    let folder = tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("rules")).expect("a folder");
+    fs::write(folder.path().join("rules/shop.yaml"), RULES).expect("a file");
+    fs::write(folder.path().join("rules/values.yml"), "replicas: 3\n").expect("a file");
+    fs::write(folder.path().join("gauge.prom"), "# TYPE shop_sales_total gauge\nshop_sales_total 1\n").expect("a file");
+    folder
+}
+
+fn lint(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_futura-sidecar"));
+    command.env_clear().current_dir(folder).arg("lint").args(arguments).output().expect("the binary")
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn a_finding_names_file_line_rule_and_remedy() {
+    let folder = folder();
+    let output = lint(folder.path(), &["rules"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_snapshot!(text(&output), @"
+    rules/shop.yaml:5: error: alert `NoSales`: there is no metric `shop_sales_total` (unknown-metric)
+        name a metric of the catalogue, or give the catalogue that has this one
+    files: 1, rules: 1, errors: 1, warnings: 0
+    ");
+}
+
+#[test]
+fn what_is_disabled_or_well_is_no_error() {
+    let folder = folder();
+    let output = lint(folder.path(), &["rules/shop.yaml", "--disable", "unknown-metric"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_snapshot!(text(&output), @"files: 1, rules: 1, errors: 0, warnings: 0");
+    let output = lint(folder.path(), &["rules/shop.yaml", "--catalogue", "gauge.prom"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+}
+
+#[test]
+fn a_wrong_command_line_or_file_exits_64() {
+    let folder = folder();
+    for (arguments, message) in [
+        (&["missing.yaml"][..], "cannot read `missing.yaml`: No such file"),
+        (&["rules/values.yml"], "rules/values.yml:it has neither `groups` nor `spec.groups`"),
+        (&["gauge.prom"], "gauge.prom:"),
+        (&["rules", "--catalogue", "rules/values.yml"], "--catalogue `rules/values.yml`: it holds no metric"),
+        (&["rules", "--catalogue", "ftp://localhost/"], "an address starts with http:// or https://"),
+        (&["rules", "--disable", "nothing"], "no lint is called so"),
+        (&["board.json"], "dashboards are not linted"),
+        (&[], "FILE"),
+    ] {
+        let output = lint(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {}", text(&output));
+        assert!(text(&output).contains(message), "{arguments:?}: {}", text(&output));
+    }
+    let nobody = format!("http://{}/metrics", closed_port());
+    assert_eq!(lint(folder.path(), &["rules", "--catalogue", &nobody]).status.code(), Some(69));
+}
+
+#[test]
+fn the_lints_are_listed_with_their_remedies() {
+    let list = text(&lint(Path::new("."), &["--list"]));
+    assert!(list.lines().any(|line| line.starts_with("error    unknown-metric             ")), "{list}");
+    assert!(list.lines().any(|line| line.starts_with("warning  short-range                ")), "{list}");
+}
+
+#[tokio::test]
+async fn a_live_page_and_a_prometheus_are_catalogues() {
+    let metadata = r#"{"status":"success","data":{"shop_sales_total":[{"type":"counter","help":"","unit":""}]}}"#;
+    let router = Router::new()
+        .route("/metrics", get(async || "# TYPE shop_sales_total counter\nshop_sales_total{shop=\"a\"} 1\n"))
+        .route("/prometheus/api/v1/metadata", get(async move || metadata));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address: SocketAddr = listener.local_addr().expect("an address");
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    for (path, code) in [("/metrics", 1), ("/prometheus", 1), ("/elsewhere/metrics", 69)] {
+        let (folder, source) = (folder(), format!("http://{address}{path}"));
+        let output = spawn_blocking(move || lint(folder.path(), &["rules", "--catalogue", &source])).await;
+        let output = output.expect("no panic");
+        assert_eq!(output.status.code(), Some(code), "{path}: {}", text(&output));
+        assert_eq!(text(&output).contains("(counter-without-rate)"), code == 1, "{path}: {}", text(&output));
+    }
+}
