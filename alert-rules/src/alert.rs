@@ -224,7 +224,7 @@ impl Alert {
 
     /// The alert as it fires first in its examples; none where no example has it fire.
     pub fn example(&self, site: &Site) -> Option<Instance> {
-        let mut firing = self.scenarios.iter().flat_map(|scenario| &scenario.moments).flat_map(|moment| &moment.firing);
+        let mut firing = self.examples.iter().flat_map(|scenario| &scenario.moments).flat_map(|moment| &moment.firing);
         firing.next().map(|firing| self.instance(site, firing))
     }
 

@@ -7,6 +7,7 @@ use futura_metrics::specs::checks::{
 use crate::{
     alert::{Alert, Definition, Severity, Team, minutes},
     example::{Example, Samples, Series, series},
+    panel,
     promql::{Instance, Window, by, gauge, label},
     queries,
     runbook::{Runbook, ask, run},
@@ -30,7 +31,7 @@ fn check_failing() -> Alert {
         // A check counts as down after as many failed runs as it allows, so little need be added here.
         condition: queries::check_up().equal_to(0.0),
         lasts: minutes(1),
-        panel: None,
+        panel: Some(panel::checks::STATE),
         summary: template(("The check `", label::<Check>(), "` fails")),
         description: template((
             "The check `",
@@ -95,7 +96,7 @@ fn certificate_expiring() -> Alert {
         service: Some(SERVICE),
         condition: queries::certificate_time_left().below(14.0 * DAY_SECS),
         lasts: minutes(60),
-        panel: None,
+        panel: Some(panel::checks::CERTIFICATES),
         summary: template(("The certificate that `", label::<Check>(), "` sees expires")),
         description: template((
             "The certificate that the check `",

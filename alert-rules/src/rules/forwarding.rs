@@ -10,6 +10,7 @@ use futura_metrics::specs::errors::{
 use crate::{
     alert::{Alert, Definition, Severity, Team, minutes},
     example::{Example, Samples, Series, series},
+    panel::errors,
     promql::{Instance, Window, by, counter, gauge, label},
     queries,
     runbook::{Runbook, ask, run},
@@ -41,7 +42,7 @@ fn error_forwarding_behind() -> Alert {
         service: Some(SERVICE),
         condition: queries::envelopes_waiting().above(0.0).and(none_forwarded),
         lasts: minutes(10),
-        panel: None,
+        panel: Some(errors::SPOOL),
         summary: template(("No errors get from ", label::<Instance>(), " to `", label::<UpstreamName>(), "`")),
         description: template((
             value(),
@@ -118,7 +119,7 @@ fn error_spool_filling() -> Alert {
         service: Some(SERVICE),
         condition: queries::spool_share().above(0.5),
         lasts: minutes(10),
-        panel: None,
+        panel: Some(errors::SPOOL_USE),
         summary: template(("The spool of ", label::<Instance>(), " for `", label::<UpstreamName>(), "` fills up")),
         description: template((
             "The errors that wait in ",
@@ -178,7 +179,7 @@ fn errors_dropped() -> Alert {
         service: Some(SERVICE),
         condition: queries::envelopes_dropped(Window::hours(1)).above(0.0),
         lasts: Duration::ZERO,
-        panel: None,
+        panel: Some(errors::DROPPED),
         summary: template(("Errors for `", label::<UpstreamName>(), "` are given up: ", label::<DropReason>())),
         description: template((
             value(),

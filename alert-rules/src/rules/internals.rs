@@ -12,6 +12,7 @@ use super::TICKET_API;
 use crate::{
     alert::{Alert, Definition, Severity, Team, minutes},
     example::{Example, Samples, Series, series},
+    panel::internals,
     promql::{Instance, Service, Window, by, counter, label},
     queries,
     runbook::{Runbook, ask, run},
@@ -42,7 +43,7 @@ fn event_bus_publish_errors() -> Alert {
         service: None,
         condition: queries::publish_error_rate(WINDOW).above(0.1),
         lasts: minutes(5),
-        panel: None,
+        panel: Some(internals::EVENT_BUS_ERRORS),
         summary: template((label::<Service>(), " cannot publish on the event bus")),
         description: template((
             value(),
@@ -111,7 +112,7 @@ fn circuit_breaker_open() -> Alert {
         service: None,
         condition: queries::breaker_state().equal_to(OPEN),
         lasts: minutes(1),
-        panel: None,
+        panel: Some(internals::BREAKER_STATE),
         summary: template(("The breaker `", label::<Breaker>(), "` of ", label::<Service>(), " is open")),
         description: template((
             label::<Service>(),
@@ -188,7 +189,7 @@ fn database_connections_high() -> Alert {
         service: None,
         condition: queries::pool_share().above(0.8),
         lasts: minutes(10),
-        panel: None,
+        panel: Some(internals::POOL_USE),
         summary: template(("The pool of ", label::<Service>(), " on ", label::<Instance>(), " is nearly used up")),
         description: template((value(), " of the database connections of ", label::<Instance>(), " are in use.")),
         examples: vec![
@@ -216,7 +217,7 @@ fn database_connection_pool_saturated() -> Alert {
         service: None,
         condition: queries::pool_share().above(0.9),
         lasts: minutes(5),
-        panel: None,
+        panel: Some(internals::POOL_USE),
         summary: template(("The pool of ", label::<Service>(), " on ", label::<Instance>(), " is used up")),
         description: template((
             value(),

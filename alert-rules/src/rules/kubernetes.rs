@@ -193,7 +193,7 @@ fn pod_crash_looping(site: &Site) -> Alert {
         service: Some(SERVICE),
         condition: looping.max(by::<(Namespace, Pod, Container)>()).above(0.0),
         lasts: minutes(5),
-        panel: Some(overview::POD_CPU_USAGE),
+        panel: Some(cluster::POD_RESTARTS),
         summary: template(("Container ", label::<Container>(), " of ", label::<Pod>(), " crashes again and again")),
         description: template((
             "Container ",
@@ -261,7 +261,7 @@ fn pod_restarting_often(site: &Site) -> Alert {
         service: Some(SERVICE),
         condition: queries::container_restarts(site, Window::hours(1)).above(3.0),
         lasts: minutes(15),
-        panel: Some(overview::POD_MEMORY_USAGE),
+        panel: Some(cluster::POD_RESTARTS),
         summary: template(("Container ", label::<Container>(), " of ", label::<Pod>(), " restarts often")),
         description: template((
             "Container ",

@@ -181,7 +181,7 @@ fn critical_memory_usage(site: &Site) -> Alert {
         service: Some("kubernetes"),
         condition: queries::container_memory_share(site).above(0.9),
         lasts: minutes(5),
-        panel: Some(overview::POD_MEMORY_USAGE),
+        panel: Some(cluster::CONTAINER_MEMORY),
         summary: template(("Container ", label::<Container>(), " of ", label::<Pod>(), " is about to be killed")),
         description: template((
             "Container ",

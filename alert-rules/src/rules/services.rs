@@ -11,7 +11,7 @@ use super::TICKET_API;
 use crate::{
     alert::{Alert, Definition, Severity, Team, minutes},
     example::{Example, Samples, Series, series},
-    panel::overview,
+    panel::{http, overview},
     promql::{Condition, Service, Window, by, label},
     queries,
     runbook::{Runbook, ask, open, run},
@@ -125,7 +125,7 @@ fn high_error_ratio() -> Alert {
         service: None,
         condition: with_traffic(queries::server_error_ratio(WINDOW).above(0.05)),
         lasts: minutes(5),
-        panel: Some(overview::HTTP_ERROR_RATE),
+        panel: Some(http::ERROR_RATIO),
         summary: template((label::<Service>(), " fails too often")),
         description: template((value(), " of the answers of ", label::<Service>(), " are server errors.")),
         examples: vec![
@@ -185,7 +185,7 @@ fn low_availability() -> Alert {
         service: None,
         condition: with_traffic(queries::availability(WINDOW).below(0.99)),
         lasts: minutes(5),
-        panel: Some(overview::HTTP_ERROR_RATE),
+        panel: Some(http::AVAILABILITY),
         summary: template((label::<Service>(), " is not available enough")),
         description: template(("Only ", value(), " of the requests to ", label::<Service>(), " are served.")),
         examples: vec![

@@ -130,10 +130,6 @@ crate::declare! {
     pub KUBE_DEPLOYMENT_STATUS_CONDITION: GaugeSpec<(Namespace, Deployment, Condition, ConditionStatus)> =
         GaugeSpec::external(KUBE_STATE_METRICS, "kube_deployment_status_condition", Unit::State);
 
-    /// How often a container has been started anew.
-    pub KUBE_POD_CONTAINER_STATUS_RESTARTS_TOTAL: CounterSpec<(Namespace, Pod, Container)> =
-        CounterSpec::external(KUBE_STATE_METRICS, "kube_pod_container_status_restarts_total", Unit::Count);
-
     /// Replicas that a deployment asks for.
     pub KUBE_DEPLOYMENT_SPEC_REPLICAS: GaugeSpec<(Namespace, Deployment)> =
         GaugeSpec::external(KUBE_STATE_METRICS, "kube_deployment_spec_replicas", Unit::Count);
