@@ -5,7 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_yaml::{Mapping, Value};
 
 use super::Site;
-use crate::{Alert, profile::UnknownProfile, promql::parse_duration, routing::RoutingConfigError, rules};
+use crate::{
+    Alert,
+    profile::UnknownProfile,
+    promql::{Quantity, parse_duration},
+    routing::RoutingConfigError,
+    rules,
+};
 
 const KEYS: [&str; 9] = [
     "namespace",
@@ -96,7 +102,12 @@ fn by_alert<T>(
     value: &Value,
     read: impl Fn(&Value) -> Result<T, String>,
 ) -> Result<BTreeMap<String, T>, SiteError> {
-    let Value::Mapping(entries) = value else { return Err(SiteError::NoMapping(format!("`{key}`"))) };
+    let entries = match value {
+        // A heading of which every line was taken out.
+        Value::Null => return Ok(BTreeMap::new()),
+        Value::Mapping(entries) => entries,
+        _ => return Err(SiteError::NoMapping(format!("`{key}`"))),
+    };
     let entries = entries.iter().map(|(alert, value)| {
         let alert = name(alert);
         let value = read(value).map_err(|reason| SiteError::Value { key: format!("{key}.{alert}"), reason })?;
@@ -120,6 +131,14 @@ fn filled(text: &str) -> Result<String, String> {
 fn number(value: &Value) -> Result<f64, String> {
     let number = value.as_f64().filter(|number| number.is_finite());
     number.ok_or_else(|| format!("`{}` is not a number", name(value)))
+}
+
+/// Whether what measures this can have such a value, so that the alert neither always fires nor ever.
+fn possible(value: f64, quantity: Quantity) -> Result<(), String> {
+    if quantity == Quantity::Ratio && value > 1.0 {
+        return Err(format!("`{value}` is more than all: of a share 1 is all, so that 80 % is written 0.8"));
+    }
+    if value.is_finite() && value >= 0.0 { Ok(()) } else { Err(format!("`{value}` is not a number from zero up")) }
 }
 
 fn duration(value: &Value) -> Result<Duration, String> {
@@ -164,11 +183,13 @@ impl Site {
                 alerts: alerts.iter().map(|alert| alert.name).collect(),
             })
         };
-        for name in self.thresholds.keys() {
+        for (name, value) in &self.thresholds {
             let alert: &Alert = find("thresholds", name)?;
             if !alert.threshold.is_limit() {
                 return Err(SiteError::NoThreshold(name.clone()));
             }
+            let invalid = |reason| SiteError::Value { key: format!("thresholds.{name}"), reason };
+            possible(*value, alert.threshold.quantity).map_err(invalid)?;
         }
         self.durations.keys().try_for_each(|name| find("durations", name).map(drop))
     }
@@ -190,7 +211,9 @@ mod tests {
 
     #[test]
     fn what_a_file_leaves_out_stays() {
-        assert_eq!(Site::from_yaml("").unwrap(), Site::default());
+        for empty in ["", "# nothing\n", "thresholds:\n  # HighErrorRate: 10\ndurations:\n"] {
+            assert_eq!(Site::from_yaml(empty).unwrap(), Site::default());
+        }
         let site = Site::from_yaml("namespace: staging\ngrafana_url: http://grafana.test/\n").unwrap();
         let expected =
             Site { namespace: "staging".to_owned(), grafana_url: "http://grafana.test".to_owned(), ..Site::default() };
@@ -211,6 +234,8 @@ mod tests {
             "thresholds: { HighErorRate: 20 }",
             "thresholds: { RedisDown: 1 }",
             "thresholds: { HighErrorRate: many }",
+            "thresholds: { HighErrorRate: -1 }",
+            "thresholds: { HighCPUUsage: 80 }",
             "durations: { HighErrorRate: 5 }",
             "durations: { RedisDwon: 5m }",
             "- namespace",
@@ -227,6 +252,8 @@ mod tests {
         `thresholds`: there is no alert `HighErorRate`; did you mean `HighErrorRate`?
         `thresholds`: alert `RedisDown` has no threshold to set, as it asks for a state; leave the line out
         `thresholds.HighErrorRate`: `many` is not a number
+        `thresholds.HighErrorRate`: `-1` is not a number from zero up
+        `thresholds.HighCPUUsage`: `80` is more than all: of a share 1 is all, so that 80 % is written 0.8
         `durations.HighErrorRate`: `5` is not a duration such as 90s, 5m or 1h30m
         `durations`: there is no alert `RedisDwon`; did you mean `RedisDown`?
         the file must be a mapping of names to values
