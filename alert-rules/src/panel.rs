@@ -214,7 +214,7 @@ pub mod errors {
     /// Attempts made again.
     pub const RETRIES: Panel = panel(7, "Retries by Upstream");
     /// Envelopes that were dropped.
-    pub const DROPPED: Panel = panel(8, "Dropped by Reason");
+    pub const DROPPED: Panel = panel(8, "Dropped by Reason (last hour)");
     /// Envelopes that were not accepted.
     pub const REJECTED: Panel = panel(9, "Rejected by Reason");
     /// Values scrubbed, events suppressed, events of logs.

@@ -1,6 +1,6 @@
 //! Every dashboard. A dashboard is one module and its entry in [`dashboards`].
 
-use futura_alert_rules::{GeneratedFile, Site, rules};
+use futura_alert_rules::{GeneratedFile, Site, promql::InvalidExpression, rules};
 
 use crate::{
     checks, cluster, errors,
@@ -31,6 +31,17 @@ pub enum CatalogueError {
         dashboard: &'static str,
         /// What is wrong with it.
         findings: Vec<Finding>,
+    },
+    /// A panel asks what Prometheus would refuse.
+    #[error("`{panel}` of dashboard `{dashboard}`")]
+    Expression {
+        /// The dashboard's uid.
+        dashboard: &'static str,
+        /// The panel's title.
+        panel: &'static str,
+        /// What Prometheus would say.
+        #[source]
+        source: InvalidExpression,
     },
     /// An alert asks what Prometheus would refuse.
     #[error("alert `{alert}`")]

@@ -102,9 +102,9 @@ fn retries() -> Panel {
 fn dropped() -> Panel {
     let dropped = counter(ERROR_ENVELOPES_DROPPED_TOTAL)
         .only(chosen::<UpstreamName>())
-        .rate(WINDOW)
+        .increase(Window::hours(1))
         .sum(by::<(UpstreamName, DropReason)>());
-    let description = "Accepted envelopes per second that will not be delivered. `refused` is a wrong key or project: compare the \
+    let description = "Accepted envelopes of the last hour that will not be delivered. `refused` is a wrong key or project: compare the \
                        DSN. They are kept as dead letters.";
     lines(errors::DROPPED, query(dropped, template((label::<UpstreamName>(), " ", label::<DropReason>()))), description)
         .narrow()

@@ -178,8 +178,9 @@ mod tests {
         - Label `method`: `GET`, `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE`, `OPTIONS`, `TRACE`, `CONNECT`, `OTHER`
         - Label `path`: any value
         - Bounds: 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0
-        - Alerts: [HighResponseTime](../alert-rules/generated/runbooks/HighResponseTime.md)
+        - Alerts: [HighLatency](../alert-rules/generated/runbooks/HighLatency.md), [HighResponseTime](../alert-rules/generated/runbooks/HighResponseTime.md), [SlowApiResponses](../alert-rules/generated/runbooks/SlowApiResponses.md)
         - Panels of [futuratickets-overview](../dashboards/generated/futuratickets-overview.json): "HTTP Response Time (p95)"
+        - Panels of [http-routes](../dashboards/generated/http-routes.json): "Response Time by Route (p95)", "Response Times"
         "#);
         assert_snapshot!(entry("tickets_active_total"), @r#"
         Tickets that are issued and valid now.

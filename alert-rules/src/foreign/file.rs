@@ -169,7 +169,7 @@ impl Lines<'_> {
             name,
             lasts: raw
                 .lasts
-                .is_some_and(|lasts| lasts.trim_start_matches('0').trim_start_matches(['s', 'm', 'h']) != ""),
+                .is_some_and(|lasts| !lasts.trim_start_matches('0').trim_start_matches(['s', 'm', 'h']).is_empty()),
             expression: raw.expr,
             labels: raw.labels,
             annotations: raw.annotations,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futura_alert_rules::{
     Alert,
-    promql::{Comparison, Instance, Job, Quantity, Service},
+    promql::{Instance, Job, Service},
 };
 use futura_metrics::{
     spec::{Descriptor, Kind, Label, Unit},

@@ -383,9 +383,12 @@ fn thresholds_are_drawn() {
     });
     assert_snapshot!(found, @"
     $.panels[7].fieldConfig.defaults.thresholds: the threshold of `MongoDBConnectionIssues` is not drawn
+    $.panels[7].fieldConfig.defaults.thresholds: the threshold of `HighMongoDBConnections` is not drawn
+    $.panels[1].fieldConfig.defaults.thresholds: the threshold of `HighResponseTime` is not drawn
+    $.panels[1].fieldConfig.defaults.thresholds: the threshold of `HighLatency` is not drawn
+    $.panels[1].fieldConfig.defaults.thresholds: the threshold of `SlowApiResponses` is not drawn
     $.panels[2].fieldConfig.defaults.thresholds: the threshold of `HighCPUUsage` is not drawn
     $.panels[4].fieldConfig.defaults.thresholds: the threshold of `HighErrorRate` is not drawn
-    $.panels[1].fieldConfig.defaults.thresholds: the threshold of `HighResponseTime` is not drawn
     $.panels: `HighSentryErrorCount` links to panel 11, which is not there
     ");
 }

@@ -70,13 +70,13 @@ fn the_overview_has_its_eleven_panels() {
     });
     assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r"
     1 HTTP Requests Rate (by service): RequestsPerSecond
-    2 HTTP Response Time (p95): Seconds, Orange from 2
+    2 HTTP Response Time (p95): Seconds, Orange from 0.5, Orange from 1, Orange from 2
     3 Pod CPU Usage: Cores
     4 Pod Memory Usage: Bytes
     5 HTTP Error Rate (5xx): RequestsPerSecond, Red from 10
     6 Active Orders (created in the last 5 minutes): Number, Green from 1
     7 Payment Success Rate: Percent, Green from 0.9
-    8 Database Connections (MongoDB): Number, Red from 10
+    8 Database Connections (MongoDB): Number, Red from 10, Orange from 800
     9 Redis Operations/sec: OperationsPerSecond
     10 Active Tickets: Number
     11 Sentry Errors (last hour): Number, Orange from 50
