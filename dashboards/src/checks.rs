@@ -3,7 +3,7 @@
 use futura_alert_rules::{
     Site,
     panel::checks,
-    promql::{Counter, Selector, Vector, Window, all, by, counter, gauge, histogram, label},
+    promql::{Counter, Quantity, Selector, Vector, Window, all, by, counter, gauge, histogram, label},
     rules,
     template::template,
 };
@@ -67,7 +67,7 @@ fn up() -> Panel {
     let description = "The share of the checks that count as up. Below the whole, the states below tell which one is down, and \
                        the failures why.";
     // The average of states is a share of them.
-    let up = query(up.measured_in(futura_alert_rules::promql::Quantity::Ratio), template(("Up",)));
+    let up = query(up.measured_in(Quantity::Ratio), template(("Up",)));
     number(checks::UP, up, description).good_from(1.0).low()
 }
 
@@ -157,7 +157,7 @@ fn certificates() -> Panel {
 
 fn lag() -> Panel {
     let lag = histogram(CHECK_SCHEDULING_LAG_SECONDS).rate(WINDOW).sum(all());
-    let description = "How late runs start, at half and at 99 % of them. Seconds mean that the sidecar has too little CPU or too \
+    let description = "How late runs start, at most, 99 % of them. Seconds mean that the sidecar has too little CPU or too \
                        few places for its checks.";
     lines(checks::LAG, query(lag.quantile(0.99), template(("p99",))), description).under("The sidecar itself").wide()
 }

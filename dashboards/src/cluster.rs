@@ -3,7 +3,7 @@
 use futura_alert_rules::{
     Site,
     panel::cluster,
-    promql::{Counter, Instance, Scraped, Selector, Vector, Window, all, by, counter, gauge, label},
+    promql::{Counter, Gauge, Instance, Scraped, Selector, Vector, Window, all, by, counter, gauge, label},
     queries, rules,
     template::template,
 };
@@ -63,10 +63,7 @@ fn cpu() -> Panel {
     let [busy, whole] = cpu_time().map(|time| time.sum(all()));
     let description = "The share of all nodes' CPU that is in use. Near the whole, new pods start slowly and old ones are \
                        throttled: add a node, or find what grew below.";
-    number(cluster::CPU, query(busy.ratio_to(whole), template(("CPU",))), description)
-        .good_up_to(FULL)
-        .low()
-        .under("Nodes")
+    number(cluster::CPU, query(busy.ratio_to(whole), template(("CPU",))), description).good_up_to(FULL).low()
 }
 
 fn memory() -> Panel {
@@ -96,7 +93,9 @@ fn node_cpu() -> Panel {
     let [busy, whole] = cpu_time().map(|time| time.sum(by::<(Instance,)>()));
     let description = "The share of each node's CPU that is in use. One node far above the others means that pods lie \
                        badly: spread them, or drain the node.";
-    lines(cluster::NODE_CPU, query(busy.ratio_to(whole), template((label::<Instance>(),))), description).narrow()
+    lines(cluster::NODE_CPU, query(busy.ratio_to(whole), template((label::<Instance>(),))), description)
+        .narrow()
+        .under("Nodes")
 }
 
 fn node_memory() -> Panel {
@@ -115,7 +114,7 @@ fn disk_space() -> Panel {
     lines(cluster::DISK_SPACE, query, description).narrow()
 }
 
-fn phases(site: &Site) -> Selector<futura_alert_rules::promql::Gauge, (Namespace, Pod, Phase)> {
+fn phases(site: &Site) -> Selector<Gauge, (Namespace, Pod, Phase)> {
     gauge(KUBE_POD_STATUS_PHASE).only(label::<Namespace>().eq(&site.namespace))
 }
 
@@ -142,7 +141,7 @@ fn pod_restarts(site: &Site) -> Panel {
     let restarts = container_restarts(site).increase(Window::hours(1)).sum(by::<(Namespace, Pod)>());
     let description = "How often each pod's containers were started anew within the last hour. A stair that goes on is a loop: \
                        read the log of the run before, `kubectl logs --previous`.";
-    lines(cluster::POD_RESTARTS, query(restarts, template((label::<Pod>(),))), description).narrow()
+    lines(cluster::POD_RESTARTS, query(restarts, template((label::<Pod>(),))), description).whole().narrow()
 }
 
 fn replicas_missing(site: &Site) -> Panel {

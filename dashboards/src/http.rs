@@ -71,7 +71,7 @@ fn error_ratio() -> Panel {
     let query = query(errors.otherwise(requests.clone() * 0.0).ratio_to(requests), template((label::<Service>(),)));
     let description = "The share of requests that end with a status of 500 or more. When it rises, look below for the \
                        route, then for the release or the dependency that broke it.";
-    number(http::ERROR_RATIO, query, description).low()
+    number(http::ERROR_RATIO, query, description).good_up_to(0.01).low()
 }
 
 fn availability() -> Panel {
@@ -80,7 +80,7 @@ fn availability() -> Panel {
     let query = query(served.ratio_to(all), template((label::<Service>(),)));
     let description = "The share of requests that are served. Below the objective, follow the runbook of the alert; the \
                        budget that is left is on the dashboard of objectives.";
-    let mut panel = number(http::AVAILABILITY, query, description).low();
+    let mut panel = number(http::AVAILABILITY, query, description).good_from(0.99).low();
     panel.field_config.defaults.decimals = Some(2);
     panel
 }
@@ -121,7 +121,10 @@ fn requests_by_route() -> Panel {
         query(requests().rate(WINDOW).sum(by::<(Method, Path)>()), template((label::<Method>(), " ", label::<Path>())));
     let description = "Requests per second by route. A route that falls silent while others go on is broken in front of the \
                        service: look at ingress and at the clients' last release.";
-    lines(http::REQUESTS_BY_ROUTE, query, description).per_second(Unit::RequestsPerSecond).under("Route by route")
+    lines(http::REQUESTS_BY_ROUTE, query, description)
+        .per_second(Unit::RequestsPerSecond)
+        .under("Route by route")
+        .tall()
 }
 
 fn error_ratio_by_route() -> Panel {
@@ -130,14 +133,16 @@ fn error_ratio_by_route() -> Panel {
     let description = "The share of each route's requests that end with a status of 500 or more. One route alone points to \
                        its code; all at once point to a dependency or to the machine.";
     lines(http::ERROR_RATIO_BY_ROUTE, query(ratio, template((label::<Method>(), " ", label::<Path>()))), description)
+        .tall()
 }
 
 fn response_time_by_route() -> Panel {
-    let time = durations().sum(by::<(Method, Path)>()).quantile(0.95);
+    let time = durations().sum(by::<(Method, Path)>()).quantile(0.95).not_negative();
     let description = "The time that 95 % of a route's requests do not exceed. Open a point to see the trace of a slow \
                        request: it tells which call took the time.";
     lines(http::RESPONSE_TIME_BY_ROUTE, query(time, template((label::<Method>(), " ", label::<Path>()))), description)
         .with_exemplars()
+        .tall()
 }
 
 fn in_flight_by_route() -> Panel {
@@ -145,5 +150,5 @@ fn in_flight_by_route() -> Panel {
     let query = query(gauge.value().sum(by::<(Method, Path)>()), template((label::<Method>(), " ", label::<Path>())));
     let description = "Requests of each route that are being answered. The route whose line climbs is the one that waits: its \
                        traces say for what.";
-    lines(http::IN_FLIGHT_BY_ROUTE, query, description)
+    lines(http::IN_FLIGHT_BY_ROUTE, query, description).tall()
 }

@@ -96,6 +96,7 @@ fn event_store_events() -> Panel {
                        look for a projection that starts over.";
     lines(internals::EVENT_STORE_EVENTS, by_service(EVENT_STORE_EVENTS_APPENDED_TOTAL, " appended"), description)
         .also(by_service(EVENT_STORE_EVENTS_LOADED_TOTAL, " loaded"))
+        .per_second(Unit::EventsPerSecond)
         .under("Event store")
 }
 
@@ -114,6 +115,7 @@ fn event_bus_messages() -> Panel {
                        its log, and restart it; no message is lost by that.";
     lines(internals::EVENT_BUS_MESSAGES, by_service(EVENT_BUS_MESSAGES_PUBLISHED_TOTAL, " published"), description)
         .also(by_service(EVENT_BUS_MESSAGES_CONSUMED_TOTAL, " consumed"))
+        .per_second(Unit::MessagesPerSecond)
         .under("Event bus")
 }
 
@@ -121,6 +123,7 @@ fn event_bus_errors() -> Panel {
     let description = "Messages per second that could not be published. Sales go on without the bus, but replicas hear of \
                        them late: look at the broker.";
     lines(internals::EVENT_BUS_ERRORS, by_service(EVENT_BUS_PUBLISH_ERRORS_TOTAL, ""), description)
+        .per_second(Unit::MessagesPerSecond)
 }
 
 fn breaker_state() -> Panel {

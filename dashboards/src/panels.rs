@@ -21,6 +21,7 @@ pub(crate) const DATASOURCE: Datasource = Datasource { kind: DatasourceKind::Pro
 const HALF: u32 = GRID_WIDTH / 2;
 const HEIGHT: u32 = 8;
 const LOW: u32 = 5;
+const TALL: u32 = 11;
 
 /// What a panel asks, and how the answers are called.
 #[derive(Clone, Debug)]
@@ -44,9 +45,14 @@ pub fn lines(panel: PanelId, query: Query, description: &str) -> Panel {
             placement: LegendPlacement::Bottom,
             show_legend: true,
             calcs: vec![Reducer::LastNotNull, Reducer::Max],
+            // What stands out stands first; of many series at zero, a legend shows the one that is not.
+            sort_by: Some("Last *"),
+            sort_desc: Some(true),
         },
         tooltip: Tooltip { mode: TooltipMode::Multi, sort: SortOrder::Desc },
     };
+    // Without values above zero, Grafana would draw an axis up to a hundred.
+    let is_counted = matches!(query.quantity, Quantity::Count | Quantity::PerSecond);
     let mut panel = new(panel, Visualization::TimeSeries(options), query, description);
     let defaults = &mut panel.field_config.defaults;
     defaults.color = FieldColor::PaletteClassic;
@@ -56,7 +62,8 @@ pub fn lines(panel: PanelId, query: Query, description: &str) -> Panel {
         thresholds_style: ThresholdsStyle { mode: ThresholdsStyleMode::Off },
         scale_distribution: Scale::Linear,
         stacking: Stacking { mode: StackingMode::None, group: "A" },
-        axis_soft_max: None,
+        axis_soft_min: None,
+        axis_soft_max: is_counted.then_some(1.0),
     }));
     panel
 }
@@ -97,6 +104,8 @@ pub fn states(
             placement: LegendPlacement::Bottom,
             show_legend: true,
             calcs: Vec::new(),
+            sort_by: None,
+            sort_desc: None,
         },
         tooltip: Tooltip { mode: TooltipMode::Single, sort: SortOrder::None },
     };
@@ -242,9 +251,24 @@ impl Panel {
         self
     }
 
+    /// Higher than others, for a legend of many series.
+    pub fn tall(mut self) -> Self {
+        self.grid_pos.h = TALL;
+        self
+    }
+
+    /// Writes no fractions: of counts over a window, which are estimates.
+    pub fn whole(mut self) -> Self {
+        self.field_config.defaults.decimals = Some(0);
+        self
+    }
+
     /// Leaves the axis open below zero.
     pub fn signed(mut self) -> Self {
         self.field_config.defaults.min = None;
+        if let Some(Style::Lines(style)) = &mut self.field_config.defaults.custom {
+            style.axis_soft_min = Some(0.0);
+        }
         self
     }
 

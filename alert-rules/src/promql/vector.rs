@@ -104,6 +104,12 @@ impl<L> Vector<L> {
         self.binary("/", guarded, Quantity::Ratio)
     }
 
+    /// This where it is zero or more: what is not a number, as a quantile of nothing is, has no value then.
+    pub fn not_negative(self) -> Self {
+        let quantity = self.quantity;
+        self.binary(">=", 0, quantity)
+    }
+
     /// This, and `other` for the labels for which this has no value.
     ///
     /// # Panics

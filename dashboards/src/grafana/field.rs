@@ -69,6 +69,12 @@ pub enum Unit {
     /// Requests per second.
     #[serde(rename = "reqps")]
     RequestsPerSecond,
+    /// Events per second.
+    #[serde(rename = "eps")]
+    EventsPerSecond,
+    /// Messages per second.
+    #[serde(rename = "mps")]
+    MessagesPerSecond,
     /// Operations per second.
     #[serde(rename = "ops")]
     OperationsPerSecond,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{FieldColor, RefId};
+use super::{FieldColor, RefId, ShowPoints};
 
 /// Settings for the fields that a matcher finds.
 #[derive(Clone, Debug, Serialize)]
@@ -38,6 +38,9 @@ pub enum Property {
     /// How opaque the area below the line is, in percent.
     #[serde(rename = "custom.fillOpacity")]
     FillOpacity(u8),
+    /// Whether single samples are drawn as points.
+    #[serde(rename = "custom.showPoints")]
+    ShowPoints(ShowPoints),
     /// How the line is drawn.
     #[serde(rename = "custom.lineStyle")]
     LineStyle(Dashes),

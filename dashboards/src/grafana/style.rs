@@ -26,7 +26,10 @@ pub struct LineStyle {
     pub scale_distribution: Scale,
     /// Whether one series stands on the other.
     pub stacking: Stacking,
-    /// How far the axis reaches even if no value does.
+    /// How far down the axis reaches even if no value does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub axis_soft_min: Option<f64>,
+    /// How far up the axis reaches even if no value does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub axis_soft_max: Option<f64>,
 }
@@ -66,6 +69,8 @@ pub enum StackingMode {
 pub enum ShowPoints {
     /// Where there is no line to draw.
     Auto,
+    /// Nowhere.
+    Never,
 }
 
 /// How thresholds are drawn.

@@ -36,6 +36,12 @@ pub struct Legend {
     pub show_legend: bool,
     /// The columns of a table.
     pub calcs: Vec<Reducer>,
+    /// The column that a table is sorted by, by its heading.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sort_by: Option<&'static str>,
+    /// Whether the highest comes first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sort_desc: Option<bool>,
 }
 
 /// The form of a legend.

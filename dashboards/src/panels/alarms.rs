@@ -8,8 +8,8 @@ use futura_alert_rules::{
 
 use super::Query;
 use crate::grafana::{
-    Color, Dashes, FieldColor, HideFrom, Matcher, Override, Panel, Property, Step, Style, ThresholdsStyleMode,
-    Visualization,
+    Color, Dashes, FieldColor, HideFrom, Matcher, Override, Panel, Property, ShowPoints, Step, Style,
+    ThresholdsStyleMode, Visualization,
 };
 
 /// How far above a threshold the axis reaches, so that its line is seen while all is well.
@@ -89,6 +89,7 @@ impl Panel {
             properties: vec![
                 Property::Color(FieldColor::Fixed { fixed_color: color(alert.severity) }),
                 Property::FillOpacity(0),
+                Property::ShowPoints(ShowPoints::Never),
                 Property::LineStyle(Dashes::Dash { dash: [10, 10] }),
                 Property::HideFrom(HideFrom { legend: true, tooltip: false, viz: false }),
             ],
