@@ -114,7 +114,7 @@ fn success_by_check() -> Panel {
     let ratio = successes().rate(WINDOW).sum(by).ratio_to(runs().rate(WINDOW).sum(by));
     let description = "The share of each check's runs that succeed. One that swings is unsteady: see its reasons beside, and its \
                        phases below.";
-    lines(checks::SUCCESS_BY_CHECK, query(ratio, template((label::<Check>(),))), description)
+    lines(checks::SUCCESS_BY_CHECK, query(ratio, template((label::<Check>(),))), description).lowest_first()
 }
 
 fn failures() -> Panel {
@@ -152,6 +152,7 @@ fn certificates() -> Panel {
                        was not renewed: see what renews it.";
     lines(checks::CERTIFICATES, query(validity(), template((label::<Check>(),))), description)
         .signed()
+        .lowest_first()
         .when_empty("no certificate seen")
 }
 

@@ -111,7 +111,7 @@ fn disk_space() -> Panel {
     let query = query(queries::disk_free_share(), template((label::<Instance>(), " ", label::<Mountpoint>())));
     let description = "The share of each disk that is still free. Below the line, remove old images and logs, or enlarge the \
                        volume, before databases stop writing.";
-    lines(cluster::DISK_SPACE, query, description).narrow()
+    lines(cluster::DISK_SPACE, query, description).lowest_first().narrow()
 }
 
 fn phases(site: &Site) -> Selector<Gauge, (Namespace, Pod, Phase)> {

@@ -257,6 +257,14 @@ impl Panel {
         self
     }
 
+    /// Lists the lowest first, where that is what stands out: of shares that should be whole, of what runs out.
+    pub fn lowest_first(mut self) -> Self {
+        if let Visualization::TimeSeries(options) = &mut self.visualization {
+            options.legend.sort_desc = Some(false);
+        }
+        self
+    }
+
     /// Writes no fractions: of counts over a window, which are estimates.
     pub fn whole(mut self) -> Self {
         self.field_config.defaults.decimals = Some(0);

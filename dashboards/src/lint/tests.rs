@@ -400,3 +400,16 @@ fn a_catalogue_that_knows_nothing_lets_names_pass() {
     let findings = check(&dashboard, &Catalogue::default());
     assert!(findings.is_empty(), "{findings:#?}");
 }
+
+#[test]
+fn what_is_no_dashboard_is_judged_all_the_same() {
+    let odd = [json!(null), json!([]), json!("$x"), json!({ "panels": 3, "templating": [] })];
+    let nested = json!({
+        "panels": [1, null, { "targets": [null, { "expr": 5 }, { "expr": "${" }, { "expr": "ü[$ü" }], "panels": [{}] }],
+        "templating": { "list": [null, { "type": "query", "query": "label_values(" }, { "type": "query", "name": "$" }] },
+        "annotations": { "list": [{ "expr": "}{" }] },
+    });
+    for dashboard in odd.iter().chain([&nested]) {
+        assert!(!check(dashboard, &catalogue()).is_empty(), "{dashboard}");
+    }
+}
