@@ -10,7 +10,7 @@ use crate::{
     promql::{Compared, Condition, Service, Shape, Threshold},
     runbook::Runbook,
     site::Site,
-    template::{Part, Template, annotation, filled},
+    template::{Part, Template, annotation, filled, template},
 };
 
 /// How urgent an alert is.
@@ -141,6 +141,29 @@ impl Team {
     }
 }
 
+// === impl Definition ===
+
+impl<L: LabelSet> Definition<L> {
+    /// A fault that lasts five minutes and is described by its name, its service being the one that the condition keeps.
+    ///
+    /// There are no examples and no runbook yet; without examples it is refused.
+    pub fn new(name: &'static str, severity: Severity, team: Team, condition: Condition<L>) -> Self {
+        Self {
+            name,
+            severity,
+            team,
+            service: None,
+            condition,
+            lasts: minutes(5),
+            panel: None,
+            summary: template((name,)),
+            description: template((name,)),
+            examples: Vec::new(),
+            runbook: Runbook::default(),
+        }
+    }
+}
+
 // === impl Alert ===
 
 impl<L: LabelSet> From<Definition<L>> for Alert {
@@ -199,6 +222,11 @@ impl Alert {
     fn leave_out_tests(&mut self, why: &'static str) {
         self.examples.clear();
         self.untested = Some(why);
+    }
+
+    /// The examples as they are stated.
+    pub(crate) fn stated_scenarios(&self) -> &[Scenario] {
+        &self.examples
     }
 
     /// The examples that are stated and those that follow from them; none where they are for other settings.

@@ -20,7 +20,7 @@ pub struct Example<L> {
     labels: PhantomData<fn() -> L>,
 }
 
-/// The samples of one metric's series: one for a counter or gauge, one a bucket for a histogram.
+/// The samples of one metric's series: one for a counter or gauge, one a bucket and its count for a histogram.
 #[derive(Clone, Debug)]
 pub struct Series {
     lines: Vec<Line>,
@@ -65,7 +65,7 @@ pub fn series<S: Spec>(spec: S, labels: <S::Labels as LabelSet>::Values<'_>, sam
     Series { lines, in_proportion: false }
 }
 
-/// The buckets of a histogram of which every observation is above the bound before `bound` and at most `bound`.
+/// The buckets and the count of a histogram of which every observation is above the bound before `bound` and at most `bound`.
 ///
 /// # Panics
 /// When `bound` is not one of the histogram's.
@@ -83,7 +83,9 @@ pub fn observations<L: LabelSet>(
         let samples = if le < bound { samples.flattened() } else { samples.clone() };
         Line { name: format!("{}_bucket", descriptor.name), counter: true, labels, samples }
     });
-    Series { lines: lines.collect(), in_proportion: false }
+    let (name, labels) = (format!("{}_count", descriptor.name), named::<L>(labels));
+    let count = Line { name, counter: true, labels, samples: samples.clone() };
+    Series { lines: lines.chain([count]).collect(), in_proportion: false }
 }
 
 fn named<L: LabelSet>(values: L::Values<'_>) -> Vec<(&'static str, String)> {

@@ -4,6 +4,8 @@
 //! - [`queries`]: what rules, panels and runbooks ask alike.
 //! - [`rules`]: the alerts, one module an area; [`alert`] says what one is, [`example`] how it is tried, [`runbook`]
 //!   what to do about it, [`template`] how its texts are written.
+//! - [`slo`]: objectives, with recording rules and alerts on how fast an error budget is used up.
+//! - [`rule_set`]: all of it together; the platform's, or those of a program that declares its own.
 //! - [`lint`]: what no tool checks about them; [`foreign`]: the like about rules that others wrote by hand.
 //! - [`routing`]: whom Alertmanager tells of an alert, how, when and how often.
 //! - [`output`]: the files for Prometheus, promtool, Alertmanager and people; [`kubernetes`]: the same as objects of Kubernetes.
@@ -20,9 +22,11 @@ pub mod profile;
 pub mod promql;
 pub mod queries;
 pub mod routing;
+pub mod rule_set;
 pub mod rules;
 pub mod runbook;
 pub mod site;
+pub mod slo;
 pub mod template;
 
 pub use self::{
@@ -30,5 +34,7 @@ pub use self::{
     output::{GeneratedFile, MARK, files},
     profile::Profile,
     routing::RoutingConfig,
+    rule_set::RuleSet,
     site::Site,
+    slo::Slo,
 };

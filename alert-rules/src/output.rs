@@ -11,9 +11,15 @@ use crate::{
     lint::{self, Finding},
     promql::duration_text,
     routing::{self, RoutingError},
-    rules::{Area, areas},
+    rule_set::RuleSet,
+    rules::Area,
     runbook,
     site::{self, Site, SiteError},
+    slo::{
+        self, Record, Slo, SloFinding,
+        burn::BURN_RATES,
+        traffic::{RecordedExample, STEP, STEP_OF_DAYS},
+    },
 };
 
 /// Stands near the top of every generated file; a file without it is nobody's to overwrite or remove.
@@ -37,6 +43,9 @@ pub enum OutputError {
     /// The site sets what no alert has.
     #[error("the site's settings do not fit the alerts")]
     Site(#[from] SiteError),
+    /// The objectives are not fit to be written.
+    #[error("an objective is not fit to be written")]
+    Slo(#[from] SloFinding),
     /// A file could not be written as YAML.
     #[error("a rule file cannot be written as YAML")]
     Yaml(#[from] serde_yaml::Error),
@@ -61,7 +70,21 @@ struct Group {
 }
 
 #[derive(Serialize)]
-struct Rule {
+#[serde(untagged)]
+enum Rule {
+    Record(RecordRule),
+    Alert(AlertRule),
+}
+
+#[derive(Serialize)]
+struct RecordRule {
+    record: &'static str,
+    expr: String,
+    labels: BTreeMap<&'static str, &'static str>,
+}
+
+#[derive(Serialize)]
+struct AlertRule {
     alert: &'static str,
     expr: String,
     #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
@@ -74,7 +97,7 @@ struct Rule {
 #[derive(Serialize)]
 struct TestFile {
     rule_files: Vec<String>,
-    evaluation_interval: &'static str,
+    evaluation_interval: String,
     tests: Vec<Test>,
 }
 
@@ -83,7 +106,10 @@ struct Test {
     name: String,
     interval: &'static str,
     input_series: Vec<InputSeries>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     alert_rule_test: Vec<AlertTest>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    promql_expr_test: Vec<ExpressionTest>,
 }
 
 #[derive(Serialize)]
@@ -105,28 +131,65 @@ struct ExpectedAlert {
     exp_annotations: BTreeMap<&'static str, String>,
 }
 
-/// Every file for this site, or the first thing that is wrong with the alerts.
+#[derive(Serialize)]
+struct ExpressionTest {
+    expr: String,
+    eval_time: String,
+    exp_samples: Vec<ExpectedSample>,
+}
+
+#[derive(Serialize)]
+struct ExpectedSample {
+    labels: &'static str,
+    value: f64,
+}
+
+/// Every file of the platform for this site, or the first thing that is wrong with the alerts.
 pub fn files(site: &Site) -> Result<Vec<GeneratedFile>, OutputError> {
-    site.check()?;
-    let areas = areas(site);
-    let alerts: Vec<_> = areas.iter().flat_map(|area| &area.alerts).collect();
+    render(&RuleSet::platform(site.clone()))
+}
+
+/// Every file of these rules, or the first thing that is wrong with them.
+pub(crate) fn render(rules: &RuleSet) -> Result<Vec<GeneratedFile>, OutputError> {
+    let RuleSet { site, areas, slos, is_platform } = rules;
+    let alerts: Vec<_> = rules.alerts().collect();
+    if *is_platform {
+        site.check()?;
+    }
     if let Some(finding) = lint::check(&alerts, site).into_iter().next() {
         return Err(finding.into());
     }
-    let mut files = Vec::new();
-    for area in &areas {
-        let name = area.name;
-        files.push(yaml(format!("prometheus/{name}.yaml"), "", &rule_file(area, site))?);
-        files.push(yaml(format!("prometheus/tests/{name}.yaml"), &left_out(area), &test_file(area, site))?);
+    if let Some(finding) = slo::check(slos).into_iter().next() {
+        return Err(finding.into());
     }
-    files.extend(routing::files(&alerts, site)?);
+    let mut files = Vec::new();
+    for area in areas {
+        let (name, alerts) = (area.name, &area.alerts);
+        let tests = test_file(name, 1, alerts.iter().map(|alert| (alert, alert.scenarios())), site);
+        files.push(yaml(format!("prometheus/{name}.yaml"), "", &rule_file(name, &[], alerts, site))?);
+        files.push(yaml(format!("prometheus/tests/{name}.yaml"), &left_out(area), &tests)?);
+    }
+    for slo in slos {
+        let name = format!("slo-{}", slo.name);
+        files.push(yaml(format!("prometheus/{name}.yaml"), "", &rule_file(&name, &slo.records, &slo.alerts, site))?);
+        files.push(yaml(format!("prometheus/tests/{name}.yaml"), "", &slo_test_file(&name, slo, site))?);
+        let days = test_file(&name, STEP_OF_DAYS, burning(slo, STEP_OF_DAYS), site);
+        files.push(yaml(format!("prometheus/tests/{name}-days.yaml"), "", &days)?);
+    }
+    if *is_platform {
+        files.extend(routing::files(&alerts, site)?);
+    }
     files.extend(kubernetes::files(&files)?);
     for alert in &alerts {
         let path = format!("runbooks/{}.md", alert.name);
         files.push(GeneratedFile { path, contents: runbook::page(alert, site) });
     }
     files.push(GeneratedFile { path: "runbooks/README.md".to_owned(), contents: runbook::index(&alerts) });
-    files.push(GeneratedFile { path: "site.yaml".to_owned(), contents: site::page(site, &alerts) });
+    if *is_platform {
+        // Objectives are set where they are stated: that of their alerts is no threshold to move.
+        let alerts: Vec<_> = areas.iter().flat_map(|area| &area.alerts).collect();
+        files.push(GeneratedFile { path: "site.yaml".to_owned(), contents: site::page(site, &alerts) });
+    }
     Ok(files)
 }
 
@@ -141,33 +204,81 @@ fn left_out(area: &Area) -> String {
     untested.map(|(name, why)| format!("# No tests of {name} here: {why}.\n")).collect()
 }
 
-fn rule_file(area: &Area, site: &Site) -> RuleFile {
-    let rules = area.alerts.iter().map(|alert| Rule {
-        alert: alert.name,
-        expr: alert.expression.clone(),
-        lasts: (!alert.lasts.is_zero()).then(|| duration_text(alert.lasts)),
-        labels: stated_labels(alert),
-        annotations: alert.annotations(site).into(),
+fn rule_file(name: &str, records: &[Record], alerts: &[Alert], site: &Site) -> RuleFile {
+    let records = records.iter().map(|record| {
+        let labels = BTreeMap::from([record.label]);
+        Rule::Record(RecordRule { record: record.name, expr: record.expression.clone(), labels })
     });
-    RuleFile { groups: vec![Group { name: area.name.to_owned(), rules: rules.collect() }] }
+    let alerts = alerts.iter().map(|alert| {
+        Rule::Alert(AlertRule {
+            alert: alert.name,
+            expr: alert.expression.clone(),
+            lasts: (!alert.lasts.is_zero()).then(|| duration_text(alert.lasts)),
+            labels: stated_labels(alert),
+            annotations: alert.annotations(site).into(),
+        })
+    });
+    RuleFile { groups: vec![Group { name: name.to_owned(), rules: records.chain(alerts).collect() }] }
 }
 
-fn test_file(area: &Area, site: &Site) -> TestFile {
-    let tests = area
-        .alerts
-        .iter()
-        .flat_map(|alert| alert.scenarios().into_iter().map(move |scenario| test(alert, &scenario, site)));
-    TestFile { rule_files: vec![format!("../{}.yaml", area.name)], evaluation_interval: "1m", tests: tests.collect() }
+/// The tests of some alerts, evaluated every `step` minutes.
+fn test_file<'a>(
+    name: &str,
+    step: u64,
+    alerts: impl IntoIterator<Item = (&'a Alert, Vec<Scenario>)>,
+    site: &Site,
+) -> TestFile {
+    let tests = alerts
+        .into_iter()
+        .flat_map(|(alert, scenarios)| scenarios.into_iter().map(move |scenario| test(alert, &scenario, site)));
+    TestFile {
+        rule_files: vec![format!("../{name}.yaml")],
+        evaluation_interval: format!("{step}m"),
+        tests: tests.collect(),
+    }
+}
+
+fn slo_test_file(name: &str, slo: &Slo, site: &Site) -> TestFile {
+    let mut file = test_file(name, STEP, burning(slo, STEP), site);
+    file.tests.extend(slo.recorded.iter().map(|example| recorded_test(slo, example)));
+    file
+}
+
+/// The alerts of an objective that are tried at this step, by what is stated of them alone: what they read is recorded, so that
+/// nothing else follows from their expressions.
+fn burning(slo: &Slo, step: u64) -> impl Iterator<Item = (&Alert, Vec<Scenario>)> {
+    let alerts = slo.alerts.iter().zip(&BURN_RATES).filter(move |(_, burn)| burn.step() == step);
+    alerts.map(|(alert, _)| (alert, alert.stated_scenarios().to_vec()))
+}
+
+fn recorded_test(slo: &Slo, example: &RecordedExample) -> Test {
+    let expressions = example.values.iter().map(|(series, value)| ExpressionTest {
+        // Whatever noise the last digits have is not for a test to know.
+        expr: format!("round(sum({series}), 0.000001)"),
+        eval_time: format!("{}m", example.minute),
+        exp_samples: vec![ExpectedSample { labels: "{}", value: *value }],
+    });
+    Test {
+        name: format!("{}, when {}", slo.name, example.name),
+        interval: "1m",
+        input_series: input_series(&example.series),
+        alert_rule_test: Vec::new(),
+        promql_expr_test: expressions.collect(),
+    }
 }
 
 fn test(alert: &Alert, scenario: &Scenario, site: &Site) -> Test {
-    let series = scenario.series.iter().flat_map(Series::notation);
     Test {
         name: format!("{}, when {}", alert.name, scenario.name),
         interval: "1m",
-        input_series: series.map(|(series, values)| InputSeries { series, values }).collect(),
+        input_series: input_series(&scenario.series),
         alert_rule_test: scenario.moments.iter().map(|moment| alert_test(alert, moment, site)).collect(),
+        promql_expr_test: Vec::new(),
     }
+}
+
+fn input_series(series: &[Series]) -> Vec<InputSeries> {
+    series.iter().flat_map(Series::notation).map(|(series, values)| InputSeries { series, values }).collect()
 }
 
 fn alert_test(alert: &Alert, moment: &Moment, site: &Site) -> AlertTest {

@@ -224,3 +224,36 @@ pub mod errors {
         Panel { dashboard: UID, id, title }
     }
 }
+
+/// The panels of the service level objectives, in order.
+pub mod slos {
+    use super::Panel;
+
+    /// The dashboard's uid.
+    pub const UID: &str = "slos";
+
+    /// How much of each error budget is left now.
+    pub const ERROR_BUDGET_LEFT: Panel = panel(1, "Error budget left");
+    /// What share of the requests must be good.
+    pub const OBJECTIVE: Panel = panel(2, "Objective");
+    /// How each error budget went.
+    pub const ERROR_BUDGET_OVER_TIME: Panel = panel(3, "Error budget over time");
+    /// The share of bad requests.
+    pub const ERROR_RATIO: Panel = panel(4, "Bad requests (last 5 minutes and last day)");
+    /// How fast the budgets burn, over an hour.
+    pub const BURN_RATE_1H: Panel = panel(5, "Burn rate over 1 hour and 5 minutes");
+    /// How fast the budgets burn, over six hours.
+    pub const BURN_RATE_6H: Panel = panel(6, "Burn rate over 6 hours and 30 minutes");
+    /// How fast the budgets burn, over a day.
+    pub const BURN_RATE_1D: Panel = panel(7, "Burn rate over 1 day and 2 hours");
+    /// How fast the budgets burn, over three days.
+    pub const BURN_RATE_3D: Panel = panel(8, "Burn rate over 3 days and 6 hours");
+    /// Requests per second that count.
+    pub const REQUESTS: Panel = panel(9, "Requests that count");
+    /// Requests per second that are bad.
+    pub const ERRORS: Panel = panel(10, "Requests that are bad");
+
+    const fn panel(id: u32, title: &'static str) -> Panel {
+        Panel { dashboard: UID, id, title }
+    }
+}

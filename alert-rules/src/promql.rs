@@ -68,6 +68,7 @@ pub use self::{
     grafana::filled,
     labels::{By, Contains, Instance, Job, LabelRef, Matcher, Scraped, Service, SubsetOf, TargetLabel, all, by, label},
     quantity::Quantity,
+    recorded::{Recorded, RecordedSpec, recorded},
     selector::{Buckets, Counter, Gauge, Histogram, Selector, counter, gauge, histogram, le_text},
     vector::Vector,
 };
@@ -77,6 +78,7 @@ pub(crate) mod expression;
 mod grafana;
 mod labels;
 mod quantity;
+mod recorded;
 mod selector;
 mod shape;
 mod vector;
@@ -109,20 +111,20 @@ pub(crate) fn parse(expression: &str) -> Result<Expr, InvalidExpression> {
     parser::parse(&filled(expression)).map_err(invalid)
 }
 
-/// A duration as Prometheus writes it: `5m`, `1h30m`, `0s`.
+/// A duration as Prometheus writes it: `5m`, `1h30m`, `3d`, `0s`.
 pub(crate) fn duration_text(duration: Duration) -> String {
     let seconds = duration.as_secs();
-    let parts = [(seconds / 3600, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
+    let parts = [(seconds / 86_400, 'd'), (seconds / 3600 % 24, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
     let text: String =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect();
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
-/// Reads a duration as Prometheus writes it: hours, minutes and seconds in this order, each at most once.
+/// Reads a duration as Prometheus writes it: days, hours, minutes and seconds in this order, each at most once.
 pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut seconds = 0_u64;
-    for (unit, length) in [('h', 3600), ('m', 60), ('s', 1)] {
+    for (unit, length) in [('d', 86_400), ('h', 3600), ('m', 60), ('s', 1)] {
         if let Some((count, after)) = rest.split_once(unit) {
             let count = count.bytes().all(|byte| byte.is_ascii_digit()).then(|| count.parse::<u64>().ok())??;
             seconds = seconds.checked_add(count.checked_mul(length)?)?;
@@ -152,6 +154,11 @@ impl Window {
     /// A window of this many hours.
     pub const fn hours(hours: u64) -> Self {
         Self::minutes(hours * 60)
+    }
+
+    /// A window of this many days.
+    pub const fn days(days: u64) -> Self {
+        Self::hours(days * 24)
     }
 }
 

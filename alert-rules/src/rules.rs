@@ -1,6 +1,6 @@
 //! Every alert, by area. An alert is one function that returns it and its entry in the area's list.
 
-use crate::{alert::Alert, site::Site};
+use crate::{alert::Alert, rule_set::RuleSet, site::Site, slo::Slo};
 
 mod business;
 mod checks;
@@ -13,6 +13,7 @@ mod monitoring;
 mod payments;
 mod resources;
 mod services;
+mod slos;
 
 /// The service that sells tickets: what business metrics are about, which carry no label for it.
 const TICKET_API: &str = "ticket-api";
@@ -50,9 +51,15 @@ pub(crate) fn stated(site: &Site) -> Vec<Area> {
     ]
 }
 
-/// Every alert, by area.
+/// Every objective.
+pub fn slos() -> Vec<Slo> {
+    slos::slos()
+}
+
+/// Every alert, by area, and after them those of the objectives.
 pub fn alerts(site: &Site) -> impl Iterator<Item = Alert> {
-    areas(site).into_iter().flat_map(|area| area.alerts)
+    let RuleSet { areas, slos, .. } = RuleSet::platform(site.clone());
+    areas.into_iter().flat_map(|area| area.alerts).chain(slos.into_iter().flat_map(|slo| slo.alerts))
 }
 
 #[cfg(test)]
@@ -105,6 +112,14 @@ mod tests {
         HighResponseTime: Above 2 Seconds, for 5m, warning, api
         HighSentryErrorCount: Above 50 Count, for 0s, warning, api
         LowAvailability: Below 0.99 Ratio, for 5m, critical, api
+        HttpAvailabilityBurn1d: Above 3 Count, for 0s, warning, api
+        HttpAvailabilityBurn1h: Above 14.4 Count, for 0s, critical, api
+        HttpAvailabilityBurn3d: Above 1 Count, for 0s, warning, api
+        HttpAvailabilityBurn6h: Above 6 Count, for 0s, critical, api
+        HttpLatencyBurn1d: Above 3 Count, for 0s, warning, api
+        HttpLatencyBurn1h: Above 14.4 Count, for 0s, critical, api
+        HttpLatencyBurn3d: Above 1 Count, for 0s, warning, api
+        HttpLatencyBurn6h: Above 6 Count, for 0s, critical, api
         LowPaymentSuccessRate: Below 0.9 Ratio, for 10m, critical, payments
         MongoDBConnectionIssues: Below 10 Count, for 5m, critical, database
         MongoDBDown: Equal 0 State, for 2m, critical, database
@@ -117,6 +132,10 @@ mod tests {
         SlowApiResponses: Above 0.5 Seconds, for 15m, warning, api
         SlowOrderProcessing: Above 10 Seconds, for 10m, warning, api
         TicketGenerationFailures: Above 1 PerSecond, for 5m, critical, api
+        TicketIssuanceBurn1d: Above 3 Count, for 0s, warning, payments
+        TicketIssuanceBurn1h: Above 14.4 Count, for 0s, critical, payments
+        TicketIssuanceBurn3d: Above 1 Count, for 0s, warning, payments
+        TicketIssuanceBurn6h: Above 6 Count, for 0s, critical, payments
         Watchdog: Always 1 State, for 0s, warning, platform
         WebhookDeliveryFailures: Above 0.5 PerSecond, for 5m, warning, payments
         ");

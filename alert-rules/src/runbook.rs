@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What to do about an alert.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Runbook {
     /// What one sees.
     pub symptom: &'static str,

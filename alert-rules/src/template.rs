@@ -14,7 +14,7 @@
 //! let text: Template<(Service,)> = template(("No route ", label::<Path>()));
 //! ```
 
-use std::marker::PhantomData;
+use std::{borrow::Cow, marker::PhantomData};
 
 use futura_metrics::spec::Label;
 
@@ -48,10 +48,10 @@ pub trait IntoPart<L, Index> {
 }
 
 /// One piece of a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Itself.
-    Text(&'static str),
+    Text(Cow<'static, str>),
     /// The value of the label of this name.
     Label(&'static str),
     /// The value of the expression.
@@ -70,9 +70,19 @@ pub const fn value() -> Value {
 
 impl<L> IntoPart<L, ()> for &'static str {
     fn part(self) -> Part {
-        assert!(!self.contains("{{"), "`{self}` would be read as a template");
-        Part::Text(self)
+        text(self.into())
     }
+}
+
+impl<L> IntoPart<L, ()> for String {
+    fn part(self) -> Part {
+        text(self.into())
+    }
+}
+
+fn text(text: Cow<'static, str>) -> Part {
+    assert!(!text.contains("{{"), "`{text}` would be read as a template");
+    Part::Text(text)
 }
 
 impl<L> IntoPart<L, ()> for Value {
@@ -118,7 +128,7 @@ impl<L> Template<L> {
     /// The text as Grafana's legend format, without the value, which Grafana writes beside it.
     pub fn legend(&self) -> String {
         let parts = self.parts.iter().map(|part| match part {
-            Part::Text(text) => (*text).to_owned(),
+            Part::Text(text) => text.clone().into_owned(),
             Part::Label(name) => format!("{{{{{name}}}}}"),
             Part::Value => String::new(),
         });
@@ -133,7 +143,7 @@ impl<L> Template<L> {
 /// The text in Prometheus's template language, its value measuring `quantity`.
 pub(crate) fn annotation(parts: &[Part], quantity: Quantity) -> String {
     let parts = parts.iter().map(|part| match part {
-        Part::Text(text) => (*text).to_owned(),
+        Part::Text(text) => text.clone().into_owned(),
         Part::Label(name) => format!("{{{{ $labels.{name} }}}}"),
         Part::Value => humanize::expression(quantity),
     });
@@ -143,7 +153,7 @@ pub(crate) fn annotation(parts: &[Part], quantity: Quantity) -> String {
 /// What Prometheus makes of [`annotation`] for these labels and this value.
 pub(crate) fn filled(parts: &[Part], quantity: Quantity, labels: &[(&'static str, String)], value: f64) -> String {
     let parts = parts.iter().map(|part| match part {
-        Part::Text(text) => (*text).to_owned(),
+        Part::Text(text) => text.clone().into_owned(),
         Part::Label(name) => {
             labels.iter().find(|(label, _)| label == name).map_or_else(String::new, |(_, text)| text.clone())
         }

@@ -7,7 +7,7 @@ use crate::{
     grafana::Dashboard,
     http, internals,
     lint::{self, Catalogue, Finding},
-    overview,
+    overview, slos,
 };
 
 /// A query that a panel asks.
@@ -70,6 +70,7 @@ pub fn dashboards(site: &Site) -> Vec<Dashboard> {
         cluster::dashboard(site),
         checks::dashboard(site),
         errors::dashboard(site),
+        slos::dashboard(site),
     ]
 }
 
@@ -80,26 +81,31 @@ pub fn dashboards(site: &Site) -> Vec<Dashboard> {
 /// assert!(queries.iter().any(|query| query.panel == "Active Tickets"));
 /// ```
 pub fn queries(site: &Site) -> impl Iterator<Item = PanelQuery> {
-    dashboards(site).into_iter().flat_map(|dashboard| {
-        let uid = dashboard.uid;
-        dashboard.panels.into_iter().flat_map(move |panel| {
-            let title = panel.title;
-            panel.targets.into_iter().map(move |target| PanelQuery {
-                dashboard: uid,
-                panel: title,
-                expression: target.expr,
-            })
+    dashboards(site).into_iter().flat_map(|dashboard| queries_of(&dashboard).collect::<Vec<_>>())
+}
+
+fn queries_of(dashboard: &Dashboard) -> impl Iterator<Item = PanelQuery> {
+    dashboard.panels.iter().flat_map(|panel| {
+        panel.targets.iter().map(|target| PanelQuery {
+            dashboard: dashboard.uid,
+            panel: panel.title,
+            expression: target.expr.clone(),
         })
     })
 }
 
 /// The file of every dashboard, checked by every rule.
 pub fn files(site: &Site) -> Result<Vec<GeneratedFile>, CatalogueError> {
-    let catalogue = Catalogue::declared(&rules::alerts(site).collect::<Vec<_>>());
-    let files = dashboards(site).into_iter().map(|dashboard| {
-        let findings = lint::check(&serde_json::to_value(&dashboard)?, &catalogue);
+    let alerts = rules::alerts(site).collect::<Vec<_>>();
+    render(&dashboards(site), &Catalogue::declared(&alerts))
+}
+
+/// The files of these dashboards, checked by every rule against what the catalogue has.
+pub(crate) fn render(dashboards: &[Dashboard], catalogue: &Catalogue) -> Result<Vec<GeneratedFile>, CatalogueError> {
+    let files = dashboards.iter().map(|dashboard| {
+        let findings = lint::check(&serde_json::to_value(dashboard)?, catalogue);
         if findings.is_empty() {
-            let contents = serde_json::to_string_pretty(&dashboard)? + "\n";
+            let contents = serde_json::to_string_pretty(dashboard)? + "\n";
             Ok(GeneratedFile { path: format!("{}.json", dashboard.uid), contents })
         } else {
             Err(CatalogueError::Findings { dashboard: dashboard.uid, findings })

@@ -9,11 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futura_alert_rules::{Profile, Site, output::OutputError, routing::RoutingConfigError, site::SiteError};
+use futura_alert_rules::{
+    GeneratedFile, Profile, Site, output::OutputError, routing::RoutingConfigError, site::SiteError,
+};
 
 use self::tree::Tree;
 use crate::{
-    catalogue::{self, CatalogueError},
+    catalogue::CatalogueError,
+    output::Output,
     provisioning::{self, ProvisioningArgs},
     reference,
 };
@@ -122,13 +125,19 @@ pub enum GenerateError {
         /// Which.
         path: PathBuf,
     },
+    /// Two generated files have one name.
+    #[error("{} would be written twice: give areas, objectives and dashboards names of their own", path.display())]
+    Twice {
+        /// Which.
+        path: PathBuf,
+    },
     /// Files on disk are not what is generated; a line each.
-    #[error("{}", drift_text(drift, options))]
+    #[error("{}", drift_text(drift, options.as_deref()))]
     Drift {
         /// How they differ.
         drift: Vec<Drift>,
-        /// The options that decide what is generated, as on a command line.
-        options: String,
+        /// The options that decide what is generated, as on a command line, where there are any.
+        options: Option<String>,
     },
 }
 
@@ -138,27 +147,68 @@ pub enum GenerateError {
 pub fn run(args: &GenerateArgs) -> Result<Report, GenerateError> {
     let start = Instant::now();
     let site = args.site()?;
-    let (rules, mut dashboards) = (futura_alert_rules::files(&site)?, catalogue::files(&site)?);
+    let [rules, mut dashboards] = Output::platform(&site).files()?;
     dashboards.extend(provisioning::files(&dashboards, &site, &args.provisioning)?);
     let trees = match &args.out {
-        Some(out) => vec![Tree::new(out.join("alert-rules"), rules), Tree::new(out.join("dashboards"), dashboards)],
+        Some(out) => below(out, [rules, dashboards])?,
         None => {
             let current = env::current_dir().map_err(|source| GenerateError::Read { path: ".".into(), source })?;
             let root = workspace(&current)?;
             let generated = |member: &str, files| Tree::new(root.join(member).join("generated"), files);
-            let reference = Tree::new(root.join("futura-metrics"), vec![reference::file(&site)?]);
-            vec![generated("alert-rules", rules), generated("dashboards", dashboards), reference]
+            let reference = Tree::new(root.join("futura-metrics"), vec![reference::file(&site)?])?;
+            vec![generated("alert-rules", rules)?, generated("dashboards", dashboards)?, reference]
         }
     };
+    if args.check { check(&trees, Some(args.options(&site)), start) } else { write(&trees, start) }
+}
+
+/// Writes rules and dashboards into a folder that is not our workspace.
+pub(crate) fn write_below(
+    folder: &Path,
+    files: [Vec<GeneratedFile>; 2],
+    start: Instant,
+) -> Result<Report, GenerateError> {
+    write(&below(folder, files)?, start)
+}
+
+/// Fails if anything differs there.
+pub(crate) fn check_below(
+    folder: &Path,
+    files: [Vec<GeneratedFile>; 2],
+    start: Instant,
+) -> Result<Report, GenerateError> {
+    check(&below(folder, files)?, None, start)
+}
+
+/// Writes what differs.
+fn write(trees: &[Tree], start: Instant) -> Result<Report, GenerateError> {
+    let drift = compare(trees)?;
+    tree::write(trees, &drift)?;
+    Ok(report(trees, &drift, start))
+}
+
+/// Fails if anything differs, naming the `options` that decide what is generated.
+fn check(trees: &[Tree], options: Option<String>, start: Instant) -> Result<Report, GenerateError> {
+    let drift = compare(trees)?;
+    if drift.is_empty() { Ok(report(trees, &drift, start)) } else { Err(GenerateError::Drift { drift, options }) }
+}
+
+/// Rules and dashboards where they go in a folder that is not our workspace.
+fn below(folder: &Path, files: [Vec<GeneratedFile>; 2]) -> Result<Vec<Tree>, GenerateError> {
+    let trees = ["alert-rules", "dashboards"].into_iter().zip(files);
+    trees.map(|(name, files)| Tree::new(folder.join(name), files)).collect()
+}
+
+/// How everything differs from what is on the disk.
+fn compare(trees: &[Tree]) -> Result<Vec<Drift>, GenerateError> {
+    Ok(trees.iter().map(Tree::compare).collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+fn report(trees: &[Tree], drift: &[Drift], start: Instant) -> Report {
     let files: usize = trees.iter().map(Tree::len).sum();
-    let drift = trees.iter().map(Tree::compare).collect::<Result<Vec<_>, _>>()?.concat();
     let removed = drift.iter().filter(|drift| matches!(drift, Drift::Leftover(_))).count();
     let written = drift.len() - removed;
-    if args.check && !drift.is_empty() {
-        return Err(GenerateError::Drift { drift, options: args.options(&site) });
-    }
-    tree::write(&trees, &drift)?;
-    Ok(Report { written, unchanged: files - written, removed, elapsed: start.elapsed() })
+    Report { written, unchanged: files - written, removed, elapsed: start.elapsed() }
 }
 
 /// The root of the workspace that `current` is in.
@@ -170,9 +220,10 @@ fn workspace(current: &Path) -> Result<&Path, GenerateError> {
     Ok(if root == current { Path::new("") } else { root })
 }
 
-fn drift_text(drift: &[Drift], options: &str) -> String {
+fn drift_text(drift: &[Drift], options: Option<&str>) -> String {
     let lines: String = drift.iter().map(|drift| format!("{drift}\n")).collect();
     let count = if drift.len() == 1 { "1 file differs".to_owned() } else { format!("{} files differ", drift.len()) };
+    let Some(options) = options else { return format!("{lines}{count} from what is generated: write them anew") };
     format!(
         "{lines}{count} from what these options generate: {options}
 if the files were written with other options, repeat those with --check; if not, leave --check out to put them right"

@@ -7,11 +7,13 @@
 //! - [`reference`]: the page that tells of every metric what it is and who reads it.
 //! - [`generate`]: writes or checks the files of dashboards and alert rules both; the program `generate-dashboards` and
 //!   the sidecar's `generate` are this.
+//! - [`output`]: what is generated; a program that declares metrics of its own makes one and writes it by itself.
 
 pub mod catalogue;
 pub mod generate;
 pub mod grafana;
 pub mod lint;
+pub mod output;
 pub mod panels;
 pub mod provisioning;
 pub mod reference;
@@ -24,5 +26,9 @@ mod errors;
 mod http;
 mod internals;
 mod overview;
+mod slos;
 
-pub use self::catalogue::{PanelQuery, dashboards, files, queries};
+pub use self::{
+    catalogue::{PanelQuery, dashboards, files, queries},
+    output::Output,
+};

@@ -306,4 +306,22 @@ impl Panel {
         *steps = vec![Step { value: None, color: Color::Green }, Step { value: Some(fair), color: Color::Orange }];
         self
     }
+
+    /// The axis starts here instead of at zero.
+    pub fn starting_at(mut self, min: f64) -> Self {
+        self.field_config.defaults.min = Some(min);
+        self
+    }
+
+    /// The axis ends at the highest value, also where that is far from what it can be.
+    pub fn fitted(mut self) -> Self {
+        self.field_config.defaults.max = None;
+        self
+    }
+
+    /// Writes this many decimals.
+    pub fn decimals(mut self, decimals: u8) -> Self {
+        self.field_config.defaults.decimals = Some(decimals);
+        self
+    }
 }

@@ -1,6 +1,6 @@
 //! Runs the examples as their readers would: starts them, asks them something, and looks at what they count.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{fs, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 
@@ -28,6 +28,7 @@ pub(crate) async fn run() -> Result<()> {
     let logs = cargo::scratch("examples-logs")?;
     let client = Client::new()?;
     custom_metrics(&programs).await.context("custom_metrics")?;
+    own_monitoring(&programs).await.context("own_monitoring")?;
     minimal(&programs, &client, &logs).await.context("minimal")?;
     pod(&programs, &client, &logs).await.context("pod")
 }
@@ -41,6 +42,38 @@ async fn custom_metrics(programs: &Programs) -> Result<()> {
         ensure!(printed.lines().any(|printed| printed == line), "it prints no line {line}:\n{printed}");
     }
     terminal::line("  ok custom_metrics prints its own metrics");
+    Ok(())
+}
+
+/// Writes rules, tests, runbooks and a dashboard, which Prometheus's own tool takes where it is installed.
+async fn own_monitoring(programs: &Programs) -> Result<()> {
+    let folder = cargo::scratch("examples-monitoring")?;
+    let run = async |options: &[&str]| {
+        let mut command = process::command(programs.path("own_monitoring")?);
+        command.arg(&folder).args(options);
+        process::output(command, Stdio::piped(), RUN_LIMIT).await
+    };
+    let written = run(&[]).await?;
+    ensure!(written.status.success(), "it ended with {}", written.status);
+    ensure!(run(&["--check"]).await?.status.success(), "what it has written is not up to date");
+    let rules = folder.join("alert-rules/prometheus/coffee-bar.yaml");
+    fs::remove_file(&rules)?;
+    ensure!(!run(&["--check"]).await?.status.success(), "it does not notice that {} is missing", rules.display());
+    ensure!(run(&[]).await?.status.success() && rules.is_file(), "it does not write {} again", rules.display());
+    terminal::line("  ok own_monitoring writes its files and notices one that is missing");
+    if process::which("promtool").is_none() {
+        terminal::line("  left out: promtool is not installed, so nothing has judged them");
+        return Ok(());
+    }
+    let mut command = process::command("promtool");
+    command.args(["test", "rules"]);
+    for entry in fs::read_dir(folder.join("alert-rules/prometheus/tests"))? {
+        command.arg(entry?.path());
+    }
+    let output = process::output(command, Stdio::piped(), RUN_LIMIT).await?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "promtool does not pass its tests:\n{said}");
+    terminal::line("  ok promtool passes the tests of own_monitoring");
     Ok(())
 }
 

@@ -82,6 +82,26 @@ fn what_was_never_counted_is_zero_or_absent() {
 }
 
 #[test]
+fn a_share_without_failures_is_zero_and_has_a_rest() {
+    let requests = |status: &str| {
+        let requests = counter(HTTP_REQUESTS_TOTAL).only(label::<Status>().matches(status));
+        requests.rate(Window::minutes(5)).sum(by::<(Service,)>())
+    };
+    let failed = requests("5..").or_zero_where(requests(".+")).ratio_to(requests(".+"));
+    assert_snapshot!(
+        failed.complement(),
+        @r#"1 - ((sum by (service) (rate(http_requests_total{status=~"5.."}[5m])) or (sum by (service) (rate(http_requests_total{status=~".+"}[5m])) * 0)) / (sum by (service) (rate(http_requests_total{status=~".+"}[5m])) > 0))"#
+    );
+}
+
+#[test]
+fn a_constant_is_there_where_the_series_is() {
+    let objective = counter(ORDERS_CREATED_TOTAL).rate(Window::days(1)).sum(all()).constant_ratio(0.999);
+    assert_eq!(objective.quantity(), Quantity::Ratio);
+    assert_snapshot!(objective, @"(sum(rate(orders_created_total[1d])) * 0) + 0.999");
+}
+
+#[test]
 fn a_time_becomes_an_age() {
     let age = gauge(CHECK_LAST_RUN_TIMESTAMP_SECONDS).age().max(all()).above(300.0);
     assert_snapshot!(age, @"max(time() - check_last_run_timestamp_seconds) > 300");
@@ -141,9 +161,9 @@ fn a_quantile_remembers_its_bounds() {
 
 #[test]
 fn durations_are_written_as_prometheus_writes_them() {
-    let texts = [0, 90, 300, 3600, 5400].map(|seconds| duration_text(Duration::from_secs(seconds)));
-    assert_eq!(texts, ["0s", "1m30s", "5m", "1h", "1h30m"]);
-    for wrong in ["", "5", "m", "1.5h", "-5m", "30m1h", "5m ", "1d", "99999999999999999999s", "9999999999999999h"] {
+    let texts = [0, 90, 300, 3600, 5400, 86_400, 180_000].map(|seconds| duration_text(Duration::from_secs(seconds)));
+    assert_eq!(texts, ["0s", "1m30s", "5m", "1h", "1h30m", "1d", "2d2h"]);
+    for wrong in ["", "5", "m", "1.5h", "-5m", "30m1h", "5m ", "99999999999999999999s", "9999999999999999h"] {
         assert_eq!(parse_duration(wrong), None, "{wrong}");
     }
 }
@@ -179,6 +199,9 @@ fn totals() -> impl Strategy<Value = Total> {
             (inner.clone(), -1e9..1e9f64).prop_map(|(vector, factor)| vector * factor),
             (inner.clone(), 1e-6..1e6f64).prop_map(|(vector, divisor)| vector / divisor),
             (inner.clone(), inner.clone()).prop_map(|(part, whole)| part.ratio_to(whole).measured_in(Quantity::Count)),
+            (inner.clone(), inner.clone()).prop_map(|(vector, other)| vector.or_zero_where(other)),
+            (inner.clone(), 0.0..=1.0f64)
+                .prop_map(|(vector, share)| { vector.constant_ratio(share).complement().measured_in(Quantity::Count) }),
             inner.prop_map(|vector| vector.or_zero().avg(all())),
         ]
     })

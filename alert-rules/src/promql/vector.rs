@@ -120,6 +120,32 @@ impl<L> Vector<L> {
         self.binary("or", other.into_operand(), quantity)
     }
 
+    /// Zero where this has no series and `other` has one: what was never counted did not happen.
+    ///
+    /// # Panics
+    /// When the two measure different things.
+    pub fn or_zero_where(self, other: Self) -> Self {
+        self.must_measure(&other);
+        let (quantity, zero) = (self.quantity, other * 0.0);
+        self.binary("or", zero.into_operand(), quantity)
+    }
+
+    /// The rest of a share: 1 less this.
+    ///
+    /// # Panics
+    /// When the value is no share.
+    pub fn complement(self) -> Self {
+        assert!(self.quantity == Quantity::Ratio, "only a share has a rest: `{self}`");
+        let text = format!("1 - {}", self.into_operand());
+        Self { text, binary: true, quantity: Quantity::Ratio, bounds: &[], labels: PhantomData }
+    }
+
+    /// This value, a share, wherever there is a series.
+    pub fn constant_ratio(self, value: f64) -> Self {
+        let zero = self * 0.0;
+        zero.binary("+", value, Quantity::Ratio)
+    }
+
     fn must_measure(&self, other: &Self) {
         let (left, right) = (self.quantity, other.quantity);
         assert!(left == right, "{left:?} and {right:?} do not mix: `{self}`, `{other}`");

@@ -10,3 +10,4 @@ mod foreign;
 mod mutations;
 mod promtool;
 mod scrapes;
+mod slo;

@@ -65,9 +65,15 @@ fn is_marked(contents: &[u8]) -> bool {
 // === impl Tree ===
 
 impl Tree {
-    pub(super) fn new(root: PathBuf, files: Vec<GeneratedFile>) -> Self {
-        let files = files.into_iter().map(|file| (root.join(file.path), file.contents)).collect();
-        Self { root, files }
+    pub(super) fn new(root: PathBuf, generated: Vec<GeneratedFile>) -> Result<Self, GenerateError> {
+        let mut files = BTreeMap::new();
+        for file in generated {
+            let path = root.join(file.path);
+            if files.insert(path.clone(), file.contents).is_some() {
+                return Err(GenerateError::Twice { path });
+            }
+        }
+        Ok(Self { root, files })
     }
 
     pub(super) fn len(&self) -> usize {

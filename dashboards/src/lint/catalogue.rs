@@ -93,11 +93,18 @@ pub(super) enum Part {
 
 impl Catalogue {
     /// What this workspace declares, and the alerts that are given.
-    pub fn declared(alerts: &[Alert]) -> Self {
+    pub fn declared<'a>(alerts: impl IntoIterator<Item = &'a Alert>) -> Self {
         let metrics = specs::catalogue().map(|metric| (metric.name.to_owned(), metric.into()));
         let target_labels = [Service::NAME, Job::NAME, Instance::NAME].map(str::to_owned).to_vec();
-        let alerts = alerts.iter().filter_map(AlertPanel::new).collect();
+        let alerts = alerts.into_iter().filter_map(AlertPanel::new).collect();
         Self { metrics: metrics.collect(), target_labels, alerts }
+    }
+
+    /// With these metrics besides.
+    #[must_use]
+    pub fn with(mut self, metrics: &[Descriptor]) -> Self {
+        self.metrics.extend(metrics.iter().map(|metric| (metric.name.to_owned(), metric.into())));
+        self
     }
 
     pub(super) fn series(&self, name: &str) -> Series<'_> {

@@ -82,3 +82,51 @@ fn the_overview_has_its_eleven_panels() {
     11 Sentry Errors (last hour): Number, Orange from 50
     ");
 }
+
+/// A burn rate is drawn with the line at which its alert fires, whatever the objective.
+#[test]
+fn the_objectives_have_their_panels_and_lines() {
+    let dashboards = dashboards(&Site::default());
+    let panels = dashboards.iter().filter(|dashboard| dashboard.uid == "slos").flat_map(|dashboard| &dashboard.panels);
+    let lines = panels.map(|panel| {
+        let steps = panel.field_config.defaults.thresholds.steps.iter();
+        let thresholds = steps.filter_map(|step| Some(format!(", {:?} from {}", step.color, step.value?)));
+        let queries: String = panel.targets.iter().map(|target| format!("\n   {}", target.expr)).collect();
+        format!("{} {}{}{queries}", panel.id, panel.title, thresholds.collect::<String>())
+    });
+    assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r"
+    1 Error budget left, Green from 0.25
+       service_slo:slo_error_budget_left:ratio
+    2 Objective
+       service_slo:slo_objective:ratio
+    3 Error budget over time
+       service_slo:slo_error_budget_left:ratio
+    4 Bad requests (last 5 minutes and last day)
+       service_slo:slo_errors_per_requests:ratio_rate5m
+       service_slo:slo_errors_per_requests:ratio_rate1d
+    5 Burn rate over 1 hour and 5 minutes, Red from 14.4
+       service_slo:slo_errors_per_requests:ratio_rate1h / ((1 - service_slo:slo_objective:ratio) > 0)
+       service_slo:slo_errors_per_requests:ratio_rate5m / ((1 - service_slo:slo_objective:ratio) > 0)
+    6 Burn rate over 6 hours and 30 minutes, Red from 6
+       service_slo:slo_errors_per_requests:ratio_rate6h / ((1 - service_slo:slo_objective:ratio) > 0)
+       service_slo:slo_errors_per_requests:ratio_rate30m / ((1 - service_slo:slo_objective:ratio) > 0)
+    7 Burn rate over 1 day and 2 hours, Orange from 3
+       service_slo:slo_errors_per_requests:ratio_rate1d / ((1 - service_slo:slo_objective:ratio) > 0)
+       service_slo:slo_errors_per_requests:ratio_rate2h / ((1 - service_slo:slo_objective:ratio) > 0)
+    8 Burn rate over 3 days and 6 hours, Orange from 1
+       service_slo:slo_errors_per_requests:ratio_rate3d / ((1 - service_slo:slo_objective:ratio) > 0)
+       service_slo:slo_errors_per_requests:ratio_rate6h / ((1 - service_slo:slo_objective:ratio) > 0)
+    9 Requests that count
+       service_slo:slo_requests:rate5m
+    10 Requests that are bad
+       service_slo:slo_errors:rate5m
+    ");
+}
+
+/// The dashboard asks for what is the same for every objective, so that it shows those of other programs too.
+#[test]
+fn the_objectives_are_not_named_on_their_dashboard() {
+    for query in queries(&Site::default()).filter(|query| query.dashboard == "slos") {
+        assert!(query.expression.contains("service_slo:slo_") && !query.expression.contains("slo="), "{query:?}");
+    }
+}

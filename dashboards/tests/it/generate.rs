@@ -69,10 +69,11 @@ fn writing_twice_changes_nothing() {
     kubernetes
     kubernetes-cluster.json
     provisioning
+    slos.json
     ticketing-internals.json
     ");
     assert_eq!(file_names(&dashboards.join("provisioning")), ["dashboards.yaml", "datasource.yaml"]);
-    assert_eq!(file_names(&dashboards.join("kubernetes")).len(), 6);
+    assert_eq!(file_names(&dashboards.join("kubernetes")).len(), 7);
     assert_snapshot!(stdout(&generate(folder.path(), &["--out", "out"])), @"0 files written, N unchanged, 0 removed");
     assert_eq!(code(&generate(folder.path(), &["--out", "out", "--check"])), 0);
 }

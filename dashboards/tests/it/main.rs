@@ -3,3 +3,4 @@
 
 mod dashboards;
 mod generate;
+mod output;

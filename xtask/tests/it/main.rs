@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("futura-sidecar", &["futura-alert-rules", "futura-dashboards", "futura-metrics"]),
     ("ticket-api", &["futura-metrics"]),
     ("futura-bench", &["futura-metrics"]),
-    ("futura-examples", &["futura-metrics"]),
+    ("futura-examples", &["futura-alert-rules", "futura-dashboards", "futura-metrics"]),
     ("xtask", &[]),
 ];
 
