@@ -4,7 +4,7 @@ use futura_alert_rules::{GeneratedFile, Site, promql::InvalidExpression, rules};
 
 use crate::{
     checks, cluster, errors,
-    grafana::Dashboard,
+    grafana::{Dashboard, Variable},
     http, internals,
     lint::{self, Catalogue, Finding},
     overview, slos,
@@ -17,8 +17,10 @@ pub struct PanelQuery {
     pub dashboard: &'static str,
     /// The panel's title.
     pub panel: &'static str,
-    /// The query, in which Grafana's macros still stand.
+    /// The query, with what is chosen at first in the place of variables; Grafana's macros still stand in it.
     pub expression: String,
+    /// Whether the panel says what it means that there is no data.
+    pub may_be_empty: bool,
 }
 
 /// Why no dashboard can be generated.
@@ -81,15 +83,17 @@ pub fn dashboards(site: &Site) -> Vec<Dashboard> {
 /// assert!(queries.iter().any(|query| query.panel == "Active Tickets"));
 /// ```
 pub fn queries(site: &Site) -> impl Iterator<Item = PanelQuery> {
-    dashboards(site).into_iter().flat_map(|dashboard| queries_of(&dashboard).collect::<Vec<_>>())
-}
-
-fn queries_of(dashboard: &Dashboard) -> impl Iterator<Item = PanelQuery> {
-    dashboard.panels.iter().flat_map(|panel| {
-        panel.targets.iter().map(|target| PanelQuery {
-            dashboard: dashboard.uid,
-            panel: panel.title,
-            expression: target.expr.clone(),
+    dashboards(site).into_iter().flat_map(|Dashboard { uid, templating, panels, .. }| {
+        panels.into_iter().flat_map(move |panel| {
+            let may_be_empty = panel.field_config.defaults.no_value.is_some();
+            let variables = templating.list.clone();
+            panel.targets.into_iter().map(move |target| {
+                let chosen = variables.iter().filter_map(Variable::at_first);
+                let expression = chosen.fold(target.expr, |expr, (name, value)| {
+                    expr.replace(&format!("\"${name}\""), &format!("\"{value}\""))
+                });
+                PanelQuery { dashboard: uid, panel: panel.title, expression, may_be_empty }
+            })
         })
     })
 }

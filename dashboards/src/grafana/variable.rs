@@ -91,6 +91,20 @@ pub enum Sort {
     AlphabeticalAscending,
 }
 
+// === impl Variable ===
+
+impl Variable {
+    /// The name of a variable in queries, and what stands for it there before a viewer has chosen.
+    pub fn at_first(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::Datasource { .. } => None,
+            Self::Query { name, all_value: Some(all), .. } => Some((name, all)),
+            Self::Query { name, current: Choice::One { value, .. }, .. } => Some((name, value)),
+            Self::Query { name, current: Choice::Several { value, .. }, .. } => Some((name, value.first()?)),
+        }
+    }
+}
+
 // === impl Choice ===
 
 impl Choice {

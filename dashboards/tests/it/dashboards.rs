@@ -51,6 +51,17 @@ fn every_query_is_promql() {
 }
 
 #[test]
+fn queries_have_what_is_chosen_at_first_in_the_place_of_variables() {
+    let site = Site { namespace: "staging".to_owned(), ..Site::default() };
+    let queries: Vec<_> = queries(&site).collect();
+    let query = |panel: &str| &queries.iter().find(|query| query.panel == panel).unwrap().expression;
+    assert_snapshot!(query("Pods Running"), @r#"sum(kube_pod_status_phase{namespace="staging",phase="Running"})"#);
+    assert_snapshot!(query("In Flight"), @r#"sum(http_requests_in_flight{service=~".*",path=~".*"})"#);
+    let asked = queries.iter().map(|query| query.expression.replace("$__rate_interval", ""));
+    assert_eq!(asked.filter(|expression| expression.contains('$')).count(), 0);
+}
+
+#[test]
 fn every_panel_says_what_to_do_and_names_its_series() {
     for panel in dashboards(&Site::default()).into_iter().flat_map(|dashboard| dashboard.panels) {
         assert!(panel.description.len() > 80, "{} explains too little", panel.title);
