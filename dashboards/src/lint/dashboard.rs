@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     Catalogue, Report, Rule, flow,
-    model::{Dashboard, Language, items, text},
+    model::{Dashboard, items, text},
 };
 use crate::grafana::SCHEMA_VERSION;
 
@@ -72,10 +72,10 @@ fn cost(dashboard: &Dashboard<'_>, catalogue: &Catalogue, report: &mut Report<'_
     }
     for (panel, query) in dashboard.queries() {
         let Some(Ok(expression)) = &query.expression else { continue };
-        let draws_buckets =
-            panel.kind == "heatmap" || query.json["format"] == "heatmap" || query.language == Language::Other;
+        // These show how values are spread.
+        let draws_buckets = ["bargauge", "heatmap", "histogram"].contains(&panel.kind);
         let labels = flow::labels(expression, catalogue, &mut Vec::new());
-        if !draws_buckets && labels.names.contains("le") && panel.kind != "bargauge" {
+        if !draws_buckets && labels.names.contains("le") {
             report.find(Some(panel.title), query.path.as_str(), "it draws a line for each bucket of each series");
         }
     }

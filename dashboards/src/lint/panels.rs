@@ -25,9 +25,11 @@ fn shown<'d, 'a>(dashboard: &'d Dashboard<'a>) -> impl Iterator<Item = &'d Panel
     dashboard.panels.iter().filter(|panel| panel.asks())
 }
 
+/// Whether a viewer chooses the data source, or it is one that Grafana makes up, as `-- Mixed --` is.
 fn is_chosen(datasource: &Value) -> bool {
     let reference = datasource.as_str().or_else(|| datasource["uid"].as_str()).unwrap_or_default();
-    reference.starts_with('$') && !reference.starts_with("${DS_") || reference.starts_with("--") || reference == "-100"
+    // `${DS_…}` is filled in by the import by hand alone.
+    (reference.starts_with('$') && !reference.starts_with("${DS_")) || reference.starts_with("--")
 }
 
 fn datasource(dashboard: &Dashboard<'_>, _: &Catalogue, report: &mut Report<'_>) {
