@@ -64,7 +64,7 @@ fn spool_use() -> Panel {
 
 fn dead() -> Panel {
     let dead = gauge(ERROR_DEAD_ENVELOPES).only(chosen::<UpstreamName>()).value().sum(all());
-    let description = "Envelopes that upstreams refused for good and that are kept to be looked at: `futura-sidecar errors dead` \
+    let description = "Envelopes that upstreams refused for good and that are kept to be looked at: `futura-sidecar errors list` \
                        shows them, and why.";
     number(errors::DEAD, query(dead, template(("Dead letters",))), description).good_up_to(1.0).low()
 }
