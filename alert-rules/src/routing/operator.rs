@@ -33,7 +33,7 @@ pub(super) struct Resource {
 struct Spec {
     route: RootEntry,
     inhibit_rules: Vec<InhibitEntry>,
-    /// The operator knows these by the name of their first use; routes may name them as active too.
+    /// All intervals, whether routes name them as those of silence or, as ours do, as those of speech.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     mute_time_intervals: Vec<IntervalEntry>,
     receivers: Vec<ReceiverEntry>,
