@@ -8,6 +8,7 @@ use futura_alert_rules::{
     example::{Example, Samples, series},
     panel::Panel,
     promql::{Service, by, gauge, label},
+    runbook::{Runbook, ask},
     template::template,
 };
 use futura_dashboards::{
@@ -25,7 +26,15 @@ const WATER: Panel = Panel { dashboard: "bar", id: 1, title: "Water" };
 fn water_low(examples: Vec<Example<(Service,)>>) -> Alert {
     let condition = gauge(WATER_LITERS).value().min(by::<(Service,)>()).below(1.0);
     let definition = Definition::new("WaterLow", Severity::Warning, Team::Api, condition);
-    Alert::from(Definition { panel: Some(WATER), examples, ..definition })
+    let runbook = Runbook {
+        symptom: "The tank is nearly empty.",
+        meaning: "Soon there is no coffee.",
+        investigation: vec![ask("See since when", gauge(WATER_LITERS).value())],
+        resolution: &["Fill it."],
+        related: &[],
+    };
+    let summary = template((label::<Service>(), " runs out of water"));
+    Alert::from(Definition { panel: Some(WATER), summary, examples, runbook, ..definition })
 }
 
 fn examples() -> Vec<Example<(Service,)>> {
