@@ -147,7 +147,7 @@ impl Definition {
     /// An objective of 99.9 % over 30 days from 0.1 requests per second on, where six failures within an hour are the least
     /// that fires the most urgent alert.
     ///
-    /// It has no [`traffic`](Self::traffic) to be tried with and no [`resolution`](Self::resolution) yet; without, it is refused.
+    /// It says nothing of how to end a fault yet, and has no [`traffic`](Self::traffic) to be tried with; without, it is refused.
     pub fn new(name: &'static str, alerts: [&'static str; 4], team: Team, indicator: Indicator) -> Self {
         Self {
             name,
