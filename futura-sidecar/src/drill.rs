@@ -131,7 +131,7 @@ async fn drill_all(mut drill: Drill, alerts: &[Alert]) -> Result<(), Failed> {
         };
         match drilled {
             None => {
-                drill.resolve(&sent).await.map_err(failed)?;
+                drill.give_up(&sent).await.map_err(failed)?;
                 return Err(Failed(INTERRUPTED, anyhow!("interrupted: alert `{}` is resolved", alert.name)));
             }
             // That one goes on for real is no reason to leave the others out.

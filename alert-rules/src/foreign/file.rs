@@ -167,9 +167,7 @@ impl Lines<'_> {
         ForeignRule {
             is_alert,
             name,
-            lasts: raw
-                .lasts
-                .is_some_and(|lasts| !lasts.trim_start_matches('0').trim_start_matches(['s', 'm', 'h']).is_empty()),
+            lasts: raw.lasts.is_some_and(|lasts| lasts.contains(|digit| matches!(digit, '1'..='9'))),
             expression: raw.expr,
             labels: raw.labels,
             annotations: raw.annotations,

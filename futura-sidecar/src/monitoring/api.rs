@@ -204,7 +204,7 @@ fn refused(url: Url, status: StatusCode, answer: &[u8]) -> ApiError {
     let said = said.or_else(|_| serde_json::from_slice(answer)).unwrap_or_else(|_| excerpt(answer));
     let message = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            format!("{said}: give --bearer-token-file, or --user and --password-file")
+            "give --bearer-token-file, or --user and --password-file".to_owned()
         }
         _ if status.is_redirection() => "it sends elsewhere: give the address that it sends to".to_owned(),
         _ => said,

@@ -66,6 +66,8 @@ pub struct Drill {
     api: Api,
     config: DrillConfig,
     witness: Witness,
+    /// Whether an alert of ours may fire there.
+    fires: bool,
 }
 
 /// An alert as it is sent for a drill.
@@ -154,7 +156,7 @@ impl Drill {
     pub async fn begin(api: ApiConfig, config: DrillConfig, witness: Witness) -> Result<Self, DrillError> {
         let api = Api::new(api)?;
         api.get::<serde_json::Map<_, _>>("api/v2/status", &[]).await?;
-        Ok(Self { api, config, witness })
+        Ok(Self { api, config, witness, fires: false })
     }
 
     /// The alert as it is to be sent: as in its first example, its summary marked.
@@ -179,7 +181,7 @@ impl Drill {
 
     /// Has it fire and end; `tell` is told what happens and what a person is to answer.
     ///
-    /// Whoever drops this before its end has to [`resolve`](Self::resolve) the alert.
+    /// Whoever drops this before its end has to [`give_up`](Self::give_up) the alert.
     ///
     /// # Errors
     /// When Alertmanager cannot be asked, when the alert fires for real, or when nobody answers.
@@ -190,11 +192,12 @@ impl Drill {
         }
         let mut drilled = Drilled::new(name);
         let sent = Instant::now();
+        self.fires = true;
         self.post(alert, OffsetDateTime::now_utc() + 2 * self.config.wait + SLACK).await?;
         // Whatever goes wrong from here on, the alert is not left to fire.
         let notified = self.follow(alert, sent, &mut drilled, &tell).await;
         let ended = Instant::now();
-        self.resolve(alert).await?;
+        self.give_up(alert).await?;
         if notified? {
             tell(&format!("{name}: resolved, waiting for the message that says so"));
             let arrived = self.arrives(alert, MessageStatus::Resolved, ended, &tell).await?;
@@ -203,12 +206,16 @@ impl Drill {
         Ok(drilled)
     }
 
-    /// Ends the alert.
+    /// Resolves the alert if it was sent: one that was not may be another's.
     ///
     /// # Errors
-    /// When Alertmanager cannot be asked; it then ends by itself, once all waiting would have.
-    pub async fn resolve(&self, alert: &DrilledAlert) -> Result<(), DrillError> {
-        self.post(alert, OffsetDateTime::now_utc()).await
+    /// When Alertmanager cannot be asked; the alert then ends by itself, once all waiting would have.
+    pub async fn give_up(&mut self, alert: &DrilledAlert) -> Result<(), DrillError> {
+        if self.fires {
+            self.post(alert, OffsetDateTime::now_utc()).await?;
+            self.fires = false;
+        }
+        Ok(())
     }
 
     /// Waits for the notification that the alert fires; whether it came.

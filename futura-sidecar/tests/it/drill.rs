@@ -4,15 +4,19 @@ use std::{
     fs,
     net::SocketAddr,
     process::{Command, Output, Stdio},
+    sync::Mutex,
     time::Duration,
 };
 
+use futura_alert_rules::{Site, rules};
+use futura_sidecar::{ApiConfig, Drill, DrillConfig, DrillError, Witness, Word};
 use insta::assert_snapshot;
 use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 use tokio::{
     process::Child,
+    sync::mpsc,
     time::{sleep, timeout},
 };
 
@@ -134,6 +138,41 @@ async fn what_is_silenced_or_fires_for_real_is_told_and_left_alone() {
     );
     let fires = alertmanager.alerts().await.iter().any(|alert| alert["labels"] == labels);
     assert!(fires, "the real one goes on");
+}
+
+#[tokio::test]
+async fn a_person_s_word_counts_where_no_receiver_listens() {
+    let Some(alertmanager) = Alertmanager::start().await else {
+        eprintln!("prometheus-alertmanager is not installed");
+        return;
+    };
+    let api = ApiConfig { url: alertmanager.url().parse().expect("an address"), access: None, timeout: PATIENCE };
+    let config = DrillConfig {
+        site: Site::default(),
+        wait: PATIENCE,
+        labels: [("cluster".to_owned(), "test".to_owned())].into(),
+        prometheus: "http://prometheus.test/".parse().expect("an address"),
+    };
+    let (person, words) = mpsc::channel(2);
+    person.send(Word::Came).await.expect("a listener");
+    person.send(Word::Missing).await.expect("a listener");
+    let mut drill = Drill::begin(api, config, Witness::Operator(words)).await.expect("Alertmanager");
+    let alert = rules::alerts(&Site::default()).find(|alert| alert.name == "PodDown").expect("an alert");
+    let sent = drill.alert(&alert).expect("an example");
+    let asked = Mutex::new(Vec::new());
+    let drilled =
+        drill.run(&sent, |text| asked.lock().expect("no panic").push(text.to_owned())).await.expect("a drill");
+    assert!(drilled.fired.is_some() && drilled.resolved.is_none() && !drilled.is_well(), "{drilled:?}");
+    assert_snapshot!(asked.into_inner().expect("no panic").join("\n"), @r"
+    PodDown: sent, goes to webhook
+    PodDown: has the message arrived that it fires? [y/n]
+    PodDown: resolved, waiting for the message that says so
+    PodDown: has the message arrived that it is resolved? [y/n]
+    ");
+    drop(person);
+    let unheard = drill.run(&drill.alert(&alert).expect("an example"), |_| ()).await;
+    assert!(matches!(unheard, Err(DrillError::NoWitness)), "{unheard:?}");
+    assert!(alertmanager.alerts().await.is_empty(), "whatever comes of a drill, its alert ends");
 }
 
 #[tokio::test]

@@ -179,12 +179,12 @@ async fn what_is_no_prometheus_cannot_be_asked() {
         serve(Router::new().fallback(get(async || "<html>hello</html>").post(async || "<html>hello</html>"))).await;
     let (code, text) = code_and_text(&format!("http://{page}"), &[]).await;
     assert_eq!(code, Some(69));
-    assert_snapshot!(text, @"`URL/api/v1/query` answered 401 Unauthorized: nothing: give --bearer-token-file, or --user and --password-file");
+    assert_snapshot!(text, @"`URL/api/v1/query` answered what this API does not: <html>hello</html>");
 
     let closed = serve(Router::new().fallback(async || (StatusCode::UNAUTHORIZED, ""))).await;
     let (code, text) = code_and_text(&format!("http://{closed}"), &[]).await;
     assert_eq!(code, Some(69));
-    assert_snapshot!(text, @"`URL/api/v1/query` answered 401 Unauthorized: nothing: give --bearer-token-file, or --user and --password-file");
+    assert_snapshot!(text, @"`URL/api/v1/query` answered 401 Unauthorized: give --bearer-token-file, or --user and --password-file");
 
     let secret = ["--bearer-token-file", "/no/such/file"];
     assert_eq!(code_and_text(&format!("http://{page}"), &secret).await.0, Some(64));
