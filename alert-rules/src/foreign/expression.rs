@@ -117,6 +117,7 @@ impl<'a, 'b> ExpressionCheck<'a, 'b> {
                 self.report(Lint::UnknownLabel, format!("`{name}` has no label `{}`", matcher.name));
             }
             self.pattern(matcher);
+            self.bound(matcher);
             self.label_value(name, matcher);
         }
     }
@@ -131,6 +132,13 @@ impl<'a, 'b> ExpressionCheck<'a, 'b> {
             self.report(Lint::LiteralRegex, format!("`{name}{op}\"{value}\"` has anchors, which it has anyway"));
         } else if !value.contains(|character| SPECIAL.contains(character)) {
             self.report(Lint::LiteralRegex, format!("`{name}{op}\"{value}\"` matches one text alone"));
+        }
+    }
+
+    fn bound(&mut self, Matcher { op, name, value }: &Matcher) {
+        let exact = matches!(op, MatchOp::Equal | MatchOp::NotEqual) && matches!(&**name, "le" | "quantile");
+        if exact && value.trim_end_matches(".0").parse::<u64>().is_ok() {
+            self.report(Lint::BoundLiteral, format!("`{name}{op}\"{value}\"` is one of two spellings"));
         }
     }
 
@@ -226,7 +234,9 @@ impl<'a, 'b> ExpressionCheck<'a, 'b> {
 
     fn aggregate(&mut self, aggregate: &AggregateExpr, context: Context) {
         let operator = aggregate.op.to_string();
-        if self.is_alert && matches!(&*operator, "topk" | "bottomk") {
+        // The first of each group is how a join picks one of several.
+        let first = matches!(aggregate.param.as_deref(), Some(Expr::NumberLiteral(number)) if number.val == 1.0);
+        if self.is_alert && !first && matches!(&*operator, "topk" | "bottomk") {
             self.report(Lint::TopkInAlert, format!("{operator}() picks other series from one time to the next"));
         }
         if let Some(LabelModifier::Include(labels)) = &aggregate.modifier {

@@ -76,8 +76,10 @@ lints! {
     UnguardedRatio: Warning, "unguarded-ratio", "let the divisor be `> 0`, or join `and` a minimum of traffic";
     /// A regular expression that matches one text.
     LiteralRegex: Warning, "literal-regex", "take `=` or `!=`, and no anchors: an expression is matched as a whole";
+    /// A bound that not every Prometheus writes so.
+    BoundLiteral: Warning, "bound-literal", "match both spellings, as in `le=~\"1|1[.]0\"`: Prometheus 3 writes whole numbers as `1.0`";
     /// An alert that fires whenever there is data.
-    NoThreshold: Error, "no-threshold", "compare the value with a threshold";
+    NoThreshold: Warning, "no-threshold", "compare the value with a threshold";
     /// An alert on a list whose members come and go.
     TopkInAlert: Warning, "topk-in-alert", "compare each series with a threshold: members that come and go restart `for`";
     /// An info metric is compared with zero.

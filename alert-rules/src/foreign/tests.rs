@@ -107,13 +107,18 @@ fn patterns_that_are_none_are_found() {
     assert_snapshot!(expression(r#"up{job=~"api"} == 0"#), @r#"warning: `job=~"api"` matches one text alone (literal-regex)"#);
     assert_snapshot!(expression(r#"up{job!~"^a.*$"} == 0"#), @r#"warning: `job!~"^a.*$"` has anchors, which it has anyway (literal-regex)"#);
     assert_eq!(expression(r#"up{job=~"a|b"} == 0"#), "");
+    let bucket = |le: &str| expression(&format!("rate(http_request_duration_seconds_bucket{{{le}}}[5m]) > 1"));
+    assert_snapshot!(bucket(r#"le="2""#), @r#"warning: `le="2"` is one of two spellings (bound-literal)"#);
+    assert_snapshot!(bucket(r#"le="2.0""#), @r#"warning: `le="2.0"` is one of two spellings (bound-literal)"#);
+    assert_eq!(bucket(r#"le=~"2|2[.]0""#) + &bucket(r#"le="0.5""#) + &bucket(r#"le="+Inf""#), "");
 }
 
 #[test]
 fn conditions_that_say_nothing_are_found() {
-    assert_snapshot!(expression("sum(rate(orders_created_total[5m]))"), @"error: it fires whenever there is a value (no-threshold)");
-    assert_snapshot!(expression("up > bool 0"), @"error: it fires whenever there is a value (no-threshold)");
+    assert_snapshot!(expression("sum(rate(orders_created_total[5m]))"), @"warning: it fires whenever there is a value (no-threshold)");
+    assert_snapshot!(expression("up > bool 0"), @"warning: it fires whenever there is a value (no-threshold)");
     assert_snapshot!(expression("topk(3, rate(orders_created_total[5m])) > 1"), @"warning: topk() picks other series from one time to the next (topk-in-alert)");
+    assert_eq!(expression("sum by (path) (topk by (path) (1, rate(http_requests_total[5m]))) > 1"), "");
     assert_snapshot!(expression("build_info == 0"), @"error: `build_info` is never 0 (info-metric-is-zero)");
     assert_snapshot!(expression("(rate(orders_created_total[5m]) or rate(payment_total[5m])) > 0"), @"warning: where both rates have the same labels, the second is lost (rates-joined-by-or)");
     assert_snapshot!(expression("avg_over_time(http_requests_in_flight[5m]) > 1"), @"warning: its value is smoothed over time, and has to last besides (smoothed-for)");
