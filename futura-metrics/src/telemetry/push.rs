@@ -7,7 +7,7 @@ use std::{
     error::Error,
     mem,
     pin::pin,
-    sync::mpsc,
+    sync::{Mutex, PoisonError, mpsc},
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -51,7 +51,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// A push that is running.
 pub(super) struct Push {
     stop: oneshot::Sender<Duration>,
-    ended: mpsc::Receiver<()>,
+    /// Behind a lock, which nobody else takes, as a receiver alone cannot be shared between threads.
+    ended: Mutex<mpsc::Receiver<()>>,
 }
 
 /// A push that makes its last request.
@@ -114,14 +115,15 @@ impl Push {
         let named = thread::Builder::new().name("otlp-metrics".to_owned());
         named.spawn(run).map_err(|error| TelemetryError::Push(error.into()))?;
         begun.recv().unwrap_or_else(|ended| Err(ended.into())).map_err(TelemetryError::Push)?;
-        Ok(Self { stop, ended })
+        Ok(Self { stop, ended: Mutex::new(ended) })
     }
 
     /// Has it push once more, within this limit, and end.
     pub(super) fn end(self, limit: Duration) -> Ending {
         // One that has ended already has nothing more to push.
         let _ = self.stop.send(limit);
-        Ending { ended: self.ended, at_the_latest: Instant::now() + limit }
+        let ended = self.ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ending { ended, at_the_latest: Instant::now() + limit }
     }
 }
 

@@ -10,7 +10,7 @@ use futura_metrics::{
     Metrics,
     exposition::Format,
     http::HttpLayer,
-    telemetry::{self, CallLayer, TelemetryConfig},
+    telemetry::{self, CallLayer, Telemetry, TelemetryConfig},
 };
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
@@ -145,6 +145,8 @@ fn a_wrong_variable_is_named_with_its_value_and_what_is_expected() {
         wrong("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "ftp://collector/v1/traces"),
         wrong("OTEL_EXPORTER_OTLP_ENDPOINT", "https//user:pass@collector"),
         wrong("OTEL_EXPORTER_OTLP_PROTOCOL", "smoke"),
+        wrong("OTEL_TRACES_EXPORTER", "zipkin"),
+        wrong("OTEL_METRICS_EXPORTER", "console"),
         wrong("SENTRY_DSN", "https://secret"),
         wrong("SENTRY_SAMPLE_RATE", "2"),
         wrong("LOG_FORMAT", "xml"),
@@ -155,10 +157,18 @@ fn a_wrong_variable_is_named_with_its_value_and_what_is_expected() {
     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=`ftp://collector/v1/traces`: expected a URL such as `http://localhost:4318`
     OTEL_EXPORTER_OTLP_ENDPOINT=`***`: expected a URL such as `http://localhost:4318`
     OTEL_EXPORTER_OTLP_PROTOCOL=`smoke`: expected `grpc` or `http/protobuf`
+    OTEL_TRACES_EXPORTER=`zipkin`: expected `otlp` or `none`
+    OTEL_METRICS_EXPORTER=`console`: expected `otlp`, `prometheus` or `none`
     SENTRY_DSN=`***`: expected `https://KEY@HOST/PROJECT`, such as `https://0123456789abcdef@sentry.example.org/42`
     SENTRY_SAMPLE_RATE=`2`: expected a number from 0.0 to 1.0
     LOG_FORMAT=`xml`: expected `pretty` or `json`
     ");
+}
+
+#[test]
+fn what_is_set_up_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Telemetry>();
 }
 
 #[test]
@@ -172,6 +182,7 @@ fn traces_are_exported_where_there_is_an_endpoint() {
     assert!(exports(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://[::1]/v1/traces")]));
     assert!(!exports(&[endpoint, ("OTEL_SDK_DISABLED", "true")]));
     assert!(!exports(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]));
+    assert!(!exports(&[endpoint, ("OTEL_TRACES_EXPORTER", "none"), ("OTEL_METRICS_EXPORTER", "otlp")]));
 }
 
 /// What an event says, in one line.
