@@ -4,14 +4,12 @@
 //! put in place; and a file without our mark is never touched.
 
 use std::{
-    env, fmt, fs, io,
+    env, fmt, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use futura_alert_rules::{
-    GeneratedFile, Profile, Site, output::OutputError, routing::RoutingConfigError, site::SiteError,
-};
+use futura_alert_rules::{GeneratedFile, Site, output::OutputError, site::SiteError};
 
 use self::tree::Tree;
 use crate::{
@@ -21,6 +19,9 @@ use crate::{
     reference,
 };
 
+pub use self::site::SiteArgs;
+
+mod site;
 mod tree;
 
 /// What to generate, and where to.
@@ -33,24 +34,9 @@ pub struct GenerateArgs {
     /// generate, so repeat those that the files were written with
     #[arg(long)]
     pub check: bool,
-    /// Take the settings from FILE: thresholds and durations of alerts, who is told of them and when, and what the options below
-    /// say, which come before the file. `site.yaml` beside the rules shows all that there are
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Kubernetes namespace whose pods and containers are watched [default: `futuratickets`]. The service's own metrics are queried
-    /// without it, as only some scrape configurations give them that label: keep one Prometheus for each environment
-    #[arg(long, value_name = "NAME", value_parser = Site::parse_namespace)]
-    pub namespace: Option<String>,
-    /// Where the runbooks are published: each alert links to `URL/ALERT` [default: `https://runbooks.futuratickets.com`]
-    #[arg(long, value_name = "URL", value_parser = Site::parse_url)]
-    pub runbooks_url: Option<String>,
-    /// Where Grafana is: each alert links to the panel of its dashboard there [default: `https://grafana.futuratickets.com`]
-    #[arg(long, value_name = "URL", value_parser = Site::parse_url)]
-    pub grafana_url: Option<String>,
-    /// Which versions the files are for: prometheus-2.42 (with Alertmanager 0.25) or prometheus-3 (with Alertmanager 0.27), and later
-    /// ones. Rules and dashboards are the same; Alertmanager learned to read more secrets from files [default: prometheus-2.42]
-    #[arg(long, value_name = "NAME")]
-    pub profile: Option<Profile>,
+    /// For which installation.
+    #[command(flatten)]
+    pub site: SiteArgs,
     /// What Grafana is told besides the dashboards.
     #[command(flatten)]
     pub provisioning: ProvisioningArgs,
@@ -146,7 +132,7 @@ pub enum GenerateError {
 /// With `check`, files that differ are a [`GenerateError::Drift`].
 pub fn run(args: &GenerateArgs) -> Result<Report, GenerateError> {
     let start = Instant::now();
-    let site = args.site()?;
+    let site = args.site.site()?;
     let [rules, mut dashboards] = Output::platform(&site).files()?;
     dashboards.extend(provisioning::files(&dashboards, &site, &args.provisioning)?);
     let trees = match &args.out {
@@ -233,47 +219,10 @@ if the files were written with other options, repeat those with --check; if not,
 // === impl GenerateArgs ===
 
 impl GenerateArgs {
-    fn site(&self) -> Result<Site, GenerateError> {
-        let mut site = match &self.config {
-            Some(path) => {
-                let read = |source| GenerateError::Read { path: path.clone(), source };
-                let text = fs::read_to_string(path).map_err(read)?;
-                Site::from_yaml(&text).map_err(|source| GenerateError::Config { path: path.clone(), source })?
-            }
-            None => Site::default(),
-        };
-        let options = [
-            (&self.namespace, &mut site.namespace),
-            (&self.runbooks_url, &mut site.runbooks_url),
-            (&self.grafana_url, &mut site.grafana_url),
-        ];
-        for (option, setting) in options {
-            if let Some(value) = option {
-                setting.clone_from(value);
-            }
-        }
-        site.profile = self.profile.unwrap_or(site.profile);
-        if let Some(path) = &self.config {
-            // Only now the profile is known, by which some of it can be done or not.
-            let refused =
-                |source: RoutingConfigError| GenerateError::Config { path: path.clone(), source: source.into() };
-            site.routing.check(site.profile).map_err(refused)?;
-        }
-        Ok(site)
-    }
-
     /// The options in force, defaults included, that decide what is generated and where.
     fn options(&self, site: &Site) -> String {
-        let file = |name, path: &Option<PathBuf>| {
-            path.as_ref().map(|path| format!("--{name} {} ", path.display())).unwrap_or_default()
-        };
-        let files = file("out", &self.out) + &file("config", &self.config);
-        let Site { namespace, runbooks_url, grafana_url, profile, .. } = site;
-        let provisioning = &self.provisioning;
-        format!(
-            "{files}--namespace {namespace} --runbooks-url {runbooks_url} --grafana-url {grafana_url} --profile {profile} \
-             {provisioning}"
-        )
+        let out = self.out.as_ref().map(|out| format!("--out {} ", out.display())).unwrap_or_default();
+        format!("{out}{} {}", self.site.options(site), self.provisioning)
     }
 }
 

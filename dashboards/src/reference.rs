@@ -76,7 +76,7 @@ fn readers(site: &Site) -> Result<BTreeMap<&'static str, Readers>, CatalogueErro
             readers.entry(metric).or_default().alerts.insert(alert.name);
         }
     }
-    for PanelQuery { dashboard, panel, expression } in queries(site) {
+    for PanelQuery { dashboard, panel, expression, .. } in queries(site) {
         let invalid = |source| CatalogueError::Expression { dashboard, panel, source };
         for metric in read(&expression).map_err(invalid)? {
             readers.entry(metric).or_default().panels.entry(dashboard).or_default().insert(panel);

@@ -1,9 +1,8 @@
-//! The options of every command that asks a server: where it is, who asks, which installation it watches.
+//! The options of every command that asks a server: where it is, and who asks.
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use futura_alert_rules::Site;
 use futura_sidecar::{Access, ApiConfig};
 use url::Url;
 
@@ -19,20 +18,6 @@ pub(crate) struct AccessArgs {
     /// A file with the user's password.
     #[arg(long, value_name = "FILE", requires = "user")]
     password_file: Option<PathBuf>,
-}
-
-/// Which installation.
-#[derive(Args)]
-pub(crate) struct SiteArgs {
-    /// The Kubernetes namespace that is watched.
-    #[arg(long, value_name = "NAME", default_value = Site::NAMESPACE)]
-    namespace: String,
-    /// Where the runbooks are published.
-    #[arg(long, value_name = "URL", default_value = Site::RUNBOOKS_URL)]
-    runbooks_url: String,
-    /// Where Grafana is.
-    #[arg(long, value_name = "URL", default_value = Site::GRAFANA_URL)]
-    grafana_url: String,
 }
 
 /// An address without a secret in it, which the list of processes would show.
@@ -54,14 +39,5 @@ impl AccessArgs {
     pub(crate) fn config(self, url: Url, timeout: Duration) -> ApiConfig {
         let basic = self.user.zip(self.password_file).map(|(user, file)| Access::Basic(user, file));
         ApiConfig { url, access: self.bearer_token_file.map(Access::Bearer).or(basic), timeout }
-    }
-}
-
-// === impl SiteArgs ===
-
-impl SiteArgs {
-    pub(crate) fn site(self) -> Site {
-        let Self { namespace, runbooks_url, grafana_url } = self;
-        Site { namespace, runbooks_url, grafana_url }
     }
 }

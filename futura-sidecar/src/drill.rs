@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context, Error, anyhow};
 use clap::Args;
 use futura_alert_rules::{Alert, Site, rules};
+use futura_dashboards::generate::SiteArgs;
 use futura_metrics::shutdown;
 use futura_sidecar::{Drill, DrillConfig, DrillError, Receiver, Witness, Word, parse_duration};
 use tokio::{select, sync::mpsc};
@@ -18,7 +19,7 @@ use url::Url;
 
 use crate::{
     Failed, INTERRUPTED,
-    access::{AccessArgs, SiteArgs, parse_url},
+    access::{AccessArgs, parse_url},
     ask, failure, usage,
     verify::unavailable,
 };
@@ -71,7 +72,7 @@ pub(crate) struct DrillArgs {
 
 /// Drills the alerts and tells how long each message took.
 pub(crate) fn run(args: DrillArgs) -> Result<(), Failed> {
-    let site = args.site.site();
+    let site = args.site.site().map_err(usage)?;
     let alerts = chosen(&args.alerts, args.all, &site).map_err(usage)?;
     if args.receiver_listen.is_none() && !io::stdin().is_terminal() {
         let missing = "nobody can be asked, as standard input is no terminal: give --receiver-listen ADDRESS";

@@ -7,12 +7,13 @@ use std::{
 
 use anyhow::anyhow;
 use clap::Args;
+use futura_dashboards::generate::SiteArgs;
 use futura_sidecar::{ApiError, Summary, VerifyConfig, parse_duration, questions, verify};
 use url::Url;
 
 use crate::{
     Failed, UNAVAILABLE,
-    access::{AccessArgs, SiteArgs, parse_url},
+    access::{AccessArgs, parse_url},
     ask, failure, usage,
 };
 
@@ -57,7 +58,7 @@ pub(crate) struct VerifyArgs {
 
 /// Asks, prints what there is to see to, and fails if there is any.
 pub(crate) fn run(args: VerifyArgs) -> Result<(), Failed> {
-    let mut questions = questions(&args.site.site());
+    let mut questions = questions(&args.site.site().map_err(usage)?);
     for skipped in &args.skip {
         let before = questions.len();
         questions.retain(|question| question.name != skipped && question.dashboard != Some(skipped));
