@@ -111,7 +111,6 @@ mod tests {
         HighMongoDBConnections: Above 800 Count, for 10m, warning, database
         HighResponseTime: Above 2 Seconds, for 5m, warning, api
         HighSentryErrorCount: Above 50 Count, for 0s, warning, api
-        LowAvailability: Below 0.99 Ratio, for 5m, critical, api
         HttpAvailabilityBurn1d: Above 3 Count, for 0s, warning, api
         HttpAvailabilityBurn1h: Above 14.4 Count, for 0s, critical, api
         HttpAvailabilityBurn3d: Above 1 Count, for 0s, warning, api
@@ -120,6 +119,7 @@ mod tests {
         HttpLatencyBurn1h: Above 14.4 Count, for 0s, critical, api
         HttpLatencyBurn3d: Above 1 Count, for 0s, warning, api
         HttpLatencyBurn6h: Above 6 Count, for 0s, critical, api
+        LowAvailability: Below 0.99 Ratio, for 5m, critical, api
         LowPaymentSuccessRate: Below 0.9 Ratio, for 10m, critical, payments
         MongoDBConnectionIssues: Below 10 Count, for 5m, critical, database
         MongoDBDown: Equal 0 State, for 2m, critical, database

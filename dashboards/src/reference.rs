@@ -194,7 +194,7 @@ mod tests {
         - Type: gauge, a number of things
         - Label `conn_type`: `current`, `available`, `active`
         - Exported by: mongodb_exporter 0.53.0, of whose labels those are listed that are read
-        - Alerts: [MongoDBConnectionIssues](../alert-rules/generated/runbooks/MongoDBConnectionIssues.md)
+        - Alerts: [HighMongoDBConnections](../alert-rules/generated/runbooks/HighMongoDBConnections.md), [MongoDBConnectionIssues](../alert-rules/generated/runbooks/MongoDBConnectionIssues.md)
         - Panels of [futuratickets-overview](../dashboards/generated/futuratickets-overview.json): "Database Connections (MongoDB)"
         "#);
     }

@@ -238,14 +238,14 @@ mod tests {
         severity="critical" -> critical, again after 4h
         severity="critical" -> pager, again after 4h
         severity="warning" -> warnings, again after 12h, in working-hours
-        team="business",severity="warning" -> business, again after 24h, in working-hours
+        team="business",severity="warning" -> business, again after 1d, in working-hours
         team="payments",severity="critical" -> payments, again after 2h
         team="payments",severity="warning" -> payments, again after 2h, in working-hours
         team="database",severity="critical" -> database-team, again after 4h
         team="database",severity="warning" -> database-team, again after 12h, in working-hours
         team="api",severity="critical" -> api-team, again after 4h
         team="api",severity="warning" -> api-team, again after 12h, in working-hours
-        severity=~"critical|warning" -> sidecar, again after 24h
+        severity=~"critical|warning" -> sidecar, again after 1d
         severity="critical",service!~"kubernetes|node|checks" mutes severity="warning",service!~"kubernetes|node|checks",alertname!="Watchdog", of the same cluster, service
         alertname=~"PodDown|PodCrashLooping|CriticalMemoryUsage" mutes alertname=~"HighCPUUsage|HighMemoryUsage|PodRestartingOften", of the same cluster, namespace, pod
         alertname="MongoDBDown" mutes alertname=~"MongoDBConnectionIssues|HighMongoDBConnections", of the same cluster

@@ -202,7 +202,7 @@ mod tests {
     use insta::assert_snapshot;
 
     use super::{Site, distance};
-    use crate::{output::files, rules::alerts, site::page};
+    use crate::{output::files, rules::areas, site::page};
 
     fn refused(text: &str) -> String {
         let error = Site::from_yaml(text).unwrap_err();
@@ -266,7 +266,7 @@ mod tests {
     fn what_is_printed_as_the_settings_changes_nothing_when_read() {
         let site = Site::from_yaml("thresholds: { HighErrorRate: 25 }\ndurations: { RedisDown: 1m30s }").unwrap();
         for site in [Site::default(), site] {
-            let alerts: Vec<_> = alerts(&site).collect();
+            let alerts: Vec<_> = areas(&site).into_iter().flat_map(|area| area.alerts).collect();
             let printed = page(&site, &alerts.iter().collect::<Vec<_>>());
             let read = Site::from_yaml(&printed).unwrap_or_else(|error| panic!("{error}\n{printed}"));
             assert_eq!(files(&read).unwrap(), files(&site).unwrap());

@@ -33,6 +33,7 @@ struct TestFile {
 
 #[derive(Deserialize)]
 struct Test {
+    #[serde(default)]
     alert_rule_test: Vec<AlertTest>,
 }
 

@@ -52,7 +52,7 @@ fn output(examples: Vec<Example<(Service,)>>) -> Output {
     let water = query(gauge(WATER_LITERS).value().min(by::<(Service,)>()), template((label::<Service>(),)));
     let panels = vec![lines(WATER, water, "Liters in the tank.").threshold_of(&alerts[0])];
     let dashboard = Dashboard::new("bar", "Bar", "Whether there is water.", panels, &alerts, &site);
-    Output::new(RuleSet::new(site).area("bar", alerts)).dashboard(dashboard)
+    Output::new(RuleSet::new(site).area("bar", alerts)).dashboard(dashboard).metrics(&[WATER_LITERS.descriptor()])
 }
 
 fn drift(output: &Output, folder: &Path) -> String {
@@ -65,15 +65,17 @@ fn only_what_is_its_own_is_written_and_checked() {
     let folder = tempfile::tempdir().unwrap();
     let output = output(examples());
     assert_snapshot!(drift(&output, folder.path()), @r"
+    missing: FOLDER/alert-rules/kubernetes/config-maps/rules-bar.yaml
+    missing: FOLDER/alert-rules/kubernetes/operator/rules-bar.yaml
     missing: FOLDER/alert-rules/prometheus/bar.yaml
     missing: FOLDER/alert-rules/prometheus/tests/bar.yaml
     missing: FOLDER/alert-rules/runbooks/README.md
     missing: FOLDER/alert-rules/runbooks/WaterLow.md
     missing: FOLDER/dashboards/bar.json
-    5 files differ from what is generated: write them anew
+    7 files differ from what is generated: write them anew
     ");
-    assert_eq!(output.write(folder.path()).unwrap().written, 5);
-    assert_eq!(output.check(folder.path()).unwrap().unchanged, 5);
+    assert_eq!(output.write(folder.path()).unwrap().written, 7);
+    assert_eq!(output.check(folder.path()).unwrap().unchanged, 7);
     let dashboard = fs::read_to_string(folder.path().join("dashboards/bar.json")).unwrap();
     assert!(dashboard.contains(r#""title": "Runbook: WaterLow""#), "{dashboard}");
 

@@ -99,13 +99,13 @@ async fn alerts_arrive_at_a_webhook_and_at_slack_and_so_does_their_end() {
     let output = alertmanager.drill(&["HighErrorRate", "HighResponseTime"]).output().await.expect("the binary");
     assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
     assert_snapshot!(printed(&output).replace(&alertmanager.receiver.to_string(), "RECEIVER"), @"
-    HighErrorRate: notified after N s, of its end after N s, by webhook
     HighResponseTime: notified after N s, of its end after N s, by slack; the message lacks runbook_url and dashboard_url
+    HighErrorRate: notified after N s, of its end after N s, by webhook
     point a receiver of Alertmanager at http://RECEIVER/
-    HighErrorRate: sent, goes to webhook
-    HighErrorRate: resolved, waiting for the message that says so
     HighResponseTime: sent, goes to slack
     HighResponseTime: resolved, waiting for the message that says so
+    HighErrorRate: sent, goes to webhook
+    HighErrorRate: resolved, waiting for the message that says so
     ");
     assert!(alertmanager.alerts().await.is_empty(), "all is resolved");
 }
