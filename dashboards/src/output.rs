@@ -27,6 +27,7 @@ use crate::{
 /// # fn slo() -> Definition {
 /// #     let indicator = Indicator::availability(&counter(PAYMENT_TOTAL), &counter(TICKET_GENERATION_FAILURES_TOTAL));
 /// #     Definition {
+/// #         resolution: &["Issue them by hand."],
 /// #         traffic: |traffic| vec![
 /// #             series(PAYMENT_TOTAL, (), traffic.all), series(TICKET_GENERATION_FAILURES_TOTAL, (), traffic.bad)
 /// #         ],

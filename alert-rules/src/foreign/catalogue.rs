@@ -108,6 +108,16 @@ impl Catalogue {
         self.metrics.insert(name, metric);
     }
 
+    /// The metrics by name.
+    pub fn metrics(&self) -> impl Iterator<Item = (&str, &Metric)> {
+        self.metrics.iter().map(|(name, metric)| (name.as_str(), metric))
+    }
+
+    /// The labels that targets have, whatever the metric.
+    pub fn target_labels(&self) -> impl Iterator<Item = &str> {
+        TARGET_LABELS.into_iter().chain(self.target_labels.iter().map(String::as_str))
+    }
+
     /// Adds a label that targets have.
     pub fn add_target_label(&mut self, name: String) {
         self.target_labels.insert(name);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futura_alert_rules::{
     Alert,
+    foreign::{self, MetricKind},
     promql::{Instance, Job, Service},
 };
 use futura_metrics::{
@@ -100,6 +101,13 @@ impl Catalogue {
         Self { metrics: metrics.collect(), target_labels, alerts }
     }
 
+    /// What rules that others wrote are judged by; no alert of theirs names a panel.
+    pub fn foreign(catalogue: &foreign::Catalogue) -> Self {
+        let metrics = catalogue.metrics().map(|(name, metric)| (name.to_owned(), metric.into()));
+        let target_labels = catalogue.target_labels().map(str::to_owned);
+        Self { metrics: metrics.collect(), target_labels: target_labels.collect(), alerts: Vec::new() }
+    }
+
     /// With these metrics besides.
     #[must_use]
     pub fn with(mut self, metrics: &[Descriptor]) -> Self {
@@ -145,6 +153,21 @@ impl From<&Descriptor> for Metric {
             values: values.iter().map(|value| (*value).to_owned()).collect(),
         });
         Self { kind: Some(descriptor.kind), unit: Some(descriptor.unit), labels: Some(labels.collect()) }
+    }
+}
+
+impl From<&foreign::Metric> for Metric {
+    fn from(metric: &foreign::Metric) -> Self {
+        let kind = match metric.kind {
+            MetricKind::Counter => Some(Kind::Counter),
+            MetricKind::Gauge => Some(Kind::Gauge),
+            MetricKind::Histogram => Some(Kind::Histogram),
+            MetricKind::Summary | MetricKind::Unknown => None,
+        };
+        let labels = metric.labels.as_ref().map(|labels| {
+            labels.iter().map(|(name, values)| LabelValues { name: name.clone(), values: values.clone() }).collect()
+        });
+        Self { kind, unit: None, labels }
     }
 }
 

@@ -28,6 +28,7 @@ fn folder() -> TempDir {
     let folder = tempdir().expect("a folder");
     fs::create_dir(folder.path().join("rules")).expect("a folder");
     fs::write(folder.path().join("rules/shop.yaml"), RULES).expect("a file");
+    fs::write(folder.path().join("rules/none.json"), "{}").expect("a file");
     fs::write(folder.path().join("rules/values.yml"), "replicas: 3\n").expect("a file");
     fs::write(folder.path().join("gauge.prom"), "# TYPE shop_sales_total gauge\nshop_sales_total 1\n").expect("a file");
     folder
@@ -50,7 +51,7 @@ fn a_finding_names_file_line_rule_and_remedy() {
     assert_snapshot!(text(&output), @"
     rules/shop.yaml:5: error: alert `NoSales`: there is no metric `shop_sales_total` (unknown-metric)
         name a metric of the catalogue, or give the catalogue that has this one
-    files: 1, rules: 1, errors: 1, warnings: 0
+    files: 1, rules: 1, dashboards: 0, errors: 1, warnings: 0
     ");
 }
 
@@ -59,7 +60,7 @@ fn what_is_disabled_or_well_is_no_error() {
     let folder = folder();
     let output = lint(folder.path(), &["rules/shop.yaml", "--disable", "unknown-metric"]);
     assert_eq!(output.status.code(), Some(0));
-    assert_snapshot!(text(&output), @"files: 1, rules: 1, errors: 0, warnings: 0");
+    assert_snapshot!(text(&output), @"files: 1, rules: 1, dashboards: 0, errors: 0, warnings: 0");
     let output = lint(folder.path(), &["rules/shop.yaml", "--catalogue", "gauge.prom"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
 }
@@ -74,7 +75,8 @@ fn a_wrong_command_line_or_file_exits_64() {
         (&["rules", "--catalogue", "rules/values.yml"], "--catalogue `rules/values.yml`: it holds no metric"),
         (&["rules", "--catalogue", "ftp://localhost/"], "an address starts with http:// or https://"),
         (&["rules", "--disable", "nothing"], "no lint is called so"),
-        (&["board.json"], "dashboards are not linted"),
+        (&["board.json"], "cannot read `board.json`"),
+        (&["rules/none.json"], "rules/none.json: it has no `panels`"),
         (&[], "FILE"),
     ] {
         let output = lint(folder.path(), arguments);
@@ -108,4 +110,24 @@ async fn a_live_page_and_a_prometheus_are_catalogues() {
         assert_eq!(output.status.code(), Some(code), "{path}: {}", text(&output));
         assert_eq!(text(&output).contains("(counter-without-rate)"), code == 1, "{path}: {}", text(&output));
     }
+}
+
+#[test]
+fn a_dashboard_is_judged_by_the_same_catalogue() {
+    let folder = folder();
+    let dashboard = r#"{
+        "uid": "shop", "title": "Shop", "schemaVersion": 42, "panels": [{
+            "id": 1, "type": "timeseries", "title": "Sales", "description": "Sales.", "gridPos": { "x": 0, "y": 0, "w": 12, "h": 8 },
+            "fieldConfig": { "defaults": { "unit": "cps" } },
+            "targets": [{ "refId": "A", "expr": "rate(shop_sales[$__rate_interval])", "legendFormat": "sales" }]
+        }]
+    }"#;
+    fs::write(folder.path().join("shop.json"), dashboard).expect("a file");
+    let found = text(&lint(folder.path(), &["shop.json", "--catalogue", "gauge.prom"]));
+    let expected = "shop.json:$.panels[0].targets[0].expr: error: panel `Sales`: no metric is called `shop_sales`";
+    assert!(found.contains(expected), "{found}");
+    assert!(found.contains("files: 1, rules: 0, dashboards: 1, errors: "), "{found}");
+    let found =
+        text(&lint(folder.path(), &["shop.json", "--catalogue", "gauge.prom", "--disable", "target-metric-rule"]));
+    assert!(!found.contains("shop_sales`"), "{found}");
 }
