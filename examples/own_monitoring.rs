@@ -42,8 +42,8 @@ fn water() -> Vector<(Service,)> {
     gauge(WATER_LITERS).value().min(by::<(Service,)>())
 }
 
-fn orders() -> Vector<(Service,)> {
-    counter(CUPS_ORDERED_TOTAL).rate(Window::minutes(5)).sum(by::<(Service,)>())
+fn orders(window: Window) -> Vector<(Service,)> {
+    counter(CUPS_ORDERED_TOTAL).rate(window).sum(by::<(Service,)>())
 }
 
 fn water_low() -> Alert {
@@ -84,11 +84,11 @@ fn rush() -> Alert {
         runbook: Runbook {
             symptom: "The queue grows.",
             meaning: "Guests leave before they have ordered.",
-            investigation: vec![ask("See whether it is growing still", orders())],
+            investigation: vec![ask("See whether it is growing still", orders(Window::minutes(5)))],
             resolution: &["Open the second till."],
             related: &["WaterLow"],
         },
-        ..Definition::new("Rush", Warning, Team::Api, orders().above(2.0))
+        ..Definition::new("Rush", Warning, Team::Api, orders(Window::minutes(5)).above(2.0))
     })
 }
 
@@ -108,7 +108,7 @@ fn dashboard(alerts: &[Alert], site: &Site) -> Dashboard {
         |panel, vector, text| panels::lines(panel, panels::query(vector, template((label::<Service>(),))), text);
     let panels = vec![
         lines(WATER, water(), "Liters in the tank. Near the line, fill it.").threshold_of(&alerts[0]),
-        lines(ORDERS, orders(), "Cups ordered per second. Above the line, open the second till.")
+        lines(ORDERS, orders(Window::RateInterval), "Cups ordered per second. Above the line, open the second till.")
             .threshold_of(&alerts[1]),
     ];
     Dashboard::new("coffee-bar", "Coffee bar", "Whether there is coffee.", panels, alerts, site)

@@ -4,7 +4,7 @@
 //! - [`grafana`]: the part of Grafana's classic JSON that we use, typed; [`panels`], [`variables`]: the house look.
 //! - [`lint`]: what Grafana never says is wrong with a dashboard, ours or another's.
 //! - [`provisioning`]: what brings them to Grafana.
-//! - [`reference`]: the page that tells of every metric what it is and who reads it.
+//! - [`mod@reference`]: the page that tells of every metric what it is and who reads it.
 //! - [`generate`]: writes or checks the files of dashboards and alert rules both; the program `generate-dashboards` and
 //!   the sidecar's `generate` are this.
 //! - [`output`]: what is generated; a program that declares metrics of its own makes one and writes it by itself.

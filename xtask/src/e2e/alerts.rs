@@ -159,14 +159,14 @@ async fn generate(programs: &Programs, state: &Path, receiver: &Receiver) -> Res
         fs::write(secrets.join(address), receiver.url(address))?;
     }
     fs::write(secrets.join("pagerduty-key"), PAGERDUTY_KEY)?;
-    let routing = state.join("routing.yaml");
+    let settings = state.join("site.yaml");
     let (secrets, pagerduty, sidecar) = (secrets.display(), receiver.url("pagerduty"), receiver.url("alertmanager"));
     fs::write(
-        &routing,
-        format!("secrets: {secrets}\npagerduty_url: {pagerduty}\nsidecar_url: {sidecar}\nemail: null\n"),
+        &settings,
+        format!("routing: {{ secrets: {secrets}, pagerduty_url: {pagerduty}, sidecar_url: {sidecar}, email: null }}\n"),
     )?;
     let mut command = process::command(programs.path("generate-dashboards")?);
-    command.current_dir(state).args(["--out", "generated", "--routing"]).arg(&routing);
+    command.current_dir(state).args(["--out", "generated", "--config"]).arg(&settings);
     let output = process::output(command, Stdio::piped(), GENERATOR_LIMIT).await?;
     ensure!(output.status.success(), "the generator says {}", String::from_utf8_lossy(&output.stderr));
     let files = state.join("generated/alert-rules");
