@@ -1,6 +1,13 @@
 //! A tiny server of the sample scrapes that stand in for the exporters of others.
 
-use std::{collections::BTreeMap, fs, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt::Write as _,
+    fs,
+    net::Ipv4Addr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use tokio::{
@@ -16,6 +23,8 @@ use crate::{cargo, stack::Target};
 const HEAD_LIMIT_BYTES: usize = 8 * 1024;
 /// How long one scrape may take.
 const SCRAPE_LIMIT: Duration = Duration::from_secs(10);
+/// How much of itself a counter grows by each second, so that rates have values and shares of them are as in the sample.
+const GROWTH_PER_SECOND: f64 = 1e-6;
 
 /// Serves the samples until it is dropped.
 #[derive(Debug)]
@@ -62,21 +71,40 @@ fn read_pages() -> Result<Pages> {
 
 async fn serve(listener: TcpListener, pages: Arc<Pages>) {
     // Prometheus opens a connection for each target and scrape; a set of tasks ends them all with the server.
-    let mut scrapes = JoinSet::new();
+    let (mut scrapes, start) = (JoinSet::new(), Instant::now());
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
                 let pages = pages.clone();
                 // A scrape that breaks off shows in Prometheus, as a target that is down.
-                scrapes.spawn(async move { timeout(SCRAPE_LIMIT, answer(stream, &pages)).await.ok() });
+                scrapes.spawn(async move { timeout(SCRAPE_LIMIT, answer(stream, &pages, start.elapsed())).await.ok() });
             }
             Some(_) = scrapes.join_next() => {}
         }
     }
 }
 
-async fn answer(mut stream: TcpStream, pages: &Pages) -> Result<()> {
+/// The page after so long, its counters grown.
+fn grown(page: &str, elapsed: Duration) -> String {
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"));
+    let counters: HashSet<_> = types.collect();
+    let factor = 1.0 + elapsed.as_secs_f64() * GROWTH_PER_SECOND;
+    let mut text = String::with_capacity(page.len());
+    for line in page.lines() {
+        let name = line.split(['{', ' ']).next().unwrap_or_default();
+        let sample = line.rsplit_once(' ').filter(|_| counters.contains(name));
+        let value = sample.and_then(|(series, value)| Some((series, value.parse::<f64>().ok()?)));
+        let written = match value {
+            Some((series, value)) => writeln!(text, "{series} {}", value * factor),
+            None => writeln!(text, "{line}"),
+        };
+        written.expect("a string takes any text");
+    }
+    text
+}
+
+async fn answer(mut stream: TcpStream, pages: &Pages, elapsed: Duration) -> Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         ensure!(head.len() < HEAD_LIMIT_BYTES, "the request's head is too large");
@@ -84,7 +112,9 @@ async fn answer(mut stream: TcpStream, pages: &Pages) -> Result<()> {
     }
     let head = String::from_utf8_lossy(&head);
     let name = head.split(' ').nth(1).map(|path| path.trim_start_matches('/')).unwrap_or_default();
-    let (status, page) = pages.get(name).map_or(("404 Not Found", ""), |page| ("200 OK", page.as_str()));
+    let page = pages.get(name).map(|page| grown(page, elapsed));
+    let status = if page.is_some() { "200 OK" } else { "404 Not Found" };
+    let page = page.unwrap_or_default();
     let length = page.len();
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
