@@ -313,9 +313,12 @@ impl Panel {
         self
     }
 
-    /// The axis ends at the highest value, also where that is far from what it can be.
+    /// The axis ends at the highest value, also where that is far from what it can be; of nothing but zeros, at a hundredth.
     pub fn fitted(mut self) -> Self {
         self.field_config.defaults.max = None;
+        if let Some(Style::Lines(style)) = &mut self.field_config.defaults.custom {
+            style.axis_soft_max = Some(0.01);
+        }
         self
     }
 

@@ -35,7 +35,7 @@ pub(crate) fn dashboard(site: &Site) -> Dashboard {
     panels.extend([requests(), errors()]);
     let description = "Which share of the requests must be good, and how much may still fail. Long windows need rules that \
                        have run, and a Prometheus that has kept what they recorded, for as long.";
-    Dashboard::new(slos::UID, "Service level objectives", description, panels, &alerts, site)
+    Dashboard::new(slos::UID, "FuturaTickets - Service Level Objectives", description, panels, &alerts, site)
 }
 
 fn budget_left() -> Panel {

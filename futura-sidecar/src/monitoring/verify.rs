@@ -47,6 +47,9 @@ pub struct Question {
     pub dashboard: Option<&'static str>,
     /// The query, ready to be asked.
     pub query: String,
+    /// Whether the panel says what it means that there is no data.
+    #[serde(skip)]
+    pub may_be_empty: bool,
 }
 
 /// What came of a query.
@@ -84,7 +87,7 @@ pub struct Verified {
 pub struct Summary {
     /// All queries.
     pub queries: usize,
-    /// Those without data.
+    /// Those without data that should have some.
     pub no_data: usize,
     /// Those that failed.
     pub errors: usize,
@@ -128,13 +131,14 @@ pub fn questions(site: &Site) -> Vec<Question> {
     for alert in rules::alerts(site) {
         for vector in &alert.compared {
             let query = without_fallback(vector).unwrap_or_else(|_| vector.clone());
-            questions.push(Question { kind: "rule", name: alert.name, dashboard: None, query: filled(&query) });
+            let (name, query) = (alert.name, filled(&query));
+            questions.push(Question { kind: "rule", name, dashboard: None, query, may_be_empty: false });
         }
     }
     for panel in futura_dashboards::queries(site) {
         let query = without_fallback(&panel.expression).unwrap_or(panel.expression);
-        let dashboard = Some(panel.dashboard);
-        questions.push(Question { kind: "panel", name: panel.panel, dashboard, query: filled(&query) });
+        let (name, dashboard, may_be_empty) = (panel.panel, Some(panel.dashboard), panel.may_be_empty);
+        questions.push(Question { kind: "panel", name, dashboard, query: filled(&query), may_be_empty });
     }
     let mut seen = Vec::new();
     questions.retain(|question| {
@@ -241,13 +245,18 @@ fn seconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok
 impl Verified {
     /// Whether there is something to see to.
     pub fn is_finding(&self) -> bool {
-        self.slow || !matches!(self.answer, Answer::Data(_))
+        self.slow
+            || match self.answer {
+                Answer::Data(_) => false,
+                Answer::NoData(_) => !self.question.may_be_empty,
+                Answer::Error(_) | Answer::Late => true,
+            }
     }
 }
 
 impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { question: Question { kind, name, dashboard, query }, answer, took, .. } = self;
+        let Self { question: Question { kind, name, dashboard, query, .. }, answer, took, .. } = self;
         let seconds = took.as_secs_f64();
         let (word, detail) = match answer {
             Answer::Data(series) => ("slow", format!("{seconds:.1} s for {series} series")),
@@ -268,7 +277,7 @@ impl Summary {
         let count = |wanted: fn(&Verified) -> bool| verified.iter().filter(|verified| wanted(verified)).count();
         Self {
             queries: verified.len(),
-            no_data: count(|verified| matches!(verified.answer, Answer::NoData(_))),
+            no_data: count(|verified| matches!(verified.answer, Answer::NoData(_)) && verified.is_finding()),
             errors: count(|verified| matches!(verified.answer, Answer::Error(_))),
             slow: count(|verified| verified.slow),
         }
