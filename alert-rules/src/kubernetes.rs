@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_yaml::Value;
 
-use crate::output::{GeneratedFile, MARK};
+use crate::output::GeneratedFile;
 
 /// How long the name of an object may be.
 const NAME_LIMIT: usize = 253;
@@ -24,15 +24,18 @@ pub enum KubernetesError {
 }
 
 /// What identifies an object.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Metadata {
     name: String,
     labels: BTreeMap<&'static str, &'static str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<&'static str, &'static str>,
 }
 
-#[derive(Serialize)]
+/// A file as an object that a pod can mount.
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ConfigMap<'a> {
+pub struct ConfigMap<'a> {
     api_version: &'static str,
     kind: &'static str,
     metadata: Metadata,
@@ -58,17 +61,24 @@ pub(crate) fn files(files: &[GeneratedFile]) -> Result<Vec<GeneratedFile>, Kuber
         match folder {
             "prometheus" => {
                 let object = format!("rules-{stem}");
-                objects.push(yaml(path("config-maps", &object), &config_map(&object, name, &file.contents)?)?);
-                objects.push(yaml(path("operator", &object), &prometheus_rule(&object, &file.contents)?)?);
+                objects.push(GeneratedFile::yaml(
+                    path("config-maps", &object),
+                    &ConfigMap::new(&object, name, &file.contents)?,
+                )?);
+                objects
+                    .push(GeneratedFile::yaml(path("operator", &object), &prometheus_rule(&object, &file.contents)?)?);
             }
             "alertmanager" => {
-                objects.push(yaml(path("config-maps", stem), &config_map(stem, name, &file.contents)?)?);
+                objects.push(GeneratedFile::yaml(
+                    path("config-maps", stem),
+                    &ConfigMap::new(stem, name, &file.contents)?,
+                )?);
             }
             // The operator takes templates from a map too.
             "alertmanager/templates" => {
-                let object = config_map("alertmanager-templates", name, &file.contents)?;
-                objects.push(yaml(path("config-maps", "alertmanager-templates"), &object)?);
-                objects.push(yaml(path("operator", "alertmanager-templates"), &object)?);
+                let object = ConfigMap::new("alertmanager-templates", name, &file.contents)?;
+                objects.push(GeneratedFile::yaml(path("config-maps", "alertmanager-templates"), &object)?);
+                objects.push(GeneratedFile::yaml(path("operator", "alertmanager-templates"), &object)?);
             }
             _ => {}
         }
@@ -87,11 +97,6 @@ pub(crate) fn object_name(part: &str) -> Result<String, KubernetesError> {
     if name.len() <= NAME_LIMIT && is_label(&name) { Ok(name) } else { Err(KubernetesError::Name(name)) }
 }
 
-fn config_map<'a>(object: &str, key: &'a str, contents: &'a str) -> Result<ConfigMap<'a>, KubernetesError> {
-    let (metadata, data) = (Metadata::new(object_name(object)?), BTreeMap::from([(key, contents)]));
-    Ok(ConfigMap { api_version: "v1", kind: "ConfigMap", metadata, data })
-}
-
 /// The operator wants under `spec` what stands in a rule file.
 fn prometheus_rule(object: &str, contents: &str) -> Result<PrometheusRule, KubernetesError> {
     Ok(PrometheusRule {
@@ -102,15 +107,38 @@ fn prometheus_rule(object: &str, contents: &str) -> Result<PrometheusRule, Kuber
     })
 }
 
-fn yaml(path: String, object: &impl Serialize) -> Result<GeneratedFile, serde_yaml::Error> {
-    Ok(GeneratedFile { path, contents: format!("# {MARK}\n{}", serde_yaml::to_string(object)?) })
+// === impl ConfigMap ===
+
+impl<'a> ConfigMap<'a> {
+    /// The map of this part of what is generated, with these contents under this key.
+    ///
+    /// # Errors
+    /// When Kubernetes would refuse the name.
+    pub fn new(part: &str, key: &'a str, contents: &'a str) -> Result<Self, KubernetesError> {
+        let (metadata, data) = (Metadata::new(object_name(part)?), BTreeMap::from([(key, contents)]));
+        Ok(Self { api_version: "v1", kind: "ConfigMap", metadata, data })
+    }
+
+    /// With this label besides.
+    #[must_use]
+    pub fn labeled(mut self, name: &'static str, value: &'static str) -> Self {
+        self.metadata.labels.insert(name, value);
+        self
+    }
+
+    /// With this annotation besides.
+    #[must_use]
+    pub fn annotated(mut self, name: &'static str, value: &'static str) -> Self {
+        self.metadata.annotations.insert(name, value);
+        self
+    }
 }
 
 // === impl Metadata ===
 
 impl Metadata {
     pub(crate) fn new(name: String) -> Self {
-        Self { name, labels: BTreeMap::from([("app.kubernetes.io/part-of", "futura")]) }
+        Self { name, labels: BTreeMap::from([("app.kubernetes.io/part-of", "futura")]), annotations: BTreeMap::new() }
     }
 }
 

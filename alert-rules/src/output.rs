@@ -166,15 +166,18 @@ pub(crate) fn render(rules: &RuleSet) -> Result<Vec<GeneratedFile>, OutputError>
     for area in areas {
         let (name, alerts) = (area.name, &area.alerts);
         let tests = test_file(name, 1, alerts.iter().map(|alert| (alert, alert.scenarios())), site);
-        files.push(yaml(format!("prometheus/{name}.yaml"), "", &rule_file(name, &[], alerts, site))?);
-        files.push(yaml(format!("prometheus/tests/{name}.yaml"), &left_out(area), &tests)?);
+        files.push(GeneratedFile::yaml(format!("prometheus/{name}.yaml"), &rule_file(name, &[], alerts, site))?);
+        files.push(GeneratedFile::yaml(format!("prometheus/tests/{name}.yaml"), &tests)?.noted(&left_out(area)));
     }
     for slo in slos {
         let name = format!("slo-{}", slo.name);
-        files.push(yaml(format!("prometheus/{name}.yaml"), "", &rule_file(&name, &slo.records, &slo.alerts, site))?);
-        files.push(yaml(format!("prometheus/tests/{name}.yaml"), "", &slo_test_file(&name, slo, site))?);
+        files.push(GeneratedFile::yaml(
+            format!("prometheus/{name}.yaml"),
+            &rule_file(&name, &slo.records, &slo.alerts, site),
+        )?);
+        files.push(GeneratedFile::yaml(format!("prometheus/tests/{name}.yaml"), &slo_test_file(&name, slo, site))?);
         let days = test_file(&name, STEP_OF_DAYS, burning(slo, STEP_OF_DAYS), site);
-        files.push(yaml(format!("prometheus/tests/{name}-days.yaml"), "", &days)?);
+        files.push(GeneratedFile::yaml(format!("prometheus/tests/{name}-days.yaml"), &days)?);
     }
     if *is_platform {
         files.extend(routing::files(&alerts, site)?);
@@ -191,11 +194,6 @@ pub(crate) fn render(rules: &RuleSet) -> Result<Vec<GeneratedFile>, OutputError>
         files.push(GeneratedFile { path: "site.yaml".to_owned(), contents: site::page(site, &alerts) });
     }
     Ok(files)
-}
-
-fn yaml(path: String, notes: &str, file: &impl Serialize) -> Result<GeneratedFile, serde_yaml::Error> {
-    let contents = format!("# {MARK}\n{notes}{}", serde_yaml::to_string(file)?);
-    Ok(GeneratedFile { path, contents })
 }
 
 /// A line for each alert that has no tests at this site.
@@ -291,4 +289,20 @@ fn alert_test(alert: &Alert, moment: &Moment, site: &Site) -> AlertTest {
 
 fn stated_labels(alert: &Alert) -> BTreeMap<&'static str, String> {
     alert.stated_labels().into_iter().map(|(name, value)| (name, value.to_owned())).collect()
+}
+
+// === impl GeneratedFile ===
+
+impl GeneratedFile {
+    /// A file with our mark and this as YAML.
+    pub fn yaml(path: impl Into<String>, value: &impl Serialize) -> Result<Self, serde_yaml::Error> {
+        Ok(Self { path: path.into(), contents: format!("# {MARK}\n{}", serde_yaml::to_string(value)?) })
+    }
+
+    /// With these lines below the mark.
+    fn noted(mut self, lines: &str) -> Self {
+        let mark = self.contents.find('\n').map_or(0, |end| end + 1);
+        self.contents.insert_str(mark, lines);
+        self
+    }
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futura_alert_rules::{GeneratedFile, Site, output::OutputError, site::SiteError};
+use futura_alert_rules::{GeneratedFile, Site, kubernetes::KubernetesError, output::OutputError, site::SiteError};
 
 use self::tree::Tree;
 use crate::{
@@ -88,7 +88,7 @@ pub enum GenerateError {
     Dashboards(#[from] CatalogueError),
     /// What Grafana and Kubernetes read could not be written as YAML.
     #[error("cannot write the provisioning as YAML")]
-    Provisioning(#[from] serde_yaml::Error),
+    Provisioning(#[from] KubernetesError),
     /// A file or folder could not be read.
     #[error("cannot read {}", path.display())]
     Read {

@@ -1,8 +1,11 @@
 //! What brings the dashboards to Grafana: its provisioning files, and a `ConfigMap` for each dashboard.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
-use futura_alert_rules::{GeneratedFile, MARK, Site};
+use futura_alert_rules::{
+    GeneratedFile, Site,
+    kubernetes::{ConfigMap, KubernetesError},
+};
 use serde::Serialize;
 
 /// The folder in Grafana, and what its parts are named after.
@@ -76,42 +79,21 @@ struct ProviderOptions<'a> {
     path: &'a str,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ConfigMap<'a> {
-    api_version: &'a str,
-    kind: &'a str,
-    metadata: Metadata<'a>,
-    data: BTreeMap<&'a str, &'a str>,
-}
-
-#[derive(Serialize)]
-struct Metadata<'a> {
-    name: String,
-    labels: BTreeMap<&'a str, &'a str>,
-    annotations: BTreeMap<&'a str, &'a str>,
-}
-
 /// The files besides those of the dashboards.
 pub fn files(
     dashboards: &[GeneratedFile],
     site: &Site,
     args: &ProvisioningArgs,
-) -> Result<Vec<GeneratedFile>, serde_yaml::Error> {
+) -> Result<Vec<GeneratedFile>, KubernetesError> {
     let mut files = vec![
-        yaml("provisioning/datasource.yaml".to_owned(), &datasources(site, args))?,
-        yaml("provisioning/dashboards.yaml".to_owned(), &providers(args))?,
+        GeneratedFile::yaml("provisioning/datasource.yaml", &datasources(site, args))?,
+        GeneratedFile::yaml("provisioning/dashboards.yaml", &providers(args))?,
     ];
     for GeneratedFile { path, contents } in dashboards {
         let name = path.strip_suffix(".json").unwrap_or(path);
-        files.push(yaml(format!("kubernetes/{name}.yaml"), &config_map(name, path, contents))?);
+        files.push(GeneratedFile::yaml(format!("kubernetes/{name}.yaml"), &config_map(name, path, contents)?)?);
     }
     Ok(files)
-}
-
-fn yaml(path: String, file: &impl Serialize) -> Result<GeneratedFile, serde_yaml::Error> {
-    let contents = format!("# {MARK}\n{}", serde_yaml::to_string(file)?);
-    Ok(GeneratedFile { path, contents })
 }
 
 fn datasources<'a>(site: &Site, args: &'a ProvisioningArgs) -> Datasources<'a> {
@@ -156,18 +138,10 @@ fn providers(args: &ProvisioningArgs) -> Providers<'_> {
 /// What the sidecar of Grafana's chart finds by the label, and puts into the folder that the annotation names.
 ///
 /// One for each dashboard, as an object may have a mebibyte and `kubectl apply` keeps a copy of it in an annotation.
-fn config_map<'a>(name: &str, path: &'a str, contents: &'a str) -> ConfigMap<'a> {
-    ConfigMap {
-        api_version: "v1",
-        kind: "ConfigMap",
-        metadata: Metadata {
-            name: format!("dashboard-{name}"),
-            labels: BTreeMap::from([("app.kubernetes.io/part-of", FOLDER_UID), ("grafana_dashboard", "1")]),
-            // The sidecar's own name for it, and the one that the charts give it.
-            annotations: BTreeMap::from([("grafana_folder", FOLDER), ("k8s-sidecar-target-directory", FOLDER)]),
-        },
-        data: BTreeMap::from([(path, contents)]),
-    }
+fn config_map<'a>(name: &str, path: &'a str, contents: &'a str) -> Result<ConfigMap<'a>, KubernetesError> {
+    let map = ConfigMap::new(&format!("dashboard-{name}"), path, contents)?.labeled("grafana_dashboard", "1");
+    // The sidecar's own name for it, and the one that the charts give it.
+    Ok(map.annotated("grafana_folder", FOLDER).annotated("k8s-sidecar-target-directory", FOLDER))
 }
 
 // === impl ProvisioningArgs ===

@@ -10,7 +10,8 @@ use std::{
 use futura_alert_rules::{Profile, RoutingConfig, Site, files};
 use insta::assert_snapshot;
 use serde::Deserialize;
-use tempfile::TempDir;
+
+use crate::promtool::generated;
 
 /// Who is told of alerts of a severity, as the contract has it. The sidecar makes events of all.
 const BY_SEVERITY: &[(&str, &[&str])] =
@@ -65,16 +66,6 @@ struct Root {
 struct Route {
     receiver: String,
     repeat_interval: String,
-}
-
-fn generated(site: &Site) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for file in files(site).unwrap() {
-        let path = folder.path().join(file.path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, file.contents).unwrap();
-    }
-    folder
 }
 
 /// Runs amtool and returns what it prints, or what it objects; nothing where it is not installed.

@@ -276,9 +276,9 @@ fn a_config_map_holds_the_very_dashboard() {
     apiVersion: v1
     kind: ConfigMap
     metadata:
-      name: dashboard-checks
+      name: futura-dashboard-checks
       labels:
-        app.kubernetes.io/part-of: futuratickets
+        app.kubernetes.io/part-of: futura
         grafana_dashboard: '1'
       annotations:
         grafana_folder: FuturaTickets
