@@ -9,7 +9,7 @@ use std::{
 
 use opentelemetry::trace::TraceContextExt;
 use sentry::{
-    Client, ClientOptions, Hub, Level,
+    Client, ClientOptions, Hub, Integration, Level,
     integrations::{
         contexts::ContextIntegration, debug_images::DebugImagesIntegration, panic::message_from_panic_info,
     },
@@ -35,19 +35,35 @@ const BACKTRACE_LIMIT: usize = 6 * 1024;
 /// The target of the record that a panic writes; the panic itself is reported, so the record is not.
 const PANIC_TARGET: &str = "futura_metrics::panic";
 
-/// What is done to an event before it leaves the process.
-#[derive(Clone)]
+/// What is done to an event before it leaves the process: all that need not be done where the error is.
 pub(super) struct Finish {
-    pub(super) symbols: Arc<Symbols>,
-    pub(super) scrubber: Scrubber,
+    symbols: Symbols,
+    contexts: ContextIntegration,
+    images: DebugImagesIntegration,
+    scrubber: Scrubber,
+    options: ClientOptions,
 }
 
 // === impl Finish ===
 
 impl Finish {
-    pub(super) fn event(&self, event: &mut Event<'static>) {
-        self.symbols.name(event);
-        self.scrubber.event(event);
+    pub(super) fn new(scrubber: Scrubber) -> Self {
+        Self {
+            symbols: Symbols::new(),
+            contexts: ContextIntegration::default(),
+            images: DebugImagesIntegration::default(),
+            scrubber,
+            options: ClientOptions::default(),
+        }
+    }
+
+    /// The event with the names of its calls, with what is known of the program and its host, and without secrets.
+    pub(super) fn event(&self, mut event: Event<'static>) -> Option<Event<'static>> {
+        self.symbols.name(&mut event);
+        let event = self.contexts.process_event(event, &self.options)?;
+        let mut event = self.images.process_event(event, &self.options)?;
+        self.scrubber.event(&mut event);
+        Some(event)
     }
 }
 
@@ -55,9 +71,11 @@ pub(super) fn connect(config: &TelemetryConfig, metrics: &Metrics) -> Result<Opt
     let reported = metrics.counter(SENTRY_ERRORS_TOTAL)?;
     let Some(dsn) = &config.sentry_dsn else { return Ok(None) };
     let hands_over = config.sentry_socket.is_some() || HandoverConfig::is_sidecar(dsn);
-    let finish = Finish { symbols: Arc::new(Symbols::new()), scrubber: config.scrubber.clone() };
+    let finish = Arc::new(Finish::new(config.scrubber.clone()));
     // Whoever hands events over finishes them, on its own thread.
-    let at_once = (!hands_over).then(|| finish.clone());
+    let at_once = (!hands_over).then(|| Arc::clone(&finish));
+    // The name of the host is found out once; the rest of it is said by whoever finishes an event.
+    let host = ContextIntegration::new().add_os(false).add_rust(false).add_device(false);
     let mut options = ClientOptions::new()
         .release(config.release.clone())
         .environment(config.environment.clone())
@@ -66,17 +84,19 @@ pub(super) fn connect(config: &TelemetryConfig, metrics: &Metrics) -> Result<Opt
         // Of the default integrations all but the panic hook, which would block a worker until its event is sent.
         .default_integrations(false)
         .add_integration(AttachStack)
-        .add_integration(DebugImagesIntegration::default())
-        .add_integration(ContextIntegration::default())
-        .before_send(move |mut event| {
+        .add_integration(host)
+        .before_send(move |event| {
             reported.inc();
-            at_once.iter().for_each(|finish| finish.event(&mut event));
-            Some(join_trace(event))
+            let event = join_trace(event);
+            match &at_once {
+                Some(finish) => finish.event(event),
+                None => Some(event),
+            }
         });
     options.dsn = Some(dsn.clone());
     if hands_over {
         let (socket, spool) = (config.sentry_socket.clone(), config.sentry_spool.clone());
-        let (dsn, finish) = (dsn.clone(), finish.clone());
+        let (dsn, finish) = (dsn.clone(), Arc::clone(&finish));
         let handover = Handover::start(HandoverConfig { dsn, socket, spool, finish }, metrics)?;
         options = options.transport(Arc::new(handover));
     }
@@ -88,10 +108,10 @@ pub(super) fn connect(config: &TelemetryConfig, metrics: &Metrics) -> Result<Opt
 
 /// Finishes one event ahead of need: the first stack trace in a process reads the program's debug information, which takes
 /// most of a second.
-fn read_symbols(finish: Finish) {
+fn read_symbols(finish: Arc<Finish>) {
     // Without a thread the first event takes longer, and nothing else is lost.
     let _ = thread::Builder::new().name("read-symbols".to_owned()).spawn(move || {
-        finish.event(&mut Event { stacktrace: stack::capture(), ..Event::default() });
+        finish.event(Event { stacktrace: stack::capture(), ..Event::default() });
         scrub::prepare();
     });
 }

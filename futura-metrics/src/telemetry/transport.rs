@@ -30,6 +30,15 @@ mod http;
 /// How many envelopes wait in memory; one with a stack trace takes some ten kilobytes.
 const QUEUE: usize = 500;
 
+/// How long it looks every [`LOOK`] whether more has come, after the last envelope: to wake a thread that sleeps takes longer
+/// than all else that a caller does, and where there was one error there are more.
+const LINGER: Duration = Duration::from_secs(1);
+
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Of a burst, how many do not wait for the next look.
+const HASTE: usize = QUEUE / 8;
+
 /// How long one waits for room in the queue that no folder takes, while the sidecar takes others.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -47,7 +56,7 @@ pub(super) struct HandoverConfig {
     /// The sidecar's spool, in whose folder `incoming` those go that it does not take.
     pub(super) spool: Option<PathBuf>,
     /// What is done to events on the way: not by whoever reports an error, who does not wait for it.
-    pub(super) finish: Finish,
+    pub(super) finish: Arc<Finish>,
 }
 
 /// The transport. Dropping it waits for nothing; whoever ends the program flushes.
@@ -57,7 +66,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     folder: Option<Folder>,
-    finish: Finish,
+    finish: Arc<Finish>,
     lost: Family<Counter, (LossReason,)>,
 }
 
@@ -66,6 +75,8 @@ struct State {
     queue: VecDeque<Envelope>,
     /// Whether one is being handed over.
     busy: bool,
+    /// Whether the thread sleeps until it is woken.
+    asleep: bool,
     /// Whether the sidecar did not take the last one: then it is no use to wait for room.
     down: bool,
     /// When at the latest there must be an end.
@@ -136,11 +147,15 @@ impl Transport for Handover {
             }
         }
         state.queue.push_back(envelope);
+        let wakes = state.asleep || state.queue.len().is_multiple_of(HASTE);
         drop(state);
-        self.0.changed.notify_all();
+        if wakes {
+            self.0.changed.notify_all();
+        }
     }
 
     fn flush(&self, timeout: Duration) -> bool {
+        self.0.changed.notify_all();
         let waits = |state: &mut State| state.busy || !state.queue.is_empty();
         let waited = self.0.changed.wait_timeout_while(self.0.lock(), timeout, waits);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -179,9 +194,8 @@ impl Shared {
         let mut finished = Envelope::new().with_headers(envelope.headers().clone());
         for item in envelope.items().cloned() {
             match item {
-                EnvelopeItem::Event(mut event) => {
-                    self.finish.event(&mut event);
-                    finished.add_item(EnvelopeItem::Event(event));
+                EnvelopeItem::Event(event) => {
+                    self.finish.event(*event).into_iter().for_each(|event| finished.add_item(event));
                 }
                 other => finished.add_item(other),
             }
@@ -213,7 +227,14 @@ impl Shared {
         state.busy = false;
         self.changed.notify_all();
         let waits = |state: &mut State| state.queue.is_empty() && state.ends.is_none();
+        let mut looks = LINGER.as_millis() / LOOK.as_millis();
+        while waits(&mut state) && looks > 0 {
+            state = self.changed.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            looks -= 1;
+        }
+        state.asleep = true;
         let mut state = self.changed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
+        state.asleep = false;
         let envelope = state.queue.pop_front();
         state.busy = envelope.is_some();
         envelope

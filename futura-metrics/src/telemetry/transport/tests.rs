@@ -13,11 +13,7 @@ use sentry::{Envelope, Transport, protocol::Event, types::Uuid};
 use tempfile::{TempDir, tempdir};
 
 use super::{Finish, Handover, HandoverConfig, QUEUE};
-use crate::{
-    Metrics,
-    exposition::Format,
-    telemetry::{Scrubber, stack::Symbols},
-};
+use crate::{Metrics, exposition::Format, telemetry::Scrubber};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -90,8 +86,8 @@ fn start(address: SocketAddr, spool: Option<&TempDir>) -> (Handover, Metrics) {
     )
 }
 
-fn finish() -> Finish {
-    Finish { symbols: Arc::new(Symbols::new()), scrubber: Scrubber::default() }
+fn finish() -> Arc<Finish> {
+    Arc::new(Finish::new(Scrubber::default()))
 }
 
 fn envelope(number: u128) -> Envelope {
