@@ -82,7 +82,7 @@ pub struct HttpService<S> {
     routes: &'static Routes,
     #[cfg(feature = "telemetry")]
     scope: Option<traced::RequestScope>,
-    inner: Inner<S>,
+    inner: S,
 }
 
 /// A router that is measured from outside, as `axum::serve` takes it.
@@ -113,11 +113,6 @@ struct HttpMetrics {
     duration: Family<Histogram, (Method, Path)>,
     in_flight: Family<Gauge, (Method, Path)>,
 }
-
-#[cfg(not(feature = "telemetry"))]
-type Inner<S> = S;
-#[cfg(feature = "telemetry")]
-type Inner<S> = traced::Inner<S>;
 
 /// Carries the caller's request into a task that outlives it: its span, and its Sentry scope.
 ///
@@ -205,9 +200,6 @@ impl<S> Layer<S> for HttpLayer {
             routes: self.routes,
             #[cfg(feature = "telemetry")]
             scope: self.scope.clone(),
-            #[cfg(feature = "telemetry")]
-            inner: traced::bind_hub(inner, self.scope.as_ref()),
-            #[cfg(not(feature = "telemetry"))]
             inner,
         }
     }

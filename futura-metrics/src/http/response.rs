@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 
 use super::request::InFlight;
 #[cfg(feature = "telemetry")]
-use super::traced::{InnerFuture, RequestTrace};
+use super::traced::RequestTrace;
 #[cfg(feature = "telemetry")]
 use crate::storage::SpanRef;
 
@@ -22,7 +22,7 @@ pin_project! {
     /// Waits for the head of a response.
     pub struct ResponseFuture<F> {
         #[pin]
-        inner: InnerFuture<F>,
+        inner: F,
         request: Option<InFlight>,
         trace: Trace,
     }
@@ -43,13 +43,11 @@ pin_project! {
 type Trace = Option<RequestTrace>;
 #[cfg(not(feature = "telemetry"))]
 type Trace = ();
-#[cfg(not(feature = "telemetry"))]
-type InnerFuture<F> = F;
 
 // === impl ResponseFuture ===
 
 impl<F> ResponseFuture<F> {
-    pub(super) fn new(request: InFlight, trace: Trace, inner: InnerFuture<F>) -> Self {
+    pub(super) fn new(request: InFlight, trace: Trace, inner: F) -> Self {
         Self { inner, request: Some(request), trace }
     }
 }

@@ -19,13 +19,8 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use sentry::{
-    Client, Hub, HubSwitchGuard, Level, Scope, SentryFuture,
+    Client, Hub, HubSwitchGuard, Level, Scope,
     protocol::{Event, Request as SentryRequest},
-};
-use sentry_tower::{HubProvider, SentryLayer, SentryService};
-use tower::{
-    Layer,
-    util::{Either, future::EitherResponseFuture},
 };
 use tracing::{Span, span::Entered};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -35,12 +30,6 @@ static REPORTED_HEADERS: [HeaderName; 5] = [ACCEPT, CONTENT_LENGTH, CONTENT_TYPE
 
 /// Carries the caller's trace.
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-
-/// The inner service, bound to its request's hub where Sentry is on.
-pub(super) type Inner<S> = Either<SentryService<S, RequestHub, Arc<Hub>, Request<Body>>, S>;
-
-/// The future of [`Inner`].
-pub(super) type InnerFuture<F> = EitherResponseFuture<SentryFuture<F>, F>;
 
 /// Opens the scope of each request.
 #[derive(Clone)]
@@ -53,10 +42,6 @@ pub(super) struct RequestTrace {
     span: Span,
     hub: Option<ReportingHub>,
 }
-
-/// Gives a request the hub that [`RequestTrace::bind_hub`] has made the thread's.
-#[derive(Clone, Copy)]
-pub(super) struct RequestHub;
 
 /// Reports the events of requests.
 struct Reporting {
@@ -88,14 +73,6 @@ struct RequestFacts {
 
 struct HeaderExtractor<'a>(&'a http::HeaderMap);
 
-/// Wraps `inner` so that it runs on the hub of its request.
-pub(super) fn bind_hub<S>(inner: S, scope: Option<&RequestScope>) -> Inner<S> {
-    match scope {
-        Some(RequestScope { sentry: Some(_) }) => Either::Left(SentryLayer::new(RequestHub).layer(inner)),
-        _ => Either::Right(inner),
-    }
-}
-
 // === impl RequestScope ===
 
 impl RequestScope {
@@ -125,12 +102,12 @@ impl RequestScope {
 // === impl RequestTrace ===
 
 impl RequestTrace {
-    /// Makes the request's span the thread's.
-    pub(super) fn enter(&self) -> Entered<'_> {
-        self.span.enter()
+    /// Makes the request's span and hub the thread's.
+    pub(super) fn enter(&self) -> (Option<HubSwitchGuard>, Entered<'_>) {
+        (self.bind_hub(), self.span.enter())
     }
 
-    /// Makes the request's hub the thread's, where [`RequestHub`] finds it.
+    /// Makes the request's hub the thread's.
     pub(super) fn bind_hub(&self) -> Option<HubSwitchGuard> {
         self.hub.as_ref().map(|hub| HubSwitchGuard::new(Arc::clone(&hub.hub)))
     }
@@ -172,14 +149,6 @@ impl Reporting {
             Some(event)
         });
         ReportingHub { hub: Arc::new(Hub::new(Some(Arc::clone(&self.client)), Arc::new(scope))), reported }
-    }
-}
-
-// === impl RequestHub ===
-
-impl HubProvider<Arc<Hub>, Request<Body>> for RequestHub {
-    fn hub(&self, _: &Request<Body>) -> Arc<Hub> {
-        Hub::current()
     }
 }
 

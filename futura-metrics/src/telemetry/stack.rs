@@ -32,11 +32,10 @@ const KNOWN: usize = 4_000;
 const RECORD: &str = "tracing";
 
 /// Frames of what leads from the record of an error to its event: none of them is the application.
-const NOT_IN_APP: [&str; 7] = [
+const NOT_IN_APP: [&str; 6] = [
     "futura_metrics::",
     "log::",
     "opentelemetry::",
-    "sentry_tower::",
     "tracing::",
     "tracing_opentelemetry::",
     "tracing_subscriber::",
