@@ -35,8 +35,13 @@ mod selector;
 /// How large the payload of an item may be that is scrubbed, in bytes. Sentry takes events of 1 MiB.
 const ITEM_LIMIT: usize = 8 * 1024 * 1024;
 
-/// The item types that are scrubbed. All others pass as they are.
-const SCRUBBED: &[&str] = &["event", "transaction", "log", "feedback", "user_report"];
+/// The item types that are scrubbed. All others pass as they are: what is no JSON, as attachments and the recording of a replay,
+/// and what holds numbers alone.
+const SCRUBBED: &[&str] =
+    &["event", "transaction", "log", "span", "trace_metric", "replay_event", "feedback", "user_report"];
+
+/// The key of the list in an item that holds many.
+const LIST: &str = "items";
 
 /// Removes secrets and personal data from events, by built-in rules and those of the configuration.
 #[derive(Clone)]
@@ -164,16 +169,19 @@ impl Scrubber {
         let ScrubRules { own, defaults, allow } = &*self.rules;
         let mut walk = Walk { own, defaults, allow, hits: Vec::new() };
         match (kind, json) {
-            ("log", Json::Object(fields)) => {
+            ("log" | "span" | "trace_metric", Json::Object(fields)) if is_list(fields) => {
                 for (key, value) in fields {
                     match value {
-                        Json::Array(logs) if key == "items" => {
-                            logs.iter_mut().for_each(|log| walk.event(log, Area::Log));
+                        Json::Array(items) if key == LIST => {
+                            items.iter_mut().for_each(|item| walk.event(item, Area::Log));
                         }
                         other => walk.event(other, Area::Log),
                     }
                 }
             }
+            // One span, as SDKs sent them before there were lists.
+            ("span", json) => walk.event(json, Area::Span),
+            ("log" | "trace_metric", json) => walk.event(json, Area::Log),
             ("user_report", json) => walk.event(json, Area::Free),
             (_, json) => walk.event(json, Area::Event),
         }
@@ -201,6 +209,11 @@ impl Hit {
     pub fn done(&self) -> &'static str {
         self.done.as_str()
     }
+}
+
+/// Whether a payload is a list of many of its kind.
+fn is_list(fields: &[(String, Json)]) -> bool {
+    fields.iter().any(|(key, value)| key == LIST && matches!(value, Json::Array(_)))
 }
 
 /// Whether bytes that are no items may yet be read as such by somebody else. Escapes could spell anything.

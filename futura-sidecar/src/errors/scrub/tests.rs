@@ -185,6 +185,19 @@ fn envelopes_are_scrubbed_item_by_item() {
 }
 
 #[test]
+fn spans_and_replays_are_scrubbed_as_what_is_in_events() {
+    let span = r#"{"op":"db","description":"for jane@example.org","data":{"api_key":"k","to":"jane@example.org"}}"#;
+    let spans = r#"{"items":[{"name":"GET /","attributes":{"mail":{"value":"jane@example.org","type":"string"}}}]}"#;
+    let replay = r#"{"replay_id":"a","urls":["https://x/?mail=jane@example.org"],"user":{"email":"jane@example.org"}}"#;
+    for (kind, payload) in [("span", span), ("span", spans), ("trace_metric", spans), ("replay_event", replay)] {
+        let scrubbed = envelope(&format!("{{}}\n{{\"type\":\"{kind}\"}}\n{payload}\n")).expect("framed");
+        let event = scrub(&payload.replace("\"description\"", "\"message\""));
+        assert!(payload.contains("jane") && !event.contains("jane"), "{event}");
+        assert!(scrubbed.contains("_meta") && !scrubbed.contains("jane") && !scrubbed.contains("\"k\""), "{scrubbed}");
+    }
+}
+
+#[test]
 fn what_cannot_be_scrubbed_does_not_pass() {
     for (payload, error) in
         [("{\"a\":", "it is no JSON from byte 5 on"), (&"[".repeat(200), "it is nested more than 128 deep")]
