@@ -4,9 +4,10 @@ use futura_alert_rules::{GeneratedFile, Site, promql::InvalidExpression, rules};
 
 use crate::{
     checks, cluster, errors,
-    grafana::{Dashboard, Variable},
+    grafana::{Dashboard, Resource, Variable},
     http, internals,
     lint::{self, Catalogue, Finding},
+    output::Format,
     overview, slos,
 };
 
@@ -89,7 +90,7 @@ pub fn queries(site: &Site) -> impl Iterator<Item = PanelQuery> {
             let variables = templating.list.clone();
             panel.targets.into_iter().map(move |target| {
                 let chosen = variables.iter().filter_map(Variable::at_first);
-                let expression = chosen.fold(target.expr, |expr, (name, value)| {
+                let expression = chosen.fold(target.query.expr, |expr, (name, value)| {
                     expr.replace(&format!("\"${name}\""), &format!("\"{value}\""))
                 });
                 PanelQuery { dashboard: uid, panel: panel.title, expression, may_be_empty }
@@ -98,22 +99,31 @@ pub fn queries(site: &Site) -> impl Iterator<Item = PanelQuery> {
     })
 }
 
-/// The file of every dashboard, checked by every rule.
+/// The file of every dashboard in the classic model, checked by every rule.
 pub fn files(site: &Site) -> Result<Vec<GeneratedFile>, CatalogueError> {
     let alerts = rules::alerts(site).collect::<Vec<_>>();
-    render(&dashboards(site), &Catalogue::declared(&alerts))
+    render(&dashboards(site), &Catalogue::declared(&alerts), Format::Classic)
 }
 
 /// The files of these dashboards, checked by every rule against what the catalogue has.
-pub(crate) fn render(dashboards: &[Dashboard], catalogue: &Catalogue) -> Result<Vec<GeneratedFile>, CatalogueError> {
+pub(crate) fn render(
+    dashboards: &[Dashboard],
+    catalogue: &Catalogue,
+    format: Format,
+) -> Result<Vec<GeneratedFile>, CatalogueError> {
     let files = dashboards.iter().map(|dashboard| {
+        // The rules read the classic model, whichever is written.
         let findings = lint::check(&serde_json::to_value(dashboard)?, catalogue);
-        if findings.is_empty() {
-            let contents = serde_json::to_string_pretty(dashboard)? + "\n";
-            Ok(GeneratedFile { path: format!("{}.json", dashboard.uid), contents })
-        } else {
-            Err(CatalogueError::Findings { dashboard: dashboard.uid, findings })
+        if !findings.is_empty() {
+            return Err(CatalogueError::Findings { dashboard: dashboard.uid, findings });
         }
+        let (path, contents) = match format {
+            Format::Classic => (format!("{}.json", dashboard.uid), serde_json::to_string_pretty(dashboard)?),
+            Format::V2 => {
+                (format!("v2/{}.json", dashboard.uid), serde_json::to_string_pretty(&Resource::from(dashboard))?)
+            }
+        };
+        Ok(GeneratedFile { path, contents: contents + "\n" })
     });
     files.collect()
 }

@@ -8,8 +8,8 @@ use futura_metrics::{
 
 use crate::{
     grafana::{
-        Annotation, Color, Dashboard, DatasourceKind, GRID_WIDTH, GraphTooltip, Link, List, Panel, Row, SCHEMA_VERSION,
-        TimeRange, Timezone, Variable,
+        Annotation, AnnotationText, Color, Dashboard, DatasourceKind, GRID_WIDTH, GraphTooltip, Link, List, Panel, Row,
+        SCHEMA_VERSION, TimeRange, Timezone, Variable,
     },
     panels::DATASOURCE,
 };
@@ -44,8 +44,7 @@ fn firing_alerts(name: &'static str, severity: &str, enable: bool, icon_color: C
         expr: format!(r#"ALERTS{{alertstate="firing",severity="{severity}"}}"#),
         enable,
         icon_color,
-        title_format: "{{alertname}}",
-        text_format: "{{service}}",
+        text: AnnotationText { title_format: "{{alertname}}", text_format: "{{service}}" },
     }
 }
 
@@ -59,8 +58,7 @@ fn deployments() -> Annotation {
         expr: format!("count {by} ({info}) unless count {by} (max_over_time({info}[1h] offset 2m))"),
         enable: true,
         icon_color: Color::Blue,
-        title_format: "{{service}} {{version}}",
-        text_format: "first seen",
+        text: AnnotationText { title_format: "{{service}} {{version}}", text_format: "first seen" },
     }
 }
 

@@ -14,7 +14,7 @@ use futura_alert_rules::{GeneratedFile, Site, kubernetes::KubernetesError, outpu
 use self::tree::Tree;
 use crate::{
     catalogue::CatalogueError,
-    output::Output,
+    output::{Format, Output},
     provisioning::{self, ProvisioningArgs},
     reference,
 };
@@ -24,11 +24,14 @@ pub use self::site::SiteArgs;
 mod site;
 mod tree;
 
+/// Where dashboards and what goes with them lie, in one model or the other: what is written in one leaves nothing of the other.
+const DASHBOARD_FOLDERS: [&str; 3] = ["kubernetes", "provisioning", "v2"];
+
 /// What to generate, and where to.
 #[derive(Clone, Debug, clap::Args)]
 pub struct GenerateArgs {
     /// Write below DIR, into `DIR/alert-rules` and `DIR/dashboards`, instead of the workspace's `generated` folders and METRICS.md
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", required_if_eq("format", "v2"))]
     pub out: Option<PathBuf>,
     /// Write nothing; fail and name each file that is stale, missing or left over. It compares with what the other options
     /// generate, so repeat those that the files were written with
@@ -40,6 +43,9 @@ pub struct GenerateArgs {
     /// What Grafana is told besides the dashboards.
     #[command(flatten)]
     pub provisioning: ProvisioningArgs,
+    /// In which of Grafana's models to write dashboards; with --out
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 /// What was done.
@@ -133,16 +139,21 @@ pub enum GenerateError {
 pub fn run(args: &GenerateArgs) -> Result<Report, GenerateError> {
     let start = Instant::now();
     let site = args.site.site()?;
-    let [rules, mut dashboards] = Output::platform(&site).files()?;
-    dashboards.extend(provisioning::files(&dashboards, &site, &args.provisioning)?);
+    let [rules, mut dashboards] = Output::platform(&site).format(args.format).files()?;
+    if args.format == Format::Classic {
+        dashboards.extend(provisioning::files(&dashboards, &site, &args.provisioning)?);
+    }
     let trees = match &args.out {
         Some(out) => below(out, [rules, dashboards])?,
         None => {
             let current = env::current_dir().map_err(|source| GenerateError::Read { path: ".".into(), source })?;
             let root = workspace(&current)?;
-            let generated = |member: &str, files| Tree::new(root.join(member).join("generated"), files);
-            let reference = Tree::new(root.join("futura-metrics"), vec![reference::file(&site)?])?;
-            vec![generated("alert-rules", rules)?, generated("dashboards", dashboards)?, reference]
+            let generated = |member: &str| root.join(member).join("generated");
+            vec![
+                Tree::new(generated("alert-rules"), &[], rules)?,
+                Tree::new(generated("dashboards"), &DASHBOARD_FOLDERS, dashboards)?,
+                Tree::new(root.join("futura-metrics"), &[], vec![reference::file(&site)?])?,
+            ]
         }
     };
     if args.check { check(&trees, Some(args.options(&site)), start) } else { write(&trees, start) }
@@ -181,8 +192,11 @@ fn check(trees: &[Tree], options: Option<String>, start: Instant) -> Result<Repo
 
 /// Rules and dashboards where they go in a folder that is not our workspace.
 fn below(folder: &Path, files: [Vec<GeneratedFile>; 2]) -> Result<Vec<Tree>, GenerateError> {
-    let trees = ["alert-rules", "dashboards"].into_iter().zip(files);
-    trees.map(|(name, files)| Tree::new(folder.join(name), files)).collect()
+    let [rules, dashboards] = files;
+    Ok(vec![
+        Tree::new(folder.join("alert-rules"), &[], rules)?,
+        Tree::new(folder.join("dashboards"), &DASHBOARD_FOLDERS, dashboards)?,
+    ])
 }
 
 /// How everything differs from what is on the disk.
@@ -222,7 +236,7 @@ impl GenerateArgs {
     /// The options in force, defaults included, that decide what is generated and where.
     fn options(&self, site: &Site) -> String {
         let out = self.out.as_ref().map(|out| format!("--out {} ", out.display())).unwrap_or_default();
-        format!("{out}{} {}", self.site.options(site), self.provisioning)
+        format!("{out}{} {} --format {}", self.site.options(site), self.provisioning, self.format)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The part of Grafana's classic dashboard JSON that we use, as types.
+//! The part of Grafana's classic dashboard JSON that we use, as types; [`Resource`] writes the same in Grafana's model V2.
 //!
 //! Grafana ignores what it does not know and never says so; what these types cannot express cannot be misspelled.
 
@@ -10,7 +10,8 @@ pub use self::{
     },
     link::{Link, LinkKind},
     overrides::{Dashes, HideFrom, Matcher, Override, Property},
-    panel::{GridPos, Panel, RefId, Row, Target},
+    panel::{GridPos, Panel, PrometheusQuery, RefId, Row, Target},
+    resource::Resource,
     style::{
         LineStyle, Scale, ShowPoints, Stacking, StackingMode, Style, ThresholdsStyle, ThresholdsStyleMode,
         TimelineStyle,
@@ -27,6 +28,7 @@ mod field;
 mod link;
 mod overrides;
 mod panel;
+mod resource;
 mod style;
 mod variable;
 mod visualization;
@@ -120,9 +122,18 @@ pub struct Annotation {
     pub enable: bool,
     /// The color of the marks.
     pub icon_color: Color,
-    /// The heading of a mark.
+    /// What a mark says.
+    #[serde(flatten)]
+    pub text: AnnotationText,
+}
+
+/// What the marks of an annotation say.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AnnotationText {
+    /// The heading.
     pub title_format: &'static str,
-    /// The text of a mark.
+    /// The text.
     pub text_format: &'static str,
 }
 

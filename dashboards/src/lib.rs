@@ -30,5 +30,5 @@ mod slos;
 
 pub use self::{
     catalogue::{PanelQuery, dashboards, files, queries},
-    output::Output,
+    output::{Format, Output},
 };

@@ -1,7 +1,8 @@
 //! Everything that is generated: for the platform, or for a program that declares metrics, alerts and dashboards of its own.
 
-use std::{path::Path, time::Instant};
+use std::{fmt, path::Path, time::Instant};
 
+use clap::{ValueEnum as _, builder::PossibleValue};
 use futura_alert_rules::{GeneratedFile, RuleSet, Site};
 use futura_metrics::spec::Descriptor;
 
@@ -11,6 +12,16 @@ use crate::{
     grafana::Dashboard,
     lint::Catalogue,
 };
+
+/// In which of Grafana's models dashboards are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// The classic model, with its provisioning: the only one that files on Grafana's machine and the sidecar of its chart take
+    #[default]
+    Classic,
+    /// Resources of kind Dashboard, into the folder `dashboards/v2`, for the API of Grafana 13 and for Git Sync
+    V2,
+}
 
 /// Rules and dashboards that belong together.
 ///
@@ -44,6 +55,17 @@ pub struct Output {
     pub dashboards: Vec<Dashboard>,
     /// The metrics that are asked for besides those of the workspace.
     pub metrics: Vec<Descriptor>,
+    /// How dashboards are written.
+    pub format: Format,
+}
+
+// === impl Format ===
+
+impl fmt::Display for Format {
+    /// As on a command line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.to_possible_value().as_ref().map_or("", PossibleValue::get_name))
+    }
 }
 
 // === impl Output ===
@@ -51,12 +73,12 @@ pub struct Output {
 impl Output {
     /// These rules, without a dashboard yet.
     pub fn new(rules: RuleSet) -> Self {
-        Self { rules, dashboards: Vec::new(), metrics: Vec::new() }
+        Self { rules, dashboards: Vec::new(), metrics: Vec::new(), format: Format::Classic }
     }
 
     /// All that the platform has.
     pub fn platform(site: &Site) -> Self {
-        Self { rules: RuleSet::platform(site.clone()), dashboards: dashboards(site), metrics: Vec::new() }
+        Self { dashboards: dashboards(site), ..Self::new(RuleSet::platform(site.clone())) }
     }
 
     /// With this dashboard besides.
@@ -73,10 +95,16 @@ impl Output {
         self
     }
 
+    /// With dashboards in this model.
+    #[must_use]
+    pub fn format(self, format: Format) -> Self {
+        Self { format, ..self }
+    }
+
     /// The files of the rules and those of the dashboards, all of them checked.
     pub(crate) fn files(&self) -> Result<[Vec<GeneratedFile>; 2], GenerateError> {
         let catalogue = Catalogue::declared(self.rules.alerts()).with(&self.metrics);
-        Ok([self.rules.files()?, catalogue::render(&self.dashboards, &catalogue)?])
+        Ok([self.rules.files()?, catalogue::render(&self.dashboards, &catalogue, self.format)?])
     }
 
     /// Writes everything below `folder`, into `alert-rules` and `dashboards` there, and removes what is no longer generated.

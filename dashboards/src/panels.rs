@@ -8,10 +8,11 @@ use futura_alert_rules::{
 
 use crate::grafana::{
     Color, Datasource, DatasourceKind, FieldColor, FieldConfig, FieldDefaults, GRID_WIDTH, GridPos, Legend, LegendMode,
-    LegendPlacement, LineStyle, Mapping, MappingResult, Matcher, Orientation, Override, Panel, Property, ReduceOptions,
-    Reducer, RefId, Scale, ShowPoints, ShowValue, SortOrder, Stacking, StackingMode, StatColor, StatGraph, StatJustify,
-    StatOptions, StatText, Step, Style, Target, Thresholds, ThresholdsMode, ThresholdsStyle, ThresholdsStyleMode,
-    TimeSeriesOptions, TimelineOptions, TimelineStyle, Tooltip, TooltipMode, Unit, Visualization,
+    LegendPlacement, LineStyle, Mapping, MappingResult, Matcher, Orientation, Override, Panel, PrometheusQuery,
+    Property, ReduceOptions, Reducer, RefId, Scale, ShowPoints, ShowValue, SortOrder, Stacking, StackingMode,
+    StatColor, StatGraph, StatJustify, StatOptions, StatText, Step, Style, Target, Thresholds, ThresholdsMode,
+    ThresholdsStyle, ThresholdsStyleMode, TimeSeriesOptions, TimelineOptions, TimelineStyle, Tooltip, TooltipMode,
+    Unit, Visualization,
 };
 
 mod alarms;
@@ -151,7 +152,8 @@ fn new(panel: PanelId, visualization: Visualization, query: Query, description: 
 
 fn target(ref_id: RefId, query: Query) -> Target {
     let (expr, legend_format) = (query.expression, query.legend);
-    Target { ref_id, datasource: DATASOURCE, expr, legend_format, range: true, exemplar: false }
+    let query = PrometheusQuery { expr, legend_format, range: true, exemplar: false };
+    Target { ref_id, datasource: DATASOURCE, query }
 }
 
 fn steps(steps: Vec<Step>) -> Thresholds {
@@ -218,7 +220,7 @@ impl Panel {
     /// Shows single observations, each of which leads to its trace.
     pub fn with_exemplars(mut self) -> Self {
         for target in &mut self.targets {
-            target.exemplar = true;
+            target.query.exemplar = true;
         }
         self
     }

@@ -46,11 +46,12 @@ const BROWSER: [(&str, &str); 3] = [
 ];
 
 /// What judges the dashboards: Grafana's types and what makes a JSON schema of them, pinned.
-const GRAFANA_SCHEMA: [(&str, &str); 5] = [
+const GRAFANA_SCHEMA: [(&str, &str); 6] = [
     ("package.json", include_str!("schema/package.json")),
     ("package-lock.json", include_str!("schema/package-lock.json")),
     ("tsconfig.json", include_str!("schema/tsconfig.json")),
     ("types.ts", include_str!("schema/types.ts")),
+    ("resource.ts", include_str!("schema/resource.ts")),
     ("check.mjs", include_str!("schema/check.mjs")),
 ];
 

@@ -22,6 +22,7 @@ What it writes:
   dashboards/*.json                     dashboards, to import into Grafana or to be provisioned
   dashboards/provisioning/*.yaml        for Grafana's provisioning: the data source, and where the dashboards are
   dashboards/kubernetes/*.yaml          a ConfigMap for each dashboard, for the sidecar of Grafana's chart
+  dashboards/v2/*.json                  instead of those three with --format v2: dashboards for Grafana's API and Git Sync
 
 Examples:
   generate-dashboards
@@ -32,6 +33,9 @@ Examples:
       write what an installation of yours needs
   generate-dashboards --out ./monitoring --config site.yaml
       the same with your thresholds, durations and addresses
+  generate-dashboards --out ./monitoring --format v2
+      the same with dashboards for Grafana's API, POST /apis/dashboard.grafana.app/v2/namespaces/default/dashboards, or for
+      a repository that Git Sync reads
   generate-dashboards --out ./monitoring --namespace staging --check
       fail if that is not up to date, as in CI: with the options that it was written with
 

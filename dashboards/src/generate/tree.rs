@@ -11,12 +11,14 @@ use futura_alert_rules::{GeneratedFile, MARK};
 
 use super::{Drift, GenerateError};
 
-/// How far into a file its mark may stand.
-const MARK_LINES: usize = 2;
+/// How far into a file its mark may stand: a resource says what it is and how it is called before it describes itself.
+const MARK_LINES: usize = 8;
 
 /// The generated files that belong into one folder.
 pub(super) struct Tree {
     root: PathBuf,
+    /// Folders of the root that hold nothing but generated files, now or at another time.
+    folders: &'static [&'static str],
     files: BTreeMap<PathBuf, String>,
 }
 
@@ -65,7 +67,11 @@ fn is_marked(contents: &[u8]) -> bool {
 // === impl Tree ===
 
 impl Tree {
-    pub(super) fn new(root: PathBuf, generated: Vec<GeneratedFile>) -> Result<Self, GenerateError> {
+    pub(super) fn new(
+        root: PathBuf,
+        folders: &'static [&'static str],
+        generated: Vec<GeneratedFile>,
+    ) -> Result<Self, GenerateError> {
         let mut files = BTreeMap::new();
         for file in generated {
             let path = root.join(file.path);
@@ -73,7 +79,7 @@ impl Tree {
                 return Err(GenerateError::Twice { path });
             }
         }
-        Ok(Self { root, files })
+        Ok(Self { root, folders, files })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -96,14 +102,15 @@ impl Tree {
         Ok(drift)
     }
 
-    /// Marked files that are not among these, in the folders that these are in and below.
+    /// Marked files that are not among these, in the folders that these are in or could be in, and below.
     ///
     /// The root itself is not searched deeper: with `--out` it may hold anything.
     fn leftovers(&self) -> Result<Vec<PathBuf>, GenerateError> {
         let mut leftovers = Vec::new();
         let relative = self.files.keys().filter_map(|path| path.strip_prefix(&self.root).ok());
         let below = relative.filter(|path| path.components().count() > 1).filter_map(|path| path.components().next());
-        let below: BTreeSet<PathBuf> = below.map(|folder| self.root.join(folder)).collect();
+        let mut below: BTreeSet<PathBuf> = below.map(|folder| self.root.join(folder)).collect();
+        below.extend(self.folders.iter().map(|folder| self.root.join(folder)));
         self.search(&self.root, false, &mut leftovers)?;
         for folder in below {
             self.search(&folder, true, &mut leftovers)?;

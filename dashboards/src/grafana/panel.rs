@@ -3,7 +3,7 @@
 use futura_alert_rules::promql::{Quantity, Threshold};
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 
-use super::{Color, Datasource, FieldConfig, GRID_WIDTH, Link, Visualization};
+use super::{Color, Datasource, FieldConfig, GRID_WIDTH, Link, Visualization, visualization};
 
 /// From here on rows have their ids, out of the way of the panels'.
 const FIRST_ROW_ID: u32 = 1000;
@@ -15,7 +15,7 @@ pub struct Panel {
     /// Stable, part of links.
     pub id: u32,
     /// What draws it, and how.
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "visualization::tagged")]
     pub visualization: Visualization,
     /// The title.
     pub title: &'static str,
@@ -82,6 +82,15 @@ pub struct Target {
     pub ref_id: RefId,
     /// Which data source it asks.
     pub datasource: Datasource,
+    /// What it asks there.
+    #[serde(flatten)]
+    pub query: PrometheusQuery,
+}
+
+/// A query as the data source for Prometheus takes it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PrometheusQuery {
     /// The query.
     pub expr: String,
     /// How a series is called.

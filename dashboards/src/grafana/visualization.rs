@@ -1,17 +1,16 @@
 //! How panels are drawn: lines, large numbers, states over time.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-/// How a panel is drawn.
+/// How a panel is drawn; it is written as its options alone.
 #[derive(Clone, Debug, Serialize)]
-#[serde(tag = "type", content = "options", rename_all = "lowercase")]
+#[serde(untagged)]
 pub enum Visualization {
     /// Lines over time.
     TimeSeries(TimeSeriesOptions),
     /// The last value in large type.
     Stat(StatOptions),
     /// A bar for each series, colored by its state over time.
-    #[serde(rename = "state-timeline")]
     StateTimeline(TimelineOptions),
 }
 
@@ -198,4 +197,28 @@ pub struct ReduceOptions {
     pub fields: &'static str,
     /// Whether every row is shown instead of one value.
     pub values: bool,
+}
+
+/// Writes the options after the name of the plugin that they are for.
+pub(super) fn tagged<S: Serializer>(visualization: &Visualization, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Tagged<'a> {
+        #[serde(rename = "type")]
+        plugin: &'static str,
+        options: &'a Visualization,
+    }
+    Tagged { plugin: visualization.plugin(), options: visualization }.serialize(serializer)
+}
+
+// === impl Visualization ===
+
+impl Visualization {
+    /// The name of Grafana's plugin that draws it.
+    pub fn plugin(&self) -> &'static str {
+        match self {
+            Self::TimeSeries(_) => "timeseries",
+            Self::Stat(_) => "stat",
+            Self::StateTimeline(_) => "state-timeline",
+        }
+    }
 }

@@ -65,7 +65,7 @@ fn queries_have_what_is_chosen_at_first_in_the_place_of_variables() {
 fn every_panel_says_what_to_do_and_names_its_series() {
     for panel in dashboards(&Site::default()).into_iter().flat_map(|dashboard| dashboard.panels) {
         assert!(panel.description.len() > 80, "{} explains too little", panel.title);
-        assert!(panel.targets.iter().all(|target| !target.legend_format.is_empty()), "{}", panel.title);
+        assert!(panel.targets.iter().all(|target| !target.query.legend_format.is_empty()), "{}", panel.title);
     }
 }
 
@@ -102,7 +102,7 @@ fn the_objectives_have_their_panels_and_lines() {
     let lines = panels.map(|panel| {
         let steps = panel.field_config.defaults.thresholds.steps.iter();
         let thresholds = steps.filter_map(|step| Some(format!(", {:?} from {}", step.color, step.value?)));
-        let queries: String = panel.targets.iter().map(|target| format!("\n   {}", target.expr)).collect();
+        let queries: String = panel.targets.iter().map(|target| format!("\n   {}", target.query.expr)).collect();
         format!("{} {}{}{queries}", panel.id, panel.title, thresholds.collect::<String>())
     });
     assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r"

@@ -5,14 +5,17 @@ import type * as timeline from "./node_modules/@grafana/schema/dist/types/raw/co
 import type * as timeseries from "./node_modules/@grafana/schema/dist/types/raw/composable/timeseries/panelcfg/x/types.gen";
 
 // The package has no types for Prometheus's queries; these are what Grafana's data source reads.
-interface Query {
-  refId: string;
-  datasource: base.DataSourceRef;
+export interface PrometheusQuery {
   expr: string;
   legendFormat: string;
   range?: boolean;
   instant?: boolean;
   exemplar?: boolean;
+}
+
+interface Query extends PrometheusQuery {
+  refId: string;
+  datasource: base.DataSourceRef;
 }
 
 interface Annotation extends base.AnnotationQuery {
@@ -34,22 +37,32 @@ interface Panel extends Omit<base.Panel, "type" | "options" | "fieldConfig" | "t
   targets: Query[];
 }
 
-export interface TimeSeries extends Panel {
-  type: "timeseries";
+// What draws a panel is the same in both models, where the types of the model V2 let everything pass.
+export interface TimeSeriesLook {
   options: LinesOptions;
   fieldConfig: { defaults: Defaults & { custom: LinesStyle }; overrides: base.FieldConfigSource["overrides"] };
 }
 
-export interface Stat extends Panel {
-  type: "stat";
+export interface StatLook {
   options: StatOptions;
   fieldConfig: { defaults: Defaults; overrides: base.FieldConfigSource["overrides"] };
 }
 
-export interface StateTimeline extends Panel {
-  type: "state-timeline";
+export interface StateTimelineLook {
   options: TimelineOptions;
   fieldConfig: { defaults: Defaults & { custom: TimelineStyle }; overrides: base.FieldConfigSource["overrides"] };
+}
+
+export interface TimeSeries extends Panel, TimeSeriesLook {
+  type: "timeseries";
+}
+
+export interface Stat extends Panel, StatLook {
+  type: "stat";
+}
+
+export interface StateTimeline extends Panel, StateTimelineLook {
+  type: "state-timeline";
 }
 
 export type Row = base.RowPanel;
