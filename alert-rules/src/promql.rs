@@ -66,7 +66,10 @@ pub use self::{
     condition::{Comparison, Condition, Threshold, always},
     expression::{Selected, metric_names, selectors, without_fallback},
     grafana::filled,
-    labels::{By, Contains, Instance, Job, LabelRef, Matcher, Scraped, Service, SubsetOf, TargetLabel, all, by, label},
+    labels::{
+        By, Contains, Instance, Job, LabelRef, Labeled, Matcher, Scraped, Service, SubsetOf, TargetLabel, all, by,
+        label,
+    },
     quantity::Quantity,
     recorded::{Recorded, RecordedSpec, recorded},
     selector::{Buckets, Counter, Gauge, Histogram, Selector, counter, gauge, histogram, le_text},

@@ -38,15 +38,8 @@ pub(crate) fn dashboard(site: &Site) -> Dashboard {
         lag(),
     ];
     let description = "What the sidecars see from outside: what is up, and why what failed did.";
-    Dashboard::new(checks::UID, "FuturaTickets - Checks", description, panels, &alerts, site).choosing([any::<
-        Check,
-        _,
-        _,
-        _,
-    >(
-        "Check",
-        &counter(CHECK_RUNS_TOTAL),
-    )])
+    Dashboard::new(checks::UID, "FuturaTickets - Checks", description, panels, &alerts, site)
+        .choosing([any::<Check, _>("Check", &counter(CHECK_RUNS_TOTAL))])
 }
 
 fn runs() -> Selector<Counter, (Check, CheckKind)> {

@@ -50,7 +50,7 @@ pub(crate) fn dashboard(site: &Site) -> Dashboard {
     ];
     let description = "Whether the cluster has room, and whether the pods of a namespace run.";
     Dashboard::new(cluster::UID, "FuturaTickets - Kubernetes Cluster", description, panels, &alerts, site)
-        .choosing([one::<Namespace, _, _, _>("Namespace", &gauge(KUBE_POD_STATUS_PHASE), &site.namespace)])
+        .choosing([one::<Namespace, _>("Namespace", &gauge(KUBE_POD_STATUS_PHASE), &site.namespace)])
 }
 
 /// CPU time per second that is spent on work, and all there is.

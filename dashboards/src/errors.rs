@@ -34,7 +34,7 @@ pub(crate) fn dashboard(site: &Site) -> Dashboard {
         vec![waiting(), spool_use(), dead(), lost(), flow(), spool(), retries(), dropped(), rejected(), content()];
     let description = "Whether errors reach Sentry: what comes, what goes, what waits and what was lost.";
     Dashboard::new(errors::UID, "FuturaTickets - Error Forwarding", description, panels, &alerts, site)
-        .choosing([any::<UpstreamName, _, _, _>("Upstream", &gauge(ERROR_SPOOL_ENVELOPES))])
+        .choosing([any::<UpstreamName, _>("Upstream", &gauge(ERROR_SPOOL_ENVELOPES))])
 }
 
 /// The rate of a counter by upstream.

@@ -35,8 +35,8 @@ pub(crate) fn dashboard(site: &Site) -> Dashboard {
     ];
     let description = "Which route of which service is slow, fails or is busy.";
     Dashboard::new(http::UID, "FuturaTickets - HTTP by Route", description, panels, &alerts, site).choosing([
-        any::<Service, _, _, _>("Service", &counter(HTTP_REQUESTS_TOTAL)),
-        any::<Path, _, _, _>("Route", &counter(HTTP_REQUESTS_TOTAL).only(chosen::<Service>())),
+        any::<Service, _>("Service", &counter(HTTP_REQUESTS_TOTAL)),
+        any::<Path, _>("Route", &counter(HTTP_REQUESTS_TOTAL).only(chosen::<Service>())),
     ])
 }
 

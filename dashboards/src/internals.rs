@@ -53,7 +53,7 @@ pub(crate) fn dashboard(site: &Site) -> Dashboard {
     ];
     let description = "What goes on inside the services that sell tickets, from the order down to the database.";
     Dashboard::new(internals::UID, "FuturaTickets - Ticketing Internals", description, panels, &alerts, site)
-        .choosing([any::<Service, _, _, _>("Service", &gauge(DATABASE_CONNECTIONS_MAX))])
+        .choosing([any::<Service, _>("Service", &gauge(DATABASE_CONNECTIONS_MAX))])
 }
 
 /// The rate of a counter without labels, all chosen services together.

@@ -6,7 +6,7 @@
 use futura_alert_rules::{
     Alert, Site,
     panel::{Panel as PanelId, slos},
-    promql::{Quantity, RecordedSpec, Service, Vector, label, recorded},
+    promql::{Quantity, Recorded, RecordedSpec, Service, Vector, label, recorded},
     rules,
     slo::{
         burn::{BURN_RATES, BurnRate},
@@ -21,6 +21,7 @@ use futura_alert_rules::{
 use crate::{
     grafana::{Dashboard, Panel, Unit},
     panels::{lines, number, query},
+    variables::{any, chosen},
 };
 
 /// How much of a budget should be left at any time; below it is time to be careful.
@@ -35,32 +36,41 @@ pub(crate) fn dashboard(site: &Site) -> Dashboard {
     panels.extend([requests(), errors()]);
     let description = "Which share of the requests must be good, and how much may still fail. Long windows need rules that \
                        have run, and a Prometheus that has kept what they recorded, for as long.";
-    Dashboard::new(slos::UID, "FuturaTickets - Service Level Objectives", description, panels, &alerts, site)
+    let title = "FuturaTickets - Service Level Objectives";
+    Dashboard::new(slos::UID, title, description, panels, &alerts, site).choosing([
+        any::<Service, _>("Service", &recorded(OBJECTIVE)),
+        any::<SloName, _>("Objective", &recorded(OBJECTIVE).only(chosen::<Service>())),
+    ])
+}
+
+/// The recorded series of the services and objectives that a viewer chose.
+fn chosen_of(spec: RecordedSpec<SloLabels>) -> Recorded<SloLabels> {
+    recorded(spec).only(chosen::<Service>()).only(chosen::<SloName>())
 }
 
 fn budget_left() -> Panel {
-    let query = query(recorded(ERROR_BUDGET_LEFT).value(), name());
+    let query = query(chosen_of(ERROR_BUDGET_LEFT).value(), name());
     let description = "The share of the error budget of the last 30 days (or 28) that is left. Below zero the objective is \
                        missed. With little left, hold risky releases back; with much, take the risk.";
     number(slos::ERROR_BUDGET_LEFT, query, description).good_from(COMFORT).wide()
 }
 
 fn objective() -> Panel {
-    let query = query(recorded(OBJECTIVE).value(), name());
+    let query = query(chosen_of(OBJECTIVE).value(), name());
     let description = "The share of the requests that must be good. An objective is missing here when nothing it counts is \
                        scraped: then no alert on it can fire, so look at the targets of Prometheus.";
     number(slos::OBJECTIVE, query, description).decimals(2).wide()
 }
 
 fn budget_over_time() -> Panel {
-    let query = query(recorded(ERROR_BUDGET_LEFT).value(), name());
+    let query = query(chosen_of(ERROR_BUDGET_LEFT).value(), name());
     let description = "How the error budgets went. A steep fall is an outage, a slope is something that fails a little and \
                        all the time; a rise is an old outage that leaves the period.";
     lines(slos::ERROR_BUDGET_OVER_TIME, query, description).starting_at(OVERSPENT)
 }
 
 fn error_ratio() -> Panel {
-    let ratio = |ratio: ErrorRatio, name| query(recorded(ratio.series).value(), windowed(name));
+    let ratio = |ratio: ErrorRatio, name| query(chosen_of(ratio.series).value(), windowed(name));
     let description = "The share of the requests that are bad: just now, and over a day. Just now far above the day is an \
                        outage that goes on; the other way round it is over.";
     lines(slos::ERROR_RATIO, ratio(LAST_5M, "5m"), description).also(ratio(LAST_1D, "1d")).fitted()
@@ -94,13 +104,13 @@ fn errors() -> Panel {
 }
 
 fn rate(panel: PanelId, series: RecordedSpec<SloLabels>, description: &str) -> Panel {
-    lines(panel, query(recorded(series).value(), name()), description).per_second(Unit::RequestsPerSecond)
+    lines(panel, query(chosen_of(series).value(), name()), description).per_second(Unit::RequestsPerSecond)
 }
 
 /// How many times as fast as allowed the budget burns within a window.
 fn burning(ratio: ErrorRatio) -> Vector<SloLabels> {
-    let allowed = recorded(OBJECTIVE).value().complement();
-    recorded(ratio.series).value().ratio_to(allowed).measured_in(Quantity::Count)
+    let allowed = chosen_of(OBJECTIVE).value().complement();
+    chosen_of(ratio.series).value().ratio_to(allowed).measured_in(Quantity::Count)
 }
 
 fn name() -> Template<SloLabels> {

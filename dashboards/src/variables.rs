@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use futura_alert_rules::promql::{Contains, Matcher, Scraped, Selector, label};
+use futura_alert_rules::promql::{Labeled, Matcher, label};
 use futura_metrics::spec::Label;
 
 use crate::{
@@ -18,29 +18,23 @@ pub fn chosen<T: Label>() -> Matcher<T> {
     label::<T>().matches(&format!("${}", T::NAME))
 }
 
-/// Chooses any number of the values that `selector` has of a label; all at first.
-pub fn any<T: Label, K, L, Index>(title: &'static str, selector: &Selector<K, L>) -> Variable
-where
-    Scraped<L>: Contains<T, Index>,
-{
-    variable::<T>(title, selector, Choice::all(), Some(ALL))
+/// Chooses any number of the values that `series` have of a label; all at first.
+pub fn any<T: Label, Index>(title: &'static str, series: &impl Labeled<T, Index>) -> Variable {
+    variable::<T>(title, series, Choice::all(), Some(ALL))
 }
 
-/// Chooses one of the values that `selector` has of a label; `first` at first.
-pub fn one<T: Label, K, L, Index>(title: &'static str, selector: &Selector<K, L>, first: &str) -> Variable
-where
-    Scraped<L>: Contains<T, Index>,
-{
-    variable::<T>(title, selector, Choice::one(first), None)
+/// Chooses one of the values that `series` have of a label; `first` at first.
+pub fn one<T: Label, Index>(title: &'static str, series: &impl Labeled<T, Index>, first: &str) -> Variable {
+    variable::<T>(title, series, Choice::one(first), None)
 }
 
 fn variable<T: Label>(
     title: &'static str,
-    selector: &impl Display,
+    series: &impl Display,
     current: Choice,
     all_value: Option<&'static str>,
 ) -> Variable {
-    let query = format!("label_values({selector}, {})", T::NAME);
+    let query = format!("label_values({series}, {})", T::NAME);
     Variable::Query {
         name: T::NAME,
         label: title,

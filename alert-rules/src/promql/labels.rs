@@ -43,6 +43,9 @@ pub trait Contains<T, Index> {}
 )]
 pub trait SubsetOf<Set, Indices>: LabelSet {}
 
+/// Series that have the label `T`, scraped or recorded; `Index` says where and is inferred.
+pub trait Labeled<T, Index>: fmt::Display {}
+
 /// What an aggregation keeps: made by [`by`] and [`all`].
 #[derive(Debug)]
 pub struct By<G>(PhantomData<fn() -> G>);

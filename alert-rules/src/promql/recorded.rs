@@ -4,7 +4,7 @@ use std::{fmt, marker::PhantomData};
 
 use futura_metrics::spec::{LabelSet, is_metric_name};
 
-use super::{Contains, Matcher, Quantity, Vector, Window};
+use super::{Contains, Labeled, Matcher, Quantity, Vector, Window};
 
 /// Declares the series that a recording rule writes; they have the labels `L` and no others.
 ///
@@ -105,6 +105,8 @@ impl<L> fmt::Display for Recorded<L> {
         if self.matchers.is_empty() { Ok(()) } else { write!(f, "{{{}}}", self.matchers.join(",")) }
     }
 }
+
+impl<L: Contains<T, Index>, T, Index> Labeled<T, Index> for Recorded<L> {}
 
 /// Whether `name` is these labels joined by `_`, then two more parts, all parted by colons.
 const fn is_level_metric_operations(name: &str, labels: &[&str]) -> bool {

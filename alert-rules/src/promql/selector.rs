@@ -4,7 +4,7 @@ use std::{fmt, marker::PhantomData};
 
 use futura_metrics::spec::{CounterSpec, Descriptor, GaugeSpec, HistogramSpec, LabelSet};
 
-use super::{By, Contains, Matcher, Quantity, Scraped, SubsetOf, Vector, Window};
+use super::{By, Contains, Labeled, Matcher, Quantity, Scraped, SubsetOf, Vector, Window};
 
 /// The kind of a counter: it has a rate.
 #[derive(Clone, Copy, Debug)]
@@ -179,6 +179,8 @@ impl<K, L> fmt::Display for Selector<K, L> {
         if self.matchers.is_empty() { Ok(()) } else { write!(f, "{{{}}}", self.matchers.join(",")) }
     }
 }
+
+impl<K, L, T, Index> Labeled<T, Index> for Selector<K, L> where Scraped<L>: Contains<T, Index> {}
 
 // === impl Buckets ===
 

@@ -105,39 +105,41 @@ fn the_objectives_have_their_panels_and_lines() {
         let queries: String = panel.targets.iter().map(|target| format!("\n   {}", target.query.expr)).collect();
         format!("{} {}{}{queries}", panel.id, panel.title, thresholds.collect::<String>())
     });
-    assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r"
+    assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r#"
     1 Error budget left, Green from 0.25
-       service_slo:slo_error_budget_left:ratio
+       service_slo:slo_error_budget_left:ratio{service=~"$service",slo=~"$slo"}
     2 Objective
-       service_slo:slo_objective:ratio
+       service_slo:slo_objective:ratio{service=~"$service",slo=~"$slo"}
     3 Error budget over time
-       service_slo:slo_error_budget_left:ratio
+       service_slo:slo_error_budget_left:ratio{service=~"$service",slo=~"$slo"}
     4 Bad requests (last 5 minutes and last day)
-       service_slo:slo_errors_per_requests:ratio_rate5m
-       service_slo:slo_errors_per_requests:ratio_rate1d
+       service_slo:slo_errors_per_requests:ratio_rate5m{service=~"$service",slo=~"$slo"}
+       service_slo:slo_errors_per_requests:ratio_rate1d{service=~"$service",slo=~"$slo"}
     5 Burn rate over 1 hour and 5 minutes, Red from 14.4
-       service_slo:slo_errors_per_requests:ratio_rate1h / ((1 - service_slo:slo_objective:ratio) > 0)
-       service_slo:slo_errors_per_requests:ratio_rate5m / ((1 - service_slo:slo_objective:ratio) > 0)
+       service_slo:slo_errors_per_requests:ratio_rate1h{service=~"$service",slo=~"$slo"} / ((1 - service_slo:slo_objective:ratio{service=~"$service",slo=~"$slo"}) > 0)
+       service_slo:slo_errors_per_requests:ratio_rate5m{service=~"$service",slo=~"$slo"} / ((1 - service_slo:slo_objective:ratio{service=~"$service",slo=~"$slo"}) > 0)
     6 Burn rate over 6 hours and 30 minutes, Red from 6
-       service_slo:slo_errors_per_requests:ratio_rate6h / ((1 - service_slo:slo_objective:ratio) > 0)
-       service_slo:slo_errors_per_requests:ratio_rate30m / ((1 - service_slo:slo_objective:ratio) > 0)
+       service_slo:slo_errors_per_requests:ratio_rate6h{service=~"$service",slo=~"$slo"} / ((1 - service_slo:slo_objective:ratio{service=~"$service",slo=~"$slo"}) > 0)
+       service_slo:slo_errors_per_requests:ratio_rate30m{service=~"$service",slo=~"$slo"} / ((1 - service_slo:slo_objective:ratio{service=~"$service",slo=~"$slo"}) > 0)
     7 Burn rate over 1 day and 2 hours, Orange from 3
-       service_slo:slo_errors_per_requests:ratio_rate1d / ((1 - service_slo:slo_objective:ratio) > 0)
-       service_slo:slo_errors_per_requests:ratio_rate2h / ((1 - service_slo:slo_objective:ratio) > 0)
+       service_slo:slo_errors_per_requests:ratio_rate1d{service=~"$service",slo=~"$slo"} / ((1 - service_slo:slo_objective:ratio{service=~"$service",slo=~"$slo"}) > 0)
+       service_slo:slo_errors_per_requests:ratio_rate2h{service=~"$service",slo=~"$slo"} / ((1 - service_slo:slo_objective:ratio{service=~"$service",slo=~"$slo"}) > 0)
     8 Burn rate over 3 days and 6 hours, Orange from 1
-       service_slo:slo_errors_per_requests:ratio_rate3d / ((1 - service_slo:slo_objective:ratio) > 0)
-       service_slo:slo_errors_per_requests:ratio_rate6h / ((1 - service_slo:slo_objective:ratio) > 0)
+       service_slo:slo_errors_per_requests:ratio_rate3d{service=~"$service",slo=~"$slo"} / ((1 - service_slo:slo_objective:ratio{service=~"$service",slo=~"$slo"}) > 0)
+       service_slo:slo_errors_per_requests:ratio_rate6h{service=~"$service",slo=~"$slo"} / ((1 - service_slo:slo_objective:ratio{service=~"$service",slo=~"$slo"}) > 0)
     9 Requests that count
-       service_slo:slo_requests:rate5m
+       service_slo:slo_requests:rate5m{service=~"$service",slo=~"$slo"}
     10 Requests that are bad
-       service_slo:slo_errors:rate5m
-    ");
+       service_slo:slo_errors:rate5m{service=~"$service",slo=~"$slo"}
+    "#);
 }
 
 /// The dashboard asks for what is the same for every objective, so that it shows those of other programs too.
 #[test]
 fn the_objectives_are_not_named_on_their_dashboard() {
     for query in queries(&Site::default()).filter(|query| query.dashboard == "slos") {
-        assert!(query.expression.contains("service_slo:slo_") && !query.expression.contains("slo="), "{query:?}");
+        assert!(query.expression.contains("service_slo:slo_") && !query.expression.contains("slo=\""), "{query:?}");
+        let chosen = query.expression.matches(r#"{service=~".*",slo=~".*"}"#).count();
+        assert_eq!(chosen, query.expression.matches("service_slo:slo_").count(), "{query:?}");
     }
 }
