@@ -7,8 +7,9 @@ use std::{
 
 use futura_alert_rules::{
     GeneratedFile, MARK, Site,
-    promql::{InvalidExpression, metric_names},
+    promql::{InvalidExpression, selectors},
     rules,
+    slo::Record,
 };
 use futura_metrics::{
     spec::{Descriptor, Kind, Source, Unit, bound_text},
@@ -23,6 +24,7 @@ const PARTS: [&str; 3] = ["_bucket", "_count", "_sum"];
 const INTRODUCTION: &str = "\
 Every metric that Futura exports or reads, by area. Names, labels and bounds are an interface: alerts and dashboards
 outside this repository depend on them. Series whose label values are all listed here exist at zero from the start.
+Who asks for what a rule records of a metric is listed as reading the metric.
 ";
 
 /// Who reads a metric.
@@ -70,30 +72,47 @@ pub fn metrics(site: &Site) -> Result<String, CatalogueError> {
 /// Who reads each metric that is read.
 fn readers(site: &Site) -> Result<BTreeMap<&'static str, Readers>, CatalogueError> {
     let mut readers = BTreeMap::<_, Readers>::new();
+    let records: Vec<_> = rules::slos().into_iter().flat_map(|slo| slo.records).collect();
     for alert in rules::alerts(site) {
         let invalid = |source| CatalogueError::Alert { alert: alert.name, source };
-        for metric in read(&alert.expression).map_err(invalid)? {
+        for metric in read(&alert.expression, &records).map_err(invalid)? {
             readers.entry(metric).or_default().alerts.insert(alert.name);
         }
     }
     for PanelQuery { dashboard, panel, expression, .. } in queries(site) {
         let invalid = |source| CatalogueError::Expression { dashboard, panel, source };
-        for metric in read(&expression).map_err(invalid)? {
+        for metric in read(&expression, &records).map_err(invalid)? {
             readers.entry(metric).or_default().panels.entry(dashboard).or_default().insert(panel);
         }
     }
     Ok(readers)
 }
 
-/// The declared metrics that an expression reads.
-fn read(expression: &str) -> Result<BTreeSet<&'static str>, InvalidExpression> {
-    let names = metric_names(expression)?;
+/// The declared metrics that an expression reads, by way of what is recorded too.
+fn read(expression: &str, records: &[Record]) -> Result<BTreeSet<&'static str>, InvalidExpression> {
+    let names = scraped(expression, records)?;
     let is_part = |metric: &Descriptor, name: &str| {
         let suffix = name.strip_prefix(metric.name).filter(|_| metric.kind == Kind::Histogram);
         suffix.is_some_and(|suffix| PARTS.contains(&suffix))
     };
     let read = catalogue().filter(|metric| names.iter().any(|name| name == metric.name || is_part(metric, name)));
     Ok(read.map(|metric| metric.name).collect())
+}
+
+/// The names of the scraped series that an expression reads: of recorded ones, those that their rules read.
+fn scraped(expression: &str, records: &[Record]) -> Result<BTreeSet<String>, InvalidExpression> {
+    let mut names = BTreeSet::new();
+    for selected in selectors(expression)? {
+        let writes = |record: &&Record| {
+            let (label, value) = record.label;
+            selected.metric.as_deref() == Some(record.name) && selected.admits(label, value)
+        };
+        for record in records.iter().filter(writes) {
+            names.extend(scraped(&record.expression, records)?);
+        }
+        names.extend(selected.metric);
+    }
+    Ok(names)
 }
 
 fn entry(page: &mut String, metric: &Descriptor, readers: &Readers) {
@@ -178,9 +197,10 @@ mod tests {
         - Label `method`: `GET`, `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE`, `OPTIONS`, `TRACE`, `CONNECT`, `OTHER`
         - Label `path`: any value
         - Bounds: 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0
-        - Alerts: [HighLatency](../alert-rules/generated/runbooks/HighLatency.md), [HighResponseTime](../alert-rules/generated/runbooks/HighResponseTime.md), [SlowApiResponses](../alert-rules/generated/runbooks/SlowApiResponses.md)
+        - Alerts: [HighLatency](../alert-rules/generated/runbooks/HighLatency.md), [HighResponseTime](../alert-rules/generated/runbooks/HighResponseTime.md), [HttpLatencyBurn1d](../alert-rules/generated/runbooks/HttpLatencyBurn1d.md), [HttpLatencyBurn1h](../alert-rules/generated/runbooks/HttpLatencyBurn1h.md), [HttpLatencyBurn3d](../alert-rules/generated/runbooks/HttpLatencyBurn3d.md), [HttpLatencyBurn6h](../alert-rules/generated/runbooks/HttpLatencyBurn6h.md), [SlowApiResponses](../alert-rules/generated/runbooks/SlowApiResponses.md)
         - Panels of [futuratickets-overview](../dashboards/generated/futuratickets-overview.json): "HTTP Response Time (p95)"
         - Panels of [http-routes](../dashboards/generated/http-routes.json): "Response Time by Route (p95)", "Response Times"
+        - Panels of [slos](../dashboards/generated/slos.json): "Bad requests (last 5 minutes and last day)", "Burn rate over 1 day and 2 hours", "Burn rate over 1 hour and 5 minutes", "Burn rate over 3 days and 6 hours", "Burn rate over 6 hours and 30 minutes", "Error budget left", "Error budget over time", "Objective", "Requests that are bad", "Requests that count"
         "#);
         assert_snapshot!(entry("tickets_active_total"), @r#"
         Tickets that are issued and valid now.

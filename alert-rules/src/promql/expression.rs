@@ -24,6 +24,17 @@ pub struct Selected {
     pub text: String,
 }
 
+// === impl Selected ===
+
+impl Selected {
+    /// Whether it lets series through whose label `name` has this value.
+    pub fn admits(&self, name: &str, value: &str) -> bool {
+        let parsed = parse(&self.text);
+        let matchers = parsed.iter().filter_map(selector).flat_map(|selector| &selector.matchers.matchers);
+        matchers.filter(|matcher| matcher.name == name).all(|matcher| matcher.is_match(value))
+    }
+}
+
 /// The series that an expression reads, each selector once.
 ///
 /// # Errors
@@ -133,6 +144,15 @@ mod tests {
         "#);
         assert_eq!(metric_names(expression).unwrap().into_iter().collect::<String>(), "a_bucketbcd");
         assert!(selectors("sum(").is_err());
+    }
+
+    #[test]
+    fn a_selector_lets_through_what_its_matchers_of_the_label_do() {
+        let admits = |selector: &str, value: &str| {
+            selectors(selector).unwrap().iter().all(|selected| selected.admits("slo", value))
+        };
+        assert!(admits("x", "a") && admits(r#"x{slo="a"}"#, "a") && admits(r#"x{slo=~"a|b",y="1"}"#, "b"));
+        assert!(!admits(r#"x{slo="a"}"#, "b") && !admits(r#"x{slo=~".*",slo!="b"}"#, "b"));
     }
 
     #[test]
