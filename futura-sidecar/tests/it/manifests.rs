@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
+use futura_alert_rules::Site;
 use futura_sidecar::Config;
 use serde::Deserialize;
 use serde_yaml::Value;
 use tempfile::tempdir;
+use url::Url;
 
 /// Each manifest's objects, by kind and name.
 fn manifests() -> Vec<BTreeMap<String, Value>> {
@@ -55,9 +57,44 @@ fn what_the_manifests_configure_is_valid() {
         // A replica has its share: all of them are looked at.
         let whole = fs::read_to_string(&file).expect("a file").replace("checks-2/3", "0/1");
         fs::write(&file, whole).expect("a file");
-        assert!(Config::load(&file).expect("valid").checks.len() >= 2);
+        let config = Config::load(&file).expect("valid");
+        assert!(config.checks.len() >= 2 || config.errors.is_some());
     }
-    assert_eq!(checked, 4);
+    assert_eq!(checked, 5);
+}
+
+/// The generated configuration of Alertmanager posts to a name that one of the manifests gives a Service.
+#[test]
+fn alertmanager_finds_the_sidecar_that_it_posts_to() {
+    let url = Site::default().routing.sidecar_url.expect("it is told by default");
+    let url = Url::parse(&url).expect("an address");
+    let (host, port) = (url.host_str().expect("a host"), url.port().expect("a port"));
+    let manifests = manifests();
+    let objects = manifests.iter().find(|objects| objects.contains_key(&format!("Service {host}"))).expect("a Service");
+    let service = &objects[&format!("Service {host}")]["spec"];
+    let serves = |served: &&Value| served["port"].as_u64() == Some(port.into());
+    let served = service["ports"].as_sequence().expect("ports").iter().find(serves).expect("the port");
+
+    let selected = |object: &Value| object["spec"]["template"]["metadata"]["labels"] == service["selector"];
+    let (_, containers) = pods(objects).find(|(object, _)| selected(object)).expect("pods that it selects");
+    let ports = containers.iter().flat_map(|container| container["ports"].as_sequence().into_iter().flatten());
+    let listens = |named: &&Value| named["name"] == served["targetPort"];
+    assert_eq!(
+        ports.filter(listens).map(|named| named["containerPort"].as_u64()).collect::<Vec<_>>(),
+        [Some(port.into())]
+    );
+
+    let config = objects[&format!("ConfigMap {host}")]["data"]["sidecar.yaml"].as_str().expect("a configuration");
+    let config: Value = serde_yaml::from_str(config).expect("YAML");
+    assert_eq!(config["errors"]["listen"], format!("0.0.0.0:{port}"));
+
+    let policy = &objects[&format!("NetworkPolicy {host}")]["spec"];
+    assert_eq!(policy["podSelector"]["matchLabels"], service["selector"]);
+    let lets_in = |rule: &&Value| {
+        let ports = rule["ports"].as_sequence().into_iter().flatten();
+        ports.map(|allowed| &allowed["port"]).any(|allowed| *allowed == served["targetPort"])
+    };
+    assert_eq!(policy["ingress"].as_sequence().expect("rules").iter().filter(lets_in).count(), 1);
 }
 
 #[test]
