@@ -4,14 +4,17 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futura_metrics::spec::{Label, LabelSet};
 
+pub use self::definition::Definition;
 use crate::{
-    example::{Example, Firing, Scenario, derived},
+    example::{Firing, Scenario, Tried, derived},
     panel::Panel,
-    promql::{Compared, Condition, Service, Shape, Threshold},
+    promql::{Compared, Service, Shape, Threshold},
     runbook::Runbook,
     site::Site,
-    template::{Part, Template, annotation, filled, template},
+    template::{Part, annotation, filled},
 };
+
+mod definition;
 
 /// How urgent an alert is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,33 +38,6 @@ pub enum Team {
     Payments,
     /// Those who run the cluster.
     Platform,
-}
-
-/// An alert as one writes it; its texts can only name labels that its condition keeps.
-#[derive(Debug)]
-pub struct Definition<L: LabelSet> {
-    /// The alert's name.
-    pub name: &'static str,
-    /// How urgent it is.
-    pub severity: Severity,
-    /// Who acts.
-    pub team: Team,
-    /// What is affected, unless the condition keeps the label `service` and says so itself.
-    pub service: Option<&'static str>,
-    /// When there is a fault.
-    pub condition: Condition<L>,
-    /// How long the fault must last.
-    pub lasts: Duration,
-    /// The panel that shows it, if there is one.
-    pub panel: Option<Panel>,
-    /// One line that says what is wrong where.
-    pub summary: Template<L>,
-    /// What that means and how bad it is.
-    pub description: Template<L>,
-    /// Series under which it fires and under which it stays silent.
-    pub examples: Vec<Example<L>>,
-    /// What to do.
-    pub runbook: Runbook,
 }
 
 /// An alert, checked and ready to be written.
@@ -141,35 +117,14 @@ impl Team {
     }
 }
 
-// === impl Definition ===
-
-impl<L: LabelSet> Definition<L> {
-    /// A fault that lasts five minutes and is described by its name, its service being the one that the condition keeps.
-    ///
-    /// There are no examples and no runbook yet; without examples it is refused.
-    pub fn new(name: &'static str, severity: Severity, team: Team, condition: Condition<L>) -> Self {
-        Self {
-            name,
-            severity,
-            team,
-            service: None,
-            condition,
-            lasts: minutes(5),
-            panel: None,
-            summary: template((name,)),
-            description: template((name,)),
-            examples: Vec::new(),
-            runbook: Runbook::default(),
-        }
-    }
-}
-
 // === impl Alert ===
 
 impl<L: LabelSet> From<Definition<L>> for Alert {
     fn from(definition: Definition<L>) -> Self {
         let condition = definition.condition.into_compared();
         let (expression, threshold) = (condition.to_string(), condition.threshold());
+        let tried = Tried { threshold, expression: &expression, lasts: definition.lasts };
+        let examples = definition.examples.into_iter().flat_map(|example| example.into_scenarios(&tried)).collect();
         Self {
             name: definition.name,
             severity: definition.severity,
@@ -183,7 +138,7 @@ impl<L: LabelSet> From<Definition<L>> for Alert {
             panel: definition.panel,
             runbook: definition.runbook,
             condition,
-            examples: definition.examples.into_iter().map(Example::into_scenario).collect(),
+            examples,
             untested: None,
             stated_threshold: threshold.value,
             summary: definition.summary.into_parts(),

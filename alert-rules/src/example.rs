@@ -3,21 +3,38 @@
 //! Series and labels are typed by the metrics' declarations; time runs in minutes, a sample a minute. From these
 //! examples come the files for `promtool test rules`, and further ones that follow from them.
 
-use std::{borrow::Cow, marker::PhantomData};
+use std::{borrow::Cow, marker::PhantomData, time::Duration};
 
 use futura_metrics::spec::{HistogramSpec, Kind, LabelSet, Spec};
 
-pub use self::samples::Samples;
-use crate::promql::{TargetLabel, le_text};
+pub use self::{course::Course, samples::Samples};
+use crate::promql::{TargetLabel, Threshold, le_text};
 
+mod course;
 pub(crate) mod derived;
 mod samples;
 
 /// What happens to some series, and what the alert makes of it.
 #[derive(Debug)]
 pub struct Example<L> {
-    scenario: Scenario,
+    told: Told,
     labels: PhantomData<fn() -> L>,
+}
+
+/// How an example is told.
+#[derive(Debug)]
+enum Told {
+    /// With what happens, and when.
+    Stated(Scenario),
+    /// With the series in which the alert finds a value.
+    AtThreshold { labels: Vec<(&'static str, String)>, series: fn(Course) -> Vec<Series> },
+}
+
+/// What an alert is that an example tries.
+pub(crate) struct Tried<'a> {
+    pub(crate) threshold: Threshold,
+    pub(crate) expression: &'a str,
+    pub(crate) lasts: Duration,
 }
 
 /// The samples of one metric's series: one for a counter or gauge, one a bucket and its count for a histogram.
@@ -99,27 +116,52 @@ impl<L: LabelSet> Example<L> {
     /// Says what happens; `name` completes "the alert, when …".
     pub fn when(name: &'static str, series: impl IntoIterator<Item = Series>) -> Self {
         let scenario = Scenario { name: name.into(), series: series.into_iter().collect(), moments: Vec::new() };
-        Self { scenario, labels: PhantomData }
+        Self { told: Told::Stated(scenario), labels: PhantomData }
+    }
+
+    /// Says in which series the alert finds a value, of which the rest follows: that it fires with these labels once the value has
+    /// been a little beyond the threshold for long enough, and no sooner; that it ends when the value comes back; and that it
+    /// stays silent while the value is a little short of it.
+    ///
+    /// The series get those of the labels that are not the metric's, as a target gives them.
+    pub fn at_threshold(labels: L::Values<'_>, series: fn(Course) -> Vec<Series>) -> Self {
+        Self { told: Told::AtThreshold { labels: named::<L>(labels), series }, labels: PhantomData }
     }
 
     /// The alert fires at this minute with these labels and this value.
+    ///
+    /// # Panics
+    /// When the example is one [`at_threshold`](Self::at_threshold), which knows its moments.
     pub fn fires_at(mut self, minute: u64, labels: L::Values<'_>, value: f64) -> Self {
-        let firing = Firing { labels: named::<L>(labels), value };
-        match self.scenario.moments.last_mut() {
+        let (firing, moments) = (Firing { labels: named::<L>(labels), value }, self.moments());
+        match moments.last_mut() {
             Some(moment) if moment.minute == minute => moment.firing.push(firing),
-            _ => self.scenario.moments.push(Moment { minute, firing: vec![firing] }),
+            _ => moments.push(Moment { minute, firing: vec![firing] }),
         }
         self
     }
 
     /// The alert is silent at this minute.
+    ///
+    /// # Panics
+    /// When the example is one [`at_threshold`](Self::at_threshold), which knows its moments.
     pub fn silent_at(mut self, minute: u64) -> Self {
-        self.scenario.moments.push(Moment { minute, firing: Vec::new() });
+        self.moments().push(Moment { minute, firing: Vec::new() });
         self
     }
 
-    pub(crate) fn into_scenario(self) -> Scenario {
-        self.scenario
+    fn moments(&mut self) -> &mut Vec<Moment> {
+        match &mut self.told {
+            Told::Stated(scenario) => &mut scenario.moments,
+            Told::AtThreshold { .. } => panic!("an example at the threshold knows its moments: leave this one out"),
+        }
+    }
+
+    pub(crate) fn into_scenarios(self, tried: &Tried<'_>) -> Vec<Scenario> {
+        match self.told {
+            Told::Stated(scenario) => vec![scenario],
+            Told::AtThreshold { labels, series } => course::scenarios(tried, &labels, series),
+        }
     }
 }
 

@@ -10,6 +10,8 @@
 //! - [`routing`]: whom Alertmanager tells of an alert, how, when and how often.
 //! - [`output`]: the files for Prometheus, promtool, Alertmanager and people; [`kubernetes`]: the same as objects of Kubernetes.
 //! - [`panel`]: the panels that alerts link to; [`site`]: what differs between installations, [`profile`] between versions.
+//!
+//! What one writes rules of one's own with is here as well, without the modules' names.
 
 pub mod alert;
 pub mod example;
@@ -30,11 +32,16 @@ pub mod slo;
 pub mod template;
 
 pub use self::{
-    alert::Alert,
+    alert::{Alert, Definition, Severity, Team},
+    example::{Example, Samples, series},
     output::{GeneratedFile, MARK, files},
+    panel::Panel,
     profile::Profile,
+    promql::{Service, Vector, Window, all, by, counter, gauge, histogram, label},
     routing::RoutingConfig,
     rule_set::RuleSet,
+    runbook::{Runbook, ask, open, run},
     site::Site,
-    slo::Slo,
+    slo::{Indicator, Slo},
+    template::{template, value},
 };

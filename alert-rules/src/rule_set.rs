@@ -42,8 +42,8 @@ impl RuleSet {
 
     /// With these alerts besides.
     #[must_use]
-    pub fn area(mut self, name: &'static str, alerts: Vec<Alert>) -> Self {
-        self.areas.push(Area { name, alerts });
+    pub fn area(mut self, name: &'static str, alerts: impl IntoIterator<Item = impl Into<Alert>>) -> Self {
+        self.areas.push(Area { name, alerts: alerts.into_iter().map(Into::into).collect() });
         self
     }
 

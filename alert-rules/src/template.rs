@@ -1,6 +1,6 @@
 //! Text with holes for labels and for the value: the annotations of an alert, the legend of a panel.
 //!
-//! A text is a tuple of parts; a label that the expression does not have does not compile:
+//! A text is a tuple of parts, or one text; a label that the expression does not have does not compile:
 //!
 //! ```
 //! use futura_alert_rules::{promql::{Service, label}, template::{Template, template}};
@@ -35,7 +35,7 @@ pub struct Template<L> {
 #[derive(Clone, Copy, Debug)]
 pub struct Value;
 
-/// A tuple of texts, labels and values; `Indices` is inferred.
+/// A text, or a tuple of texts, labels and values; `Indices` is inferred.
 pub trait Parts<L, Indices> {
     /// The parts in order.
     fn parts(self) -> Vec<Part>;
@@ -94,6 +94,12 @@ impl<L> IntoPart<L, ()> for Value {
 impl<L: Contains<T, Index>, T: Label, Index> IntoPart<L, Index> for LabelRef<T> {
     fn part(self) -> Part {
         Part::Label(T::NAME)
+    }
+}
+
+impl<L> Parts<L, ()> for &'static str {
+    fn parts(self) -> Vec<Part> {
+        vec![text(self.into())]
     }
 }
 

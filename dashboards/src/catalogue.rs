@@ -66,15 +66,17 @@ fn lines(findings: &[Finding]) -> String {
 
 /// Every dashboard.
 pub fn dashboards(site: &Site) -> Vec<Dashboard> {
-    vec![
+    let alerts: Vec<_> = rules::alerts(site).collect();
+    let dashboards = [
         overview::dashboard(site),
-        http::dashboard(site),
-        internals::dashboard(site),
+        http::dashboard(),
+        internals::dashboard(),
         cluster::dashboard(site),
-        checks::dashboard(site),
-        errors::dashboard(site),
+        checks::dashboard(),
+        errors::dashboard(),
         slos::dashboard(site),
-    ]
+    ];
+    dashboards.into_iter().map(|dashboard| dashboard.watched_by(&alerts, site)).collect()
 }
 
 /// Every query of every panel.

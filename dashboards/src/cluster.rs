@@ -4,7 +4,7 @@ use futura_alert_rules::{
     Site,
     panel::cluster,
     promql::{Counter, Gauge, Instance, Scraped, Selector, Vector, Window, all, by, counter, gauge, label},
-    queries, rules,
+    queries,
     template::template,
 };
 use futura_metrics::{
@@ -19,7 +19,7 @@ use futura_metrics::{
 
 use crate::{
     grafana::{Color, Dashboard, Matcher, Panel},
-    panels::{lines, number, query},
+    panels::{Query, lines, number, query},
     variables::one,
 };
 
@@ -30,7 +30,6 @@ const NOT_BUSY: &[CpuMode] = &[CpuMode::Idle, CpuMode::Iowait, CpuMode::Steal];
 const FULL: f64 = 0.85;
 
 pub(crate) fn dashboard(site: &Site) -> Dashboard {
-    let alerts: Vec<_> = rules::alerts(site).collect();
     // The queries of the alerts, for the namespace that a viewer chose instead of the site's.
     let viewed = Site { namespace: format!("${}", Namespace::NAME), ..site.clone() };
     let panels = vec![
@@ -49,8 +48,14 @@ pub(crate) fn dashboard(site: &Site) -> Dashboard {
         throttling(&viewed),
     ];
     let description = "Whether the cluster has room, and whether the pods of a namespace run.";
-    Dashboard::new(cluster::UID, "FuturaTickets - Kubernetes Cluster", description, panels, &alerts, site)
-        .choosing([one::<Namespace, _>("Namespace", &gauge(KUBE_POD_STATUS_PHASE), &site.namespace)])
+    Dashboard::new(cluster::UID, "FuturaTickets - Kubernetes Cluster", description, panels).choosing([one::<
+        Namespace,
+        _,
+    >(
+        "Namespace",
+        &gauge(KUBE_POD_STATUS_PHASE),
+        &site.namespace,
+    )])
 }
 
 /// CPU time per second that is spent on work, and all there is.
@@ -63,7 +68,7 @@ fn cpu() -> Panel {
     let [busy, whole] = cpu_time().map(|time| time.sum(all()));
     let description = "The share of all nodes' CPU that is in use. Near the whole, new pods start slowly and old ones are \
                        throttled: add a node, or find what grew below.";
-    number(cluster::CPU, query(busy.ratio_to(whole), template(("CPU",))), description).good_up_to(FULL).low()
+    number(cluster::CPU, query(busy.ratio_to(whole), template("CPU")), description).good_up_to(FULL).low()
 }
 
 fn memory() -> Panel {
@@ -72,30 +77,28 @@ fn memory() -> Panel {
     let used = (whole.clone() - available).ratio_to(whole);
     let description = "The share of all nodes' memory that is in use and could not be freed. Near the whole, the kubelet evicts \
                        pods: add a node before it does.";
-    number(cluster::MEMORY, query(used, template(("Memory",))), description).good_up_to(FULL).low()
+    number(cluster::MEMORY, query(used, template("Memory")), description).good_up_to(FULL).low()
 }
 
 fn pods_running(site: &Site) -> Panel {
     let running = phases(site).only(label::<Phase>().eq(Phase::Running)).value().sum(all());
     let description = "Pods of the namespace that run. A fall without a release means that pods were evicted or their \
                        node is gone: see which below.";
-    number(cluster::PODS_RUNNING, query(running, template(("Running",))), description).good_from(1.0).low()
+    number(cluster::PODS_RUNNING, query(running, template("Running")), description).good_from(1.0).low()
 }
 
 fn restarts(site: &Site) -> Panel {
     let restarts = container_restarts(site).increase(Window::hours(1)).sum(all());
     let description = "Containers of the namespace that were started anew within the last hour. Any number but zero is worth \
                        a look at the pod below and at its last log.";
-    number(cluster::RESTARTS, query(restarts, template(("Restarts",))), description).good_up_to(1.0).low()
+    number(cluster::RESTARTS, query(restarts, template("Restarts")), description).good_up_to(1.0).low()
 }
 
 fn node_cpu() -> Panel {
     let [busy, whole] = cpu_time().map(|time| time.sum(by::<(Instance,)>()));
     let description = "The share of each node's CPU that is in use. One node far above the others means that pods lie \
                        badly: spread them, or drain the node.";
-    lines(cluster::NODE_CPU, query(busy.ratio_to(whole), template((label::<Instance>(),))), description)
-        .narrow()
-        .under("Nodes")
+    lines(cluster::NODE_CPU, busy.ratio_to(whole), description).narrow().under("Nodes")
 }
 
 fn node_memory() -> Panel {
@@ -104,7 +107,7 @@ fn node_memory() -> Panel {
     let used = (whole.clone() - available).ratio_to(whole);
     let description = "The share of each node's memory that is in use and could not be freed. A line that only climbs is a \
                        leak: look for its pod under the limits below.";
-    lines(cluster::NODE_MEMORY, query(used, template((label::<Instance>(),))), description).narrow()
+    lines(cluster::NODE_MEMORY, used, description).narrow()
 }
 
 fn disk_space() -> Panel {
@@ -123,7 +126,7 @@ fn container_restarts(site: &Site) -> Selector<Counter, (Namespace, Pod, Contain
 }
 
 fn pods_by_status(site: &Site) -> Panel {
-    let query = query(phases(site).value().sum(by::<(Phase,)>()), template((label::<Phase>(),)));
+    let query = phases(site).value().sum(by::<(Phase,)>());
     let description = "Pods of the namespace by phase. Pending for long means no room, no image or no volume; failed means \
                        that a job ended badly: `kubectl describe pod` says why.";
     lines(cluster::PODS_BY_STATUS, query, description)
@@ -154,21 +157,23 @@ fn replicas_missing(site: &Site) -> Panel {
     lines(cluster::REPLICAS_MISSING, query(missing, template((label::<Deployment>(),))), description).narrow()
 }
 
+/// What a container is called within its namespace, which was chosen.
+fn by_container(vector: Vector<(Namespace, Pod, Container)>) -> Query {
+    query(vector, template((label::<Pod>(), " ", label::<Container>())))
+}
+
 fn container_cpu(site: &Site) -> Panel {
-    let share = queries::container_cpu_share(site, WINDOW);
+    let share = by_container(queries::container_cpu_share(site, WINDOW));
     let description = "CPU that each container uses, as a share of its limit. At the limit it is throttled, which users feel \
                        as slow answers: add pods, or raise the limit.";
-    lines(cluster::CONTAINER_CPU, query(share, template((label::<Pod>(), " ", label::<Container>()))), description)
-        .narrow()
-        .under("Limits")
+    lines(cluster::CONTAINER_CPU, share, description).narrow().under("Limits")
 }
 
 fn container_memory(site: &Site) -> Panel {
-    let share = queries::container_memory_share(site);
+    let share = by_container(queries::container_memory_share(site));
     let description = "Memory that each container holds, as a share of its limit. At the limit the kernel kills it, with all \
                        its requests: restart it in time, then look for what grew.";
-    lines(cluster::CONTAINER_MEMORY, query(share, template((label::<Pod>(), " ", label::<Container>()))), description)
-        .narrow()
+    lines(cluster::CONTAINER_MEMORY, share, description).narrow()
 }
 
 fn throttling(site: &Site) -> Panel {
@@ -179,6 +184,5 @@ fn throttling(site: &Site) -> Panel {
     let share = periods(CONTAINER_CPU_CFS_THROTTLED_PERIODS_TOTAL).ratio_to(periods(CONTAINER_CPU_CFS_PERIODS_TOTAL));
     let description = "The share of periods in which a container had used up its CPU limit and was kept from running. Much of it \
                        below the limit on average means short peaks: raise the limit.";
-    lines(cluster::THROTTLING, query(share, template((label::<Pod>(), " ", label::<Container>()))), description)
-        .narrow()
+    lines(cluster::THROTTLING, share, description).narrow()
 }

@@ -1,6 +1,6 @@
 //! The house look of a whole dashboard: how panels lie, what marks them, and where one can go from here.
 
-use futura_alert_rules::{Alert, MARK, Site, panel::Panel as PanelId, promql::Service};
+use futura_alert_rules::{Alert, MARK, Service, Site};
 use futura_metrics::{
     spec::Label,
     specs::build::{BUILD_INFO, Version},
@@ -65,25 +65,16 @@ fn deployments() -> Annotation {
 // === impl Dashboard ===
 
 impl Dashboard {
-    /// Lays the panels out from left to right, draws on each the thresholds of the alerts that point to it, and links it to
-    /// their runbooks.
+    /// Lays the panels out from left to right. What the alerts say that point to them comes with
+    /// [`Output::dashboard`](crate::Output::dashboard).
     pub fn new(
         uid: &'static str,
         title: &'static str,
         description: &str,
-        mut panels: Vec<Panel>,
-        alerts: &[Alert],
-        site: &Site,
+        panels: impl IntoIterator<Item = Panel>,
     ) -> Self {
+        let mut panels: Vec<_> = panels.into_iter().collect();
         lay_out(&mut panels);
-        for panel in &mut panels {
-            let id = panel.id;
-            let shown = |panel: &PanelId| panel.dashboard == uid && panel.id == id;
-            for alert in alerts.iter().filter(|alert| alert.panel.as_ref().is_some_and(shown)) {
-                panel.draw(alert);
-                panel.links.push(Link::page(format!("Runbook: {}", alert.name), site.runbook_url(alert.name)));
-            }
-        }
         Self {
             description: format!("{description} {MARK}"),
             uid,
@@ -96,10 +87,7 @@ impl Dashboard {
             time: TimeRange { from: "now-6h", to: "now" },
             timezone: Timezone::Browser,
             schema_version: SCHEMA_VERSION,
-            links: vec![
-                Link::dashboards("Dashboards", TAG),
-                Link::page("Runbooks".to_owned(), site.runbook_url("README")),
-            ],
+            links: vec![Link::dashboards("Dashboards", TAG)],
             templating: List { list: vec![datasource_variable()] },
             annotations: List {
                 list: vec![
@@ -110,6 +98,19 @@ impl Dashboard {
             },
             panels,
         }
+    }
+
+    /// Draws on each panel the thresholds of the alerts that point to it, and links it to their runbooks.
+    pub(crate) fn watched_by<'a>(mut self, alerts: impl IntoIterator<Item = &'a Alert>, site: &Site) -> Self {
+        for alert in alerts {
+            let shown = alert.panel.filter(|shown| shown.dashboard == self.uid);
+            for panel in self.panels.iter_mut().filter(|panel| shown.is_some_and(|shown| shown.id == panel.id)) {
+                panel.draw(alert);
+                panel.links.push(Link::page(format!("Runbook: {}", alert.name), site.runbook_url(alert.name)));
+            }
+        }
+        self.links.push(Link::page("Runbooks".to_owned(), site.runbook_url("README")));
+        self
     }
 
     /// Lets a viewer choose these, besides the data source.

@@ -1,10 +1,8 @@
 //! The errors that the sidecar forwards: what comes, what goes, what waits and what was lost.
 
 use futura_alert_rules::{
-    Site,
     panel::errors,
     promql::{Vector, Window, all, by, counter, gauge, label},
-    rules,
     template::template,
 };
 use futura_metrics::{
@@ -28,13 +26,17 @@ use crate::{
 
 const WINDOW: Window = Window::RateInterval;
 
-pub(crate) fn dashboard(site: &Site) -> Dashboard {
-    let alerts: Vec<_> = rules::alerts(site).collect();
+pub(crate) fn dashboard() -> Dashboard {
     let panels =
         vec![waiting(), spool_use(), dead(), lost(), flow(), spool(), retries(), dropped(), rejected(), content()];
     let description = "Whether errors reach Sentry: what comes, what goes, what waits and what was lost.";
-    Dashboard::new(errors::UID, "FuturaTickets - Error Forwarding", description, panels, &alerts, site)
-        .choosing([any::<UpstreamName, _>("Upstream", &gauge(ERROR_SPOOL_ENVELOPES))])
+    Dashboard::new(errors::UID, "FuturaTickets - Error Forwarding", description, panels).choosing([any::<
+        UpstreamName,
+        _,
+    >(
+        "Upstream",
+        &gauge(ERROR_SPOOL_ENVELOPES),
+    )])
 }
 
 /// The rate of a counter by upstream.
@@ -51,7 +53,7 @@ fn envelopes() -> Vector<(UpstreamName,)> {
 fn waiting() -> Panel {
     let description = "Envelopes that wait to be forwarded. A number that only grows means that the upstream does not take \
                        them: see its own status, then the sidecar's log.";
-    number(errors::WAITING, query(envelopes().sum(all()), template(("Waiting",))), description).low()
+    number(errors::WAITING, query(envelopes().sum(all()), template("Waiting")), description).low()
 }
 
 fn spool_use() -> Panel {
@@ -59,21 +61,21 @@ fn spool_use() -> Panel {
     let share = size(ERROR_SPOOL_BYTES).ratio_to(size(ERROR_SPOOL_LIMIT_BYTES));
     let description = "How full each upstream's spool is. A full one takes no more errors, and what applications send is \
                        then refused: bring the upstream back, or raise the limit.";
-    number(errors::SPOOL_USE, query(share, template((label::<UpstreamName>(),))), description).good_up_to(0.5).low()
+    number(errors::SPOOL_USE, share, description).good_up_to(0.5).low()
 }
 
 fn dead() -> Panel {
     let dead = gauge(ERROR_DEAD_ENVELOPES).only(chosen::<UpstreamName>()).value().sum(all());
     let description = "Envelopes that upstreams refused for good and that are kept to be looked at: `futura-sidecar errors list` \
                        shows them, and why.";
-    number(errors::DEAD, query(dead, template(("Dead letters",))), description).good_up_to(1.0).low()
+    number(errors::DEAD, query(dead, template("Dead letters")), description).good_up_to(1.0).low()
 }
 
 fn lost() -> Panel {
     let lost = counter(SENTRY_ENVELOPES_LOST_TOTAL).increase(Window::hours(1)).sum(all());
     let description = "Errors that applications could hand over neither to the sidecar nor to its folder. See whether the sidecar \
                        ran, and whether its folder is full.";
-    number(errors::LOST, query(lost, template(("Lost",))), description)
+    number(errors::LOST, query(lost, template("Lost")), description)
         .good_up_to(1.0)
         .when_empty("no application tells")
         .low()
@@ -90,7 +92,7 @@ fn flow() -> Panel {
 fn spool() -> Panel {
     let description = "Envelopes that wait, by upstream. It drains by itself once the upstream answers; while it grows, nothing \
                        is lost until the limit.";
-    lines(errors::SPOOL, query(envelopes(), template((label::<UpstreamName>(),))), description)
+    lines(errors::SPOOL, envelopes(), description)
 }
 
 fn retries() -> Panel {
@@ -106,15 +108,14 @@ fn dropped() -> Panel {
         .sum(by::<(UpstreamName, DropReason)>());
     let description = "Accepted envelopes of the last hour that will not be delivered. `refused` is a wrong key or project: compare the \
                        DSN. They are kept as dead letters.";
-    lines(errors::DROPPED, query(dropped, template((label::<UpstreamName>(), " ", label::<DropReason>()))), description)
-        .narrow()
+    lines(errors::DROPPED, dropped, description).narrow()
 }
 
 fn rejected() -> Panel {
     let rejected = counter(ERROR_ENVELOPES_REJECTED_TOTAL).rate(WINDOW).sum(by::<(RejectReason,)>());
     let description = "Envelopes per second that were not accepted. `duplicate` is no fault; `spool_full` and `spool_error` lose \
                        errors: see the disk. `invalid` and `too_large` point to a client.";
-    lines(errors::REJECTED, query(rejected, template((label::<RejectReason>(),))), description).narrow()
+    lines(errors::REJECTED, rejected, description).narrow()
 }
 
 fn content() -> Panel {

@@ -19,8 +19,9 @@ use crate::{
     reference,
 };
 
-pub use self::site::SiteArgs;
+pub use self::{command::main, site::SiteArgs};
 
+pub mod command;
 mod site;
 mod tree;
 

@@ -1,10 +1,8 @@
 //! What goes on inside the ticketing services: orders, event store, event bus, breakers, retries, database pool.
 
 use futura_alert_rules::{
-    Site,
     panel::internals,
     promql::{Service, Window, all, by, counter, gauge, histogram, label},
-    rules,
     template::template,
 };
 use futura_metrics::{
@@ -35,8 +33,7 @@ use crate::{
 
 const WINDOW: Window = Window::RateInterval;
 
-pub(crate) fn dashboard(site: &Site) -> Dashboard {
-    let alerts: Vec<_> = rules::alerts(site).collect();
+pub(crate) fn dashboard() -> Dashboard {
     let panels = vec![
         order_processing(),
         ticket_failures(),
@@ -52,8 +49,13 @@ pub(crate) fn dashboard(site: &Site) -> Dashboard {
         pool_connections(),
     ];
     let description = "What goes on inside the services that sell tickets, from the order down to the database.";
-    Dashboard::new(internals::UID, "FuturaTickets - Ticketing Internals", description, panels, &alerts, site)
-        .choosing([any::<Service, _>("Service", &gauge(DATABASE_CONNECTIONS_MAX))])
+    Dashboard::new(internals::UID, "FuturaTickets - Ticketing Internals", description, panels).choosing([any::<
+        Service,
+        _,
+    >(
+        "Service",
+        &gauge(DATABASE_CONNECTIONS_MAX),
+    )])
 }
 
 /// The rate of a counter without labels, all chosen services together.
@@ -72,8 +74,8 @@ fn order_processing() -> Panel {
     let quantile = |quantile| durations.rate(WINDOW).sum(all()).quantile(quantile);
     let description = "The time from an order to its tickets that half and 95 % of the orders do not exceed. When it climbs, \
                        compare with the appends below and with the payment provider's breaker.";
-    lines(internals::ORDER_PROCESSING, query(quantile(0.5), template(("p50",))), description)
-        .also(query(quantile(0.95), template(("p95",))))
+    lines(internals::ORDER_PROCESSING, query(quantile(0.5), template("p50")), description)
+        .also(query(quantile(0.95), template("p95")))
         .with_exemplars()
         .narrow()
         .under("Orders and tickets")
@@ -132,7 +134,7 @@ fn breaker_state() -> Panel {
                        that, and the breaker closes by itself.";
     states(
         internals::BREAKER_STATE,
-        query(state, template((label::<Service>(), " ", label::<Breaker>()))),
+        state,
         description,
         &[("0", "closed", Color::Green), ("1", "half-open", Color::Orange), ("2", "open", Color::Red)],
     )
@@ -171,8 +173,7 @@ fn pool_use() -> Panel {
     let most = gauge(DATABASE_CONNECTIONS_MAX).only(chosen::<Service>()).value().sum(by::<(Service,)>());
     let description = "The share of the pool's connections that are in use. Near one, requests wait for a connection: look \
                        for slow queries first, and only then enlarge the pool.";
-    lines(internals::POOL_USE, query(active.ratio_to(most), template((label::<Service>(),))), description)
-        .under("Database pool")
+    lines(internals::POOL_USE, active.ratio_to(most), description).under("Database pool")
 }
 
 fn pool_connections() -> Panel {

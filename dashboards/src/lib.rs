@@ -7,7 +7,8 @@
 //! - [`mod@reference`]: the page that tells of every metric what it is and who reads it.
 //! - [`generate`]: writes or checks the files of dashboards and alert rules both; the program `generate-dashboards` and
 //!   the sidecar's `generate` are this.
-//! - [`output`]: what is generated; a program that declares metrics of its own makes one and writes it by itself.
+//! - [`output`]: what is generated; a program that declares metrics of its own makes one, and [`generate::main`] is the
+//!   rest of it.
 
 pub mod catalogue;
 pub mod generate;

@@ -81,10 +81,10 @@ impl Output {
         Self { dashboards: dashboards(site), ..Self::new(RuleSet::platform(site.clone())) }
     }
 
-    /// With this dashboard besides.
+    /// With this dashboard besides, on which the thresholds of the alerts are drawn that name one of its panels.
     #[must_use]
     pub fn dashboard(mut self, dashboard: Dashboard) -> Self {
-        self.dashboards.push(dashboard);
+        self.dashboards.push(dashboard.watched_by(self.rules.alerts(), &self.rules.site));
         self
     }
 

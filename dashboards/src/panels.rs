@@ -5,6 +5,7 @@ use futura_alert_rules::{
     promql::{Quantity, Vector},
     template::Template,
 };
+use futura_metrics::spec::LabelSet;
 
 use crate::grafana::{
     Color, Datasource, DatasourceKind, FieldColor, FieldConfig, FieldDefaults, GRID_WIDTH, GridPos, Legend, LegendMode,
@@ -24,7 +25,7 @@ const HEIGHT: u32 = 8;
 const LOW: u32 = 5;
 const TALL: u32 = 11;
 
-/// What a panel asks, and how the answers are called.
+/// What a panel asks, and how the answers are called; of an expression with labels, by their values.
 #[derive(Clone, Debug)]
 pub struct Query {
     expression: String,
@@ -39,7 +40,8 @@ pub fn query<L>(vector: Vector<L>, legend: Template<L>) -> Query {
 }
 
 /// Lines over time, half as wide as the dashboard.
-pub fn lines(panel: PanelId, query: Query, description: &str) -> Panel {
+pub fn lines(panel: PanelId, query: impl Into<Query>, description: &str) -> Panel {
+    let query = query.into();
     let options = TimeSeriesOptions {
         legend: Legend {
             display_mode: LegendMode::Table,
@@ -70,7 +72,8 @@ pub fn lines(panel: PanelId, query: Query, description: &str) -> Panel {
 }
 
 /// The last value in large type over its course, a quarter as wide as the dashboard.
-pub fn number(panel: PanelId, query: Query, description: &str) -> Panel {
+pub fn number(panel: PanelId, query: impl Into<Query>, description: &str) -> Panel {
+    let query = query.into();
     let options = StatOptions {
         color_mode: StatColor::Value,
         graph_mode: StatGraph::Area,
@@ -92,7 +95,7 @@ pub fn number(panel: PanelId, query: Query, description: &str) -> Panel {
 /// States over time, each value by its word and color, half as wide as the dashboard.
 pub fn states(
     panel: PanelId,
-    query: Query,
+    query: impl Into<Query>,
     description: &str,
     states: &[(&'static str, &'static str, Color)],
 ) -> Panel {
@@ -110,7 +113,7 @@ pub fn states(
         },
         tooltip: Tooltip { mode: TooltipMode::Single, sort: SortOrder::None },
     };
-    let mut panel = new(panel, Visualization::StateTimeline(options), query, description);
+    let mut panel = new(panel, Visualization::StateTimeline(options), query.into(), description);
     let results = states.iter().enumerate().map(|(index, (value, text, color))| {
         let result = MappingResult { text, color: *color, index };
         (*value, result)
@@ -173,6 +176,16 @@ fn unit(quantity: Quantity) -> Unit {
     }
 }
 
+// === impl Query ===
+
+impl<L: LabelSet> From<Vector<L>> for Query {
+    fn from(vector: Vector<L>) -> Self {
+        const { assert!(!L::NAMES.is_empty(), "without labels, say with `query` what the one series is called") };
+        let names: Vec<_> = L::NAMES.iter().map(|name| format!("{{{{{name}}}}}")).collect();
+        Self { expression: vector.to_string(), legend: names.join(" "), quantity: vector.quantity() }
+    }
+}
+
 // === impl Panel ===
 
 impl Panel {
@@ -204,7 +217,8 @@ impl Panel {
     ///
     /// # Panics
     /// When it measures something else than what the panel shows, or is one query too many.
-    pub fn also(mut self, query: Query) -> Self {
+    pub fn also(mut self, query: impl Into<Query>) -> Self {
+        let query = query.into();
         assert!(query.quantity == self.quantity, "panel `{}` shows no {:?}", self.title, query.quantity);
         self.push(query);
         self

@@ -37,7 +37,7 @@ pub(crate) fn dashboard(site: &Site) -> Dashboard {
     let description = "Which share of the requests must be good, and how much may still fail. Long windows need rules that \
                        have run, and a Prometheus that has kept what they recorded, for as long.";
     let title = "FuturaTickets - Service Level Objectives";
-    Dashboard::new(slos::UID, title, description, panels, &alerts, site).choosing([
+    Dashboard::new(slos::UID, title, description, panels).choosing([
         any::<Service, _>("Service", &recorded(OBJECTIVE)),
         any::<SloName, _>("Objective", &recorded(OBJECTIVE).only(chosen::<Service>())),
     ])
@@ -49,21 +49,21 @@ fn chosen_of(spec: RecordedSpec<SloLabels>) -> Recorded<SloLabels> {
 }
 
 fn budget_left() -> Panel {
-    let query = query(chosen_of(ERROR_BUDGET_LEFT).value(), name());
+    let query = chosen_of(ERROR_BUDGET_LEFT).value();
     let description = "The share of the error budget of the last 30 days (or 28) that is left. Below zero the objective is \
                        missed. With little left, hold risky releases back; with much, take the risk.";
     number(slos::ERROR_BUDGET_LEFT, query, description).good_from(COMFORT).wide()
 }
 
 fn objective() -> Panel {
-    let query = query(chosen_of(OBJECTIVE).value(), name());
+    let query = chosen_of(OBJECTIVE).value();
     let description = "The share of the requests that must be good. An objective is missing here when nothing it counts is \
                        scraped: then no alert on it can fire, so look at the targets of Prometheus.";
     number(slos::OBJECTIVE, query, description).decimals(2).wide()
 }
 
 fn budget_over_time() -> Panel {
-    let query = query(chosen_of(ERROR_BUDGET_LEFT).value(), name());
+    let query = chosen_of(ERROR_BUDGET_LEFT).value();
     let description = "How the error budgets went. A steep fall is an outage, a slope is something that fails a little and \
                        all the time; a rise is an old outage that leaves the period.";
     lines(slos::ERROR_BUDGET_OVER_TIME, query, description).starting_at(OVERSPENT)
@@ -104,17 +104,13 @@ fn errors() -> Panel {
 }
 
 fn rate(panel: PanelId, series: RecordedSpec<SloLabels>, description: &str) -> Panel {
-    lines(panel, query(chosen_of(series).value(), name()), description).per_second(Unit::RequestsPerSecond)
+    lines(panel, chosen_of(series).value(), description).per_second(Unit::RequestsPerSecond)
 }
 
 /// How many times as fast as allowed the budget burns within a window.
 fn burning(ratio: ErrorRatio) -> Vector<SloLabels> {
     let allowed = chosen_of(OBJECTIVE).value().complement();
     chosen_of(ratio.series).value().ratio_to(allowed).measured_in(Quantity::Count)
-}
-
-fn name() -> Template<SloLabels> {
-    template((label::<Service>(), " ", label::<SloName>()))
 }
 
 fn windowed(window: impl Into<String>) -> Template<SloLabels> {

@@ -19,6 +19,8 @@ const USAGE: i32 = 64;
 const RUN_LIMIT: Duration = Duration::from_secs(30);
 /// How long until an answered request is counted.
 const COUNT_LIMIT: Duration = Duration::from_secs(10);
+/// How long the example is not to be that has all of a program's own monitoring.
+const LINES_LIMIT: usize = 80;
 /// What the metrics say after one request.
 const COUNTED: &str = r#"http_requests_total{method="GET",path="/events/{id}",status="200"} 1"#;
 
@@ -47,6 +49,8 @@ async fn custom_metrics(programs: &Programs) -> Result<()> {
 
 /// Writes rules, tests, runbooks and a dashboard, which Prometheus's own tool takes where it is installed.
 async fn own_monitoring(programs: &Programs) -> Result<()> {
+    let lines = fs::read_to_string(cargo::root().join("examples/own_monitoring.rs"))?.lines().count();
+    ensure!(lines < LINES_LIMIT, "it has {lines} lines, where less than {LINES_LIMIT} are promised");
     let folder = cargo::scratch("examples-monitoring")?;
     let run = async |options: &[&str]| {
         let mut command = process::command(programs.path("own_monitoring")?);
@@ -55,12 +59,18 @@ async fn own_monitoring(programs: &Programs) -> Result<()> {
     };
     let written = run(&[]).await?;
     ensure!(written.status.success(), "it ended with {}", written.status);
+    let help = String::from_utf8(run(&["--help"]).await?.stdout)?;
+    ensure!(help.contains("own_monitoring [OPTIONS] <FOLDER>"), "its help does not say how it is called:\n{help}");
+    let refused = run(&["--oops"]).await?.status;
+    ensure!(refused.code() == Some(USAGE), "on an option that there is not it ends with {refused}, not code {USAGE}");
     ensure!(run(&["--check"]).await?.status.success(), "what it has written is not up to date");
     let rules = folder.join("alert-rules/prometheus/coffee-bar.yaml");
     fs::remove_file(&rules)?;
     ensure!(!run(&["--check"]).await?.status.success(), "it does not notice that {} is missing", rules.display());
     ensure!(run(&[]).await?.status.success() && rules.is_file(), "it does not write {} again", rules.display());
-    terminal::line("  ok own_monitoring writes its files and notices one that is missing");
+    terminal::line(format_args!(
+        "  ok own_monitoring, of {lines} lines, writes its files and notices one that is missing"
+    ));
     if process::which("promtool").is_none() {
         terminal::line("  left out: promtool is not installed, so nothing has judged them");
         return Ok(());

@@ -3,12 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use futura_dashboards::generate::{self, GenerateArgs};
-
-/// Bad usage, as `sysexits.h` numbers it.
-const USAGE: u8 = 64;
-
-const FAILURE: u8 = 1;
+use futura_dashboards::generate::{self, GenerateArgs, command};
 
 const HELP: &str = "\
 What it writes:
@@ -53,25 +48,6 @@ struct Cli {
     generate: GenerateArgs,
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program reports to its user")]
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Nobody reads what cannot be printed.
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
-        }
-    };
-    match generate::run(&cli.generate) {
-        Ok(report) => {
-            println!("{report}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            let code = if error.is_usage() { USAGE } else { FAILURE };
-            eprintln!("{:#}", anyhow::Error::from(error));
-            ExitCode::from(code)
-        }
-    }
+    command::run(|Cli { generate }| generate::run(&generate))
 }

@@ -11,12 +11,7 @@ use futura_alert_rules::{
     runbook::{Runbook, ask},
     template::template,
 };
-use futura_dashboards::{
-    Output,
-    generate::GenerateError,
-    grafana::Dashboard,
-    panels::{lines, query},
-};
+use futura_dashboards::{Output, generate::GenerateError, grafana::Dashboard, panels::lines};
 use futura_metrics::spec::{GaugeSpec, Unit};
 use insta::assert_snapshot;
 
@@ -47,12 +42,15 @@ fn examples() -> Vec<Example<(Service,)>> {
     ]
 }
 
+fn dashboard() -> Dashboard {
+    let water = gauge(WATER_LITERS).value().min(by::<(Service,)>());
+    Dashboard::new("bar", "Bar", "Whether there is water.", [lines(WATER, water, "Liters in the tank.")])
+}
+
 fn output(examples: Vec<Example<(Service,)>>) -> Output {
-    let (site, alerts) = (Site::default(), vec![water_low(examples)]);
-    let water = query(gauge(WATER_LITERS).value().min(by::<(Service,)>()), template((label::<Service>(),)));
-    let panels = vec![lines(WATER, water, "Liters in the tank.").threshold_of(&alerts[0])];
-    let dashboard = Dashboard::new("bar", "Bar", "Whether there is water.", panels, &alerts, &site);
-    Output::new(RuleSet::new(site).area("bar", alerts)).dashboard(dashboard).metrics(&[WATER_LITERS.descriptor()])
+    Output::new(RuleSet::new(Site::default()).area("bar", [water_low(examples)]))
+        .dashboard(dashboard())
+        .metrics(&[WATER_LITERS.descriptor()])
 }
 
 fn drift(output: &Output, folder: &Path) -> String {
@@ -78,6 +76,8 @@ fn only_what_is_its_own_is_written_and_checked() {
     assert_eq!(output.check(folder.path()).unwrap().unchanged, 7);
     let dashboard = fs::read_to_string(folder.path().join("dashboards/bar.json")).unwrap();
     assert!(dashboard.contains(r#""title": "Runbook: WaterLow""#), "{dashboard}");
+    // The line at which it fires, and what its series are called by.
+    assert!(dashboard.contains(r#""value": 1.0"#) && dashboard.contains("\"{{service}}\""), "{dashboard}");
 
     fs::remove_file(folder.path().join("alert-rules/runbooks/WaterLow.md")).unwrap();
     assert_snapshot!(drift(&output, folder.path()), @r"
@@ -98,8 +98,7 @@ fn an_alert_that_no_example_proves_is_not_written() {
 fn files_of_one_name_are_not_written_over_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let output = output(examples());
-    let bar = output.dashboards[0].clone();
-    let error = output.dashboard(bar).write(folder.path()).unwrap_err();
+    let error = output.dashboard(dashboard()).write(folder.path()).unwrap_err();
     assert!(matches!(&error, GenerateError::Twice { path } if path.ends_with("dashboards/bar.json")), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
