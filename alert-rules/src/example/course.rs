@@ -7,7 +7,7 @@ use crate::promql::{Comparison, Shape, Threshold, Window};
 
 /// How far from the threshold a value is that is a little beyond or short of it.
 const LITTLE: f64 = 0.05;
-/// How many minutes more than it needs everything gets.
+/// How many minutes more than they need things get at most.
 const SPARE: u64 = 5;
 
 /// What a value does over time, to be told as the samples that bring it about.
@@ -17,20 +17,45 @@ pub struct Course {
     stretches: Vec<(f64, u64)>,
 }
 
+/// Values about a threshold.
+#[derive(Clone, Copy)]
+struct About {
+    /// Far on the side where nothing fires.
+    far: f64,
+    /// A little on the side where the alert fires.
+    beyond: f64,
+    /// A little on the side where it does not.
+    short: f64,
+    /// Whether a window that holds anything beyond is beyond itself, as it is of zero.
+    at_once: bool,
+}
+
+/// When what happens, in minutes; each is where another window or duration of the rule would show.
+#[derive(Clone, Copy)]
+struct Times {
+    /// The value goes beyond.
+    begins: u64,
+    /// It has not been beyond for long enough.
+    too_early: Option<u64>,
+    /// It has, and it comes back.
+    fires: u64,
+    /// The window holds more of what is short than of what is beyond.
+    over: u64,
+}
+
 /// The examples of an alert that follow from the series in which it finds a value; none where it compares nothing.
 pub(super) fn scenarios(
     tried: &Tried<'_>,
     labels: &[(&'static str, String)],
     series: fn(Course) -> Vec<Series>,
 ) -> Vec<Scenario> {
-    let Some((beyond, short)) = about(tried.threshold) else { return Vec::new() };
+    let Some(about) = About::of(tried.threshold) else { return Vec::new() };
     // Of what cannot be parsed lint tells.
     let windows = Shape::of(tried.expression).unwrap_or_default().windows;
-    let window = minutes(windows.into_iter().max().unwrap_or_default());
-    let lasts = minutes(tried.lasts);
-    let fires = window + lasts + SPARE;
-    let ends = fires + window + SPARE;
-    let scenario = |name: &'static str, stretches, moments| {
+    let Times { begins, too_early, fires, over } =
+        Times::new(minutes(windows.into_iter().max().unwrap_or_default()), minutes(tried.lasts), about.at_once);
+    let scenario = |name: &'static str, stretches: &[(f64, u64)], moments| {
+        let stretches = stretches.iter().copied().filter(|(_, length)| *length > 0).collect();
         let mut series = series(Course { stretches });
         for line in series.iter_mut().flat_map(|series| &mut series.lines) {
             let missing = labels.iter().filter(|(name, _)| line.labels.iter().all(|(known, _)| known != name));
@@ -40,38 +65,65 @@ pub(super) fn scenarios(
         Scenario { name: name.into(), series, moments }
     };
     let silent = |minute| Moment { minute, firing: Vec::new() };
-    let firing = Moment { minute: fires, firing: vec![Firing { labels: labels.to_vec(), value: beyond }] };
-    let too_early = (lasts > 1).then(|| silent(lasts - 1));
+    let firing = Moment { minute: fires, firing: vec![Firing { labels: labels.to_vec(), value: about.beyond }] };
     vec![
         scenario(
             "its value goes a little beyond the threshold and comes back",
-            vec![(beyond, fires), (short, ends - fires)],
-            too_early.into_iter().chain([firing, silent(ends)]).collect(),
+            &[(about.far, begins), (about.beyond, fires - begins), (about.short, over - fires)],
+            too_early.map(silent).into_iter().chain([firing, silent(over)]).collect(),
         ),
         scenario(
             "its value stays a little short of the threshold",
-            vec![(short, ends)],
-            vec![silent(fires), silent(ends)],
+            &[(about.short, over)],
+            vec![silent(fires), silent(over)],
         ),
     ]
-}
-
-/// A value for which the alert fires, and one for which it does not, both near the threshold.
-fn about(Threshold { comparison, value, .. }: Threshold) -> Option<(f64, f64)> {
-    let little = value.abs() * LITTLE;
-    // Of zero no share is anything: what counts things has one, or none.
-    let (more, less) = if value == 0.0 { (1.0, 0.0) } else { (little, little) };
-    match comparison {
-        Comparison::Above => Some((value + more, value - less)),
-        Comparison::Below => Some((value - more, value + less)),
-        Comparison::Equal => Some((value, value + 1.0)),
-        Comparison::Absent | Comparison::Always => None,
-    }
 }
 
 /// As many whole minutes as hold this.
 fn minutes(duration: Duration) -> u64 {
     duration.as_secs().div_ceil(60)
+}
+
+// === impl About ===
+
+impl About {
+    fn of(Threshold { comparison, value, .. }: Threshold) -> Option<Self> {
+        let at_once = value == 0.0 && comparison != Comparison::Equal;
+        // Of zero no share is anything: what counts things has one, or none.
+        let (more, less) = if value == 0.0 { (1.0, 0.0) } else { (value.abs() * LITTLE, value.abs() * LITTLE) };
+        let (far, beyond, short) = match comparison {
+            Comparison::Above => (value.min(0.0), value + more, value - less),
+            Comparison::Below => (value + value.abs().max(1.0), value - more, value + less),
+            Comparison::Equal => (value + 1.0, value, value + 1.0),
+            Comparison::Absent | Comparison::Always => return None,
+        };
+        Some(Self { far, beyond, short, at_once })
+    }
+}
+
+// === impl Times ===
+
+impl Times {
+    fn new(window: u64, lasts: u64, at_once: bool) -> Self {
+        let begins = if window == 0 { 0 } else { window + 1 };
+        // A window is beyond once it holds hardly anything of what was before. Versions of Prometheus differ in whether it holds
+        // the sample at its beginning.
+        let too_early = if window == 0 || at_once {
+            lasts.checked_sub(1)
+        } else {
+            Some(lasts + (window * 9 / 10).saturating_sub(1))
+        };
+        // Sooner than if it had to last twice as long.
+        let spare = if lasts == 0 { SPARE } else { (lasts / 2).clamp(1, SPARE) };
+        let fires = begins + window + lasts + spare;
+        let over = match window {
+            0 => SPARE,
+            _ if at_once => window + window / 2,
+            _ => (window * 3).div_ceil(4),
+        };
+        Self { begins, too_early: too_early.map(|minutes| begins + minutes), fires, over: fires + over }
+    }
 }
 
 // === impl Course ===
@@ -142,14 +194,14 @@ mod tests {
         let told = told(tickets.below(10.0), 5, |value| vec![series(TICKETS_ACTIVE_TOTAL, (), value.values())]);
         assert_snapshot!(told, @r#"
         its value goes a little beyond the threshold and comes back
-          tickets_active_total{service="bar"} 9.5+0x10 10.5+0x4
+          tickets_active_total{service="bar"} 9.5+0x7 10.5+0x4
           at 4:
-          at 10: [("service", "bar")] 9.5
-          at 15:
+          at 7: [("service", "bar")] 9.5
+          at 12:
         its value stays a little short of the threshold
-          tickets_active_total{service="bar"} 10.5+0x15
-          at 10:
-          at 15:
+          tickets_active_total{service="bar"} 10.5+0x12
+          at 7:
+          at 12:
         "#);
     }
 
@@ -159,13 +211,14 @@ mod tests {
         let rate = orders().rate(Window::minutes(10)).sum(by::<(Service,)>());
         assert_snapshot!(told(rate.above(2.0), 0, |value| vec![series(ORDERS_CREATED_TOTAL, (), value.per_second())]), @r#"
         its value goes a little beyond the threshold and comes back
-          orders_created_total{service="bar"} 0+126x15 2004+114x14
-          at 15: [("service", "bar")] 2.1
-          at 30:
+          orders_created_total{service="bar"} 0+0x11 126+126x14 2004+114x7
+          at 19:
+          at 26: [("service", "bar")] 2.1
+          at 34:
         its value stays a little short of the threshold
-          orders_created_total{service="bar"} 0+114x30
-          at 15:
-          at 30:
+          orders_created_total{service="bar"} 0+114x34
+          at 26:
+          at 34:
         "#);
         let increase = orders().increase(Window::hours(1)).sum(by::<(Service,)>());
         let told = told(increase.above(0.0), 1, |value| {
@@ -173,13 +226,14 @@ mod tests {
         });
         assert_snapshot!(told, @r#"
         its value goes a little beyond the threshold and comes back
-          orders_created_total{service="bar"} 0+0.016666666666666666x66 1.100000000000001+0x64
-          at 66: [("service", "bar")] 1
-          at 131:
+          orders_created_total{service="bar"} 0+0x61 0.016666666666666666+0.016666666666666666x61 1.0333333333333345+0x89
+          at 61:
+          at 123: [("service", "bar")] 1
+          at 213:
         its value stays a little short of the threshold
-          orders_created_total{service="bar"} 0+0x131
-          at 66:
-          at 131:
+          orders_created_total{service="bar"} 0+0x213
+          at 123:
+          at 213:
         "#);
     }
 

@@ -13,14 +13,18 @@ use std::{
     time::Duration,
 };
 
-use futura_alert_rules::{Alert, Site, rules::areas};
+use futura_alert_rules::{
+    Alert, Definition, Example, RuleSet, Service, Severity, Site, Team, Window, ask, by, counter, gauge, label,
+    promql::Condition, rules::areas, series,
+};
+use futura_metrics::specs::business::{ORDERS_CREATED_TOTAL, TICKETS_ACTIVE_TOTAL};
 use promql_parser::{
     label::Matcher,
     parser::{self, Expr, VectorSelector},
 };
 use serde_yaml::{Mapping, Value};
 
-use crate::promtool::{generated, promtool};
+use crate::promtool::{accepts, generated, promtool, written};
 
 /// A rule that is no longer what its examples were stated for.
 struct Mutant {
@@ -248,4 +252,44 @@ fn the_examples_notice_every_change_of_a_rule() {
     let mut found = found.into_inner().unwrap();
     found.sort();
     assert!(found.is_empty(), "no example notices that\n{}", found.join("\n"));
+}
+
+/// An alert that is tried at its threshold alone.
+fn tried(name: &'static str, condition: Condition<(Service,)>, lasts: u64, example: Example<(Service,)>) -> Alert {
+    Definition::new(name, Severity::Warning, Team::Api, condition)
+        .lasts(Duration::from_secs(lasts * 60))
+        .summary((label::<Service>(), " is tried"))
+        .example(example)
+        .symptom("It is tried.")
+        .meaning("It is tried.")
+        .investigation([ask("See it", gauge(TICKETS_ACTIVE_TOTAL).value())])
+        .resolution(&["End the trial."])
+        .into()
+}
+
+#[test]
+fn examples_at_the_threshold_notice_every_change_of_a_rule() {
+    let tickets = || gauge(TICKETS_ACTIVE_TOTAL).value().sum(by::<(Service,)>());
+    let lowest = gauge(TICKETS_ACTIVE_TOTAL).min_over_time(Window::minutes(15)).sum(by::<(Service,)>());
+    let rate = |window| counter(ORDERS_CREATED_TOTAL).rate(window).sum(by::<(Service,)>());
+    let increase = |window| counter(ORDERS_CREATED_TOTAL).increase(window).sum(by::<(Service,)>());
+    let values = || Example::at_threshold(("api",), |value| vec![series(TICKETS_ACTIVE_TOTAL, (), value.values())]);
+    let per_second =
+        || Example::at_threshold(("api",), |value| vec![series(ORDERS_CREATED_TOTAL, (), value.per_second())]);
+    let per_hour =
+        Example::at_threshold(("api",), |value| vec![series(ORDERS_CREATED_TOTAL, (), value.within(Window::hours(1)))]);
+    let alerts = vec![
+        tried("GaugeBelow", tickets().below(10.0), 5, values()),
+        tried("GaugeAboveZero", tickets().above(0.0), 2, values()),
+        tried("GaugeEqual", tickets().equal_to(0.0), 3, values()),
+        tried("LowestAbove", lowest.above(20.0), 0, values()),
+        tried("RateAbove", rate(Window::minutes(5)).above(2.0), 5, per_second()),
+        tried("RateBelow", rate(Window::minutes(10)).below(0.5), 10, per_second()),
+        tried("IncreaseAbove", increase(Window::hours(1)).above(100.0), 0, per_hour),
+    ];
+    let rules = RuleSet::new(Site::default()).area("tried", alerts);
+    let folder = written(rules.files().unwrap());
+    accepts(&["test", "rules"], &[folder.path().join("prometheus/tests/tried.yaml")]);
+    let unnoticed = rules.areas[0].alerts.iter().filter_map(|alert| unnoticed(folder.path(), "tried", alert));
+    assert_eq!(unnoticed.flatten().collect::<Vec<_>>(), Vec::<String>::new());
 }

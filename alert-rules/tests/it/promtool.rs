@@ -7,14 +7,19 @@ use std::{
     process::Command,
 };
 
-use futura_alert_rules::{Site, files, rules::areas};
+use futura_alert_rules::{GeneratedFile, Site, files, rules::areas};
 use insta::assert_snapshot;
 use tempfile::TempDir;
 
 /// The generated files in a folder of their own.
 pub(crate) fn generated(site: &Site) -> TempDir {
+    written(files(site).unwrap())
+}
+
+/// These files in a folder of their own.
+pub(crate) fn written(files: Vec<GeneratedFile>) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for file in files(site).unwrap() {
+    for file in files {
         let path = folder.path().join(file.path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, file.contents).unwrap();
@@ -43,7 +48,7 @@ pub(crate) fn promtool(arguments: &[&str], files: &[PathBuf]) -> Option<Result<(
     Some(if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&says).into_owned()) })
 }
 
-fn accepts(arguments: &[&str], files: &[PathBuf]) {
+pub(crate) fn accepts(arguments: &[&str], files: &[PathBuf]) {
     if let Some(Err(objection)) = promtool(arguments, files) {
         panic!("promtool {arguments:?}:\n{objection}");
     }
