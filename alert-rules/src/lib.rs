@@ -3,7 +3,7 @@
 //! - [`promql`]: expressions whose types know the metric's kind and the labels that survive.
 //! - [`queries`]: what rules, panels and runbooks ask alike.
 //! - [`rules`]: the alerts, one module an area; [`alert`] says what one is, [`example`] how it is tried, [`runbook`]
-//!   what to do about it, [`template`] how its texts are written.
+//!   what to do about it, [`mod@template`] how its texts are written.
 //! - [`slo`]: objectives, with recording rules and alerts on how fast an error budget is used up.
 //! - [`rule_set`]: all of it together; the platform's, or those of a program that declares its own.
 //! - [`lint`]: what no tool checks about them; [`foreign`]: the like about rules that others wrote by hand.
