@@ -119,9 +119,9 @@ impl<L: LabelSet> Example<L> {
         Self { told: Told::Stated(scenario), labels: PhantomData }
     }
 
-    /// Says in which series the alert finds a value, of which the rest follows: that it fires with these labels once the value has
-    /// been a little beyond the threshold for long enough, and no sooner; that it ends when the value comes back; and that it
-    /// stays silent while the value is a little short of it.
+    /// Says in which series the alert finds a value, of which the rest follows: that it fires with these labels once the value
+    /// has been a little beyond the threshold for long enough, and no sooner; that it ends when the value comes back; and that
+    /// it stays silent while the value is a little short of it.
     ///
     /// The series get those of the labels that are not the metric's, as a target gives them.
     pub fn at_threshold(labels: L::Values<'_>, series: fn(Course) -> Vec<Series>) -> Self {

@@ -93,7 +93,7 @@ impl About {
         // Of zero no share is anything: what counts things has one, or none.
         let (more, less) = if value == 0.0 { (1.0, 0.0) } else { (value.abs() * LITTLE, value.abs() * LITTLE) };
         let (far, beyond, short) = match comparison {
-            Comparison::Above => (value.min(0.0), value + more, value - less),
+            Comparison::Above => (value - value.abs(), value + more, value - less),
             Comparison::Below => (value + value.abs().max(1.0), value - more, value + less),
             Comparison::Equal => (value + 1.0, value, value + 1.0),
             Comparison::Absent | Comparison::Always => return None,
