@@ -229,16 +229,15 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let in_flight = InFlight::start(self.routes, &request);
         #[cfg(feature = "telemetry")]
-        {
-            let trace = self.scope.as_ref().map(|scope| scope.open(&request, in_flight.route()));
+        if let Some(scope) = &self.scope {
+            let trace = scope.open(&request, in_flight.route());
             // A router begins its work when it is polled, so that the span need not be entered here, which takes long.
-            let bound = trace.as_ref().map(traced::RequestTrace::bind_hub);
+            let bound = trace.bind_hub();
             let inner = self.inner.call(request);
             drop(bound);
-            ResponseFuture::new(in_flight, trace, inner)
+            return ResponseFuture::new(inner, in_flight, Some(trace));
         }
-        #[cfg(not(feature = "telemetry"))]
-        ResponseFuture::new(in_flight, (), self.inner.call(request))
+        ResponseFuture::new(self.inner.call(request), in_flight, response::Trace::default())
     }
 }
 

@@ -40,14 +40,15 @@ pin_project! {
 }
 
 #[cfg(feature = "telemetry")]
-type Trace = Option<RequestTrace>;
+pub(super) type Trace = Option<RequestTrace>;
 #[cfg(not(feature = "telemetry"))]
-type Trace = ();
+pub(super) type Trace = ();
 
 // === impl ResponseFuture ===
 
 impl<F> ResponseFuture<F> {
-    pub(super) fn new(request: InFlight, trace: Trace, inner: F) -> Self {
+    #[inline]
+    pub(super) fn new(inner: F, request: InFlight, trace: Trace) -> Self {
         Self { inner, request: Some(request), trace }
     }
 }

@@ -32,14 +32,8 @@ const KNOWN: usize = 4_000;
 const RECORD: &str = "tracing";
 
 /// Frames of what leads from the record of an error to its event: none of them is the application.
-const NOT_IN_APP: [&str; 6] = [
-    "futura_metrics::",
-    "log::",
-    "opentelemetry::",
-    "tracing::",
-    "tracing_opentelemetry::",
-    "tracing_subscriber::",
-];
+const NOT_IN_APP: [&str; 6] =
+    ["futura_metrics::", "log::", "opentelemetry::", "tracing::", "tracing_opentelemetry::", "tracing_subscriber::"];
 
 /// Adds a stack trace of addresses to each event that has none.
 pub(super) struct AttachStack;
