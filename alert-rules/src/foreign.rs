@@ -23,10 +23,11 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 pub use self::{
     catalogue::{Catalogue, Metric, MetricKind},
     file::{FileError, RuleFile},
+    flow::Labels,
     lints::{Level, Lint},
+    quantity::of as quantity,
 };
 use self::{expression::ExpressionCheck, file::ForeignRule};
-use crate::promql::parse;
 
 mod alert;
 mod catalogue;
@@ -34,8 +35,11 @@ mod exposition;
 mod expression;
 mod file;
 mod flow;
+mod groups;
 mod joins;
 mod lints;
+mod quantity;
+mod records;
 
 /// How to lint.
 #[derive(Clone, Debug)]
@@ -72,22 +76,25 @@ pub fn check(file: &RuleFile, catalogue: &Catalogue, options: &Options) -> Vec<F
     let mut found = Vec::new();
     for (index, rule) in file.rules.iter().enumerate() {
         let mut findings = Findings { rule, line: rule.line, found: Vec::new() };
-        rule.check_names(&mut findings);
-        if file.rules[..index].iter().any(|other| other.is_same(rule)) {
-            findings.report(Lint::DuplicateRule, "it is in the file twice".to_owned());
-        }
-        findings.line = rule.expression_line;
-        match parse(&rule.expression) {
-            Err(error) => findings.report(Lint::Syntax, error.reason().to_owned()),
+        rule.check_comments(&mut findings);
+        groups::check(file, index, catalogue, &mut findings);
+        match &rule.parsed {
+            Err(reason) => {
+                findings.line = rule.expression_line;
+                findings.report(Lint::Syntax, reason.clone());
+            }
             Ok(expression) => {
-                let mut check = ExpressionCheck::new(catalogue, options, rule.is_alert, &mut findings);
-                check.run(&expression);
-                alert::check(rule, &expression, catalogue, &mut findings);
+                records::check(rule, expression, catalogue, &mut findings);
+                findings.line = rule.expression_line;
+                ExpressionCheck::new(catalogue, options, rule.is_alert, &mut findings).run(expression);
+                alert::check(rule, expression, catalogue, &mut findings);
             }
         }
-        let disabled = |lint| options.disabled.contains(&lint) || rule.disabled.iter().any(|name| name == lint.name());
-        found.extend(findings.found.into_iter().filter(|finding| !disabled(finding.lint)));
+        let is_disabled = |finding: &Finding| rule.disabled.iter().any(|name| name == finding.lint.name());
+        found.extend(findings.found.into_iter().filter(|finding| !is_disabled(finding)));
     }
+    found.extend(groups::intervals(file));
+    found.retain(|finding| !options.disabled.contains(&finding.lint));
     found.sort_by_key(|finding| finding.line);
     found.dedup();
     found

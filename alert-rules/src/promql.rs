@@ -64,7 +64,7 @@ use promql_parser::parser::{self, Expr};
 pub(crate) use self::{condition::Compared, shape::Shape};
 pub use self::{
     condition::{Comparison, Condition, Threshold, always},
-    expression::{Selected, metric_names, selectors, without_fallback},
+    expression::{Selected, children, metric_name, metric_names, selector, selectors, walk, without_fallback},
     grafana::filled,
     labels::{
         By, Contains, Instance, Job, LabelRef, Labeled, Matcher, Scraped, Service, SubsetOf, TargetLabel, all, by,

@@ -6,7 +6,7 @@ use crate::{
     checks, cluster, errors,
     grafana::{Dashboard, Resource, Variable},
     http, internals,
-    lint::{self, Catalogue, Finding},
+    lint::{self, AlertPanel, Catalogue, Finding},
     output::Format,
     overview, slos,
 };
@@ -104,18 +104,19 @@ pub fn queries(site: &Site) -> impl Iterator<Item = PanelQuery> {
 /// The file of every dashboard in the classic model, checked by every rule.
 pub fn files(site: &Site) -> Result<Vec<GeneratedFile>, CatalogueError> {
     let alerts = rules::alerts(site).collect::<Vec<_>>();
-    render(&dashboards(site), &Catalogue::declared(&alerts), Format::Classic)
+    render(&dashboards(site), &Catalogue::declared(), &AlertPanel::of(&alerts), Format::Classic)
 }
 
 /// The files of these dashboards, checked by every rule against what the catalogue has.
 pub(crate) fn render(
     dashboards: &[Dashboard],
     catalogue: &Catalogue,
+    alerts: &[AlertPanel],
     format: Format,
 ) -> Result<Vec<GeneratedFile>, CatalogueError> {
     let files = dashboards.iter().map(|dashboard| {
         // The rules read the classic model, whichever is written.
-        let findings = lint::check(&serde_json::to_value(dashboard)?, catalogue);
+        let findings = lint::check(&serde_json::to_value(dashboard)?, catalogue, alerts);
         if !findings.is_empty() {
             return Err(CatalogueError::Findings { dashboard: dashboard.uid, findings });
         }

@@ -13,7 +13,7 @@
 //!         "targets": [{ "refId": "A", "expr": "rate(orders_total[$__rate_interval])" }],
 //!     }],
 //! });
-//! let findings = lint::check(&dashboard, &Catalogue::declared(&[]));
+//! let findings = lint::check(&dashboard, &Catalogue::declared(), &[]);
 //! let finding = findings.iter().find(|finding| finding.rule == "target-metric-rule").unwrap();
 //! assert_eq!(finding.path, "$.panels[0].targets[0].expr");
 //! assert!(finding.problem.starts_with("no metric is called `orders_total`"));
@@ -23,13 +23,13 @@ use std::fmt;
 
 use serde_json::Value;
 
-pub use self::catalogue::{AlertPanel, Catalogue, LabelValues, Metric};
-use self::model::Dashboard;
+pub use futura_alert_rules::foreign::Catalogue;
 
-mod catalogue;
+use self::model::Dashboard;
+pub use self::thresholds::AlertPanel;
+
 mod dashboard;
 mod expression;
-mod flow;
 mod layout;
 mod model;
 mod panels;
@@ -98,9 +98,10 @@ pub fn rules() -> impl Iterator<Item = &'static Rule> {
     .flatten()
 }
 
-/// Everything wrong with a dashboard in the classic model, in the order of the rules; `catalogue` says what there is to ask.
-pub fn check(dashboard: &Value, catalogue: &Catalogue) -> Vec<Finding> {
-    let dashboard = Dashboard::new(dashboard);
+/// Everything wrong with a dashboard in the classic model, in the order of the rules; `catalogue` says what there is to ask,
+/// `alerts` which alerts link to panels.
+pub fn check(dashboard: &Value, catalogue: &Catalogue, alerts: &[AlertPanel]) -> Vec<Finding> {
+    let dashboard = Dashboard::new(dashboard, alerts);
     let mut findings = Vec::new();
     for rule in rules() {
         (rule.check)(&dashboard, catalogue, &mut Report { rule, findings: &mut findings });

@@ -10,7 +10,7 @@ use crate::{
     catalogue::{self, dashboards},
     generate::{self, GenerateError, Report},
     grafana::Dashboard,
-    lint::Catalogue,
+    lint::{AlertPanel, Catalogue},
 };
 
 /// In which of Grafana's models dashboards are written.
@@ -103,8 +103,9 @@ impl Output {
 
     /// The files of the rules and those of the dashboards, all of them checked.
     pub(crate) fn files(&self) -> Result<[Vec<GeneratedFile>; 2], GenerateError> {
-        let catalogue = Catalogue::declared(self.rules.alerts()).with(&self.metrics);
-        Ok([self.rules.files()?, catalogue::render(&self.dashboards, &catalogue, self.format)?])
+        let catalogue = Catalogue::declared().with(&self.metrics);
+        let alerts = AlertPanel::of(self.rules.alerts());
+        Ok([self.rules.files()?, catalogue::render(&self.dashboards, &catalogue, &alerts, self.format)?])
     }
 
     /// Writes everything below `folder`, into `alert-rules` and `dashboards` there, and removes what is no longer generated.

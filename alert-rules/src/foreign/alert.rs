@@ -2,8 +2,11 @@
 
 use promql_parser::parser::Expr;
 
-use super::{Catalogue, Findings, Lint, expression::bare, file::ForeignRule, flow::Labels};
-use crate::promql::expression::{children, metric_name, walk};
+use super::{Catalogue, Findings, Labels, Lint, expression::bare, file::ForeignRule, quantity};
+use crate::promql::{
+    Quantity,
+    expression::{children, metric_name, walk},
+};
 
 /// Checks a rule whose expression is PromQL.
 pub(super) fn check(rule: &ForeignRule, expr: &Expr, catalogue: &Catalogue, findings: &mut Findings<'_>) {
@@ -28,6 +31,7 @@ pub(super) fn check(rule: &ForeignRule, expr: &Expr, catalogue: &Catalogue, find
     }
     findings.line = rule.line;
     texts(rule, &Labels::of(expr, catalogue), findings);
+    units(rule, expr, catalogue, findings);
     if !rule.labels.contains_key("severity") {
         findings.report(Lint::MissingSeverity, "it has no label `severity`".to_owned());
     }
@@ -62,7 +66,7 @@ fn filters(expr: &Expr) -> bool {
 fn texts(rule: &ForeignRule, labels: &Labels, findings: &mut Findings<'_>) {
     for (name, text) in &rule.labels {
         let actions = actions(text);
-        if actions.iter().any(|action| action.contains("$value") || action.contains(".Value")) {
+        if actions.iter().any(|action| has_value(action)) {
             findings.report(Lint::ValueInLabel, format!("its label `{name}` has the value in it"));
         }
     }
@@ -77,6 +81,67 @@ fn texts(rule: &ForeignRule, labels: &Labels, findings: &mut Findings<'_>) {
                 findings.report(Lint::DroppedLabel, format!("`{name}` uses the label `{used}`, which is not there"));
             }
         }
+    }
+}
+
+/// Whether the functions of the texts that write the value for people fit what it measures.
+fn units(rule: &ForeignRule, expr: &Expr, catalogue: &Catalogue, findings: &mut Findings<'_>) {
+    let (measured, is_percent) = (quantity::of(expr, catalogue), is_percent(expr));
+    for (name, text) in &rule.annotations {
+        for action in actions(text).into_iter().filter(|action| has_value(action)) {
+            let mut words = action.split(|character: char| !character.is_ascii_alphanumeric());
+            let Some(function) = words.find(|word| word.starts_with("humanize")) else { continue };
+            if function == "humanizePercentage" && is_percent {
+                let message = format!("`{name}` multiplies by 100 with {function} what the expression has multiplied");
+                findings.report(Lint::HumanizeUnit, message);
+            } else if let Some(quantity) = measured.filter(|quantity| !fits(function, *quantity)) {
+                findings.report(Lint::HumanizeUnit, format!("`{name}` writes {} with {function}", noun(quantity)));
+            }
+        }
+    }
+}
+
+/// Whether an action of a template writes the alert's value.
+fn has_value(action: &str) -> bool {
+    action.contains("$value") || action.contains(".Value")
+}
+
+/// Whether an alert's value is a share that was multiplied by 100.
+fn is_percent(expr: &Expr) -> bool {
+    let is_hundred = |expr: &Expr| matches!(bare(expr), Expr::NumberLiteral(number) if number.val == 100.0);
+    match bare(expr) {
+        Expr::Binary(binary) => match &*binary.op.to_string() {
+            "*" => is_hundred(&binary.lhs) || is_hundred(&binary.rhs),
+            "-" => is_hundred(&binary.lhs) && is_percent(&binary.rhs),
+            "and" | "unless" => is_percent(&binary.lhs),
+            _ => binary.op.is_comparison_operator() && is_percent(&binary.lhs),
+        },
+        _ => false,
+    }
+}
+
+/// Whether a function of templates writes such a value as people read it.
+fn fits(function: &str, quantity: Quantity) -> bool {
+    match function {
+        "humanizePercentage" => matches!(quantity, Quantity::Ratio | Quantity::Cores),
+        "humanizeDuration" | "humanizeTimestamp" => quantity == Quantity::Seconds,
+        "humanize1024" => matches!(quantity, Quantity::Bytes | Quantity::BytesPerSecond),
+        // It writes a half as `500m`.
+        "humanize" => quantity != Quantity::Ratio,
+        _ => true,
+    }
+}
+
+fn noun(quantity: Quantity) -> &'static str {
+    match quantity {
+        Quantity::Count => "a number of things",
+        Quantity::PerSecond => "a number per second",
+        Quantity::Seconds => "seconds",
+        Quantity::Cores => "a number of cores",
+        Quantity::Bytes => "bytes",
+        Quantity::BytesPerSecond => "bytes per second",
+        Quantity::Ratio => "a share",
+        Quantity::State => "a state",
     }
 }
 

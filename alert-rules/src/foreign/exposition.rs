@@ -10,9 +10,9 @@ use super::{Metric, MetricKind};
 const SUFFIXES: [&str; 6] = ["_bucket", "_count", "_sum", "_created", "_total", "_info"];
 
 /// The metrics of a page, by name.
-pub(super) fn metrics(page: &str) -> HashMap<String, Metric> {
+pub(super) fn metrics(page: &str) -> BTreeMap<String, Metric> {
     let mut kinds = HashMap::new();
-    let mut metrics = HashMap::<String, Metric>::new();
+    let mut metrics = BTreeMap::<String, Metric>::new();
     for line in page.lines() {
         if let Some(family) = line.strip_prefix("# TYPE ") {
             let (name, kind) = family.trim().rsplit_once(' ').unwrap_or((family, ""));

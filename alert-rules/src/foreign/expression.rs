@@ -5,14 +5,12 @@ use promql_parser::{
     parser::{AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, VectorSelector},
 };
 
-use super::{Catalogue, Findings, Lint, MetricKind, Options, flow::Labels, joins};
+use super::{
+    Catalogue, Findings, Labels, Lint, MetricKind, Options,
+    catalogue::{RATES, is_text},
+    joins,
+};
 use crate::promql::expression::{NAME, children, metric_name, selector, walk};
-
-/// Characters that make a regular expression more than a text.
-const SPECIAL: &str = r"\.+*?()|[]{}^$";
-
-/// Functions that are for counters.
-const RATES: [&str; 3] = ["rate", "irate", "increase"];
 
 /// Functions of a range that make nothing of a counter.
 const OF_GAUGES: [&str; 10] = [
@@ -106,12 +104,11 @@ impl<'a, 'b> ExpressionCheck<'a, 'b> {
     fn selector(&mut self, selector: &VectorSelector) {
         let name = metric_name(selector);
         if let Some(name) = name
-            && self.catalogue.find(name).is_none()
-            && !Catalogue::is_synthetic(name)
+            && !self.catalogue.is_known(name)
         {
             self.report(Lint::UnknownMetric, format!("there is no metric `{name}`"));
         }
-        let labels = name.map_or_else(Labels::all, |name| self.catalogue.labels_of(name));
+        let labels = name.map_or_else(Labels::all, |name| self.catalogue.labels(name));
         for matcher in selector.matchers.matchers.iter().filter(|matcher| matcher.name != NAME) {
             if let Some(name) = name.filter(|_| !labels.may(&matcher.name)) {
                 self.report(Lint::UnknownLabel, format!("`{name}` has no label `{}`", matcher.name));
@@ -130,7 +127,7 @@ impl<'a, 'b> ExpressionCheck<'a, 'b> {
         let anchored = value.starts_with('^') || (value.ends_with('$') && !value.ends_with(r"\$"));
         if anchored {
             self.report(Lint::LiteralRegex, format!("`{name}{op}\"{value}\"` has anchors, which it has anyway"));
-        } else if !value.contains(|character| SPECIAL.contains(character)) {
+        } else if is_text(value) {
             self.report(Lint::LiteralRegex, format!("`{name}{op}\"{value}\"` matches one text alone"));
         }
     }
@@ -143,26 +140,15 @@ impl<'a, 'b> ExpressionCheck<'a, 'b> {
     }
 
     fn label_value(&mut self, name: Option<&str>, matcher: &Matcher) {
-        let found = name.and_then(|name| self.catalogue.find(name));
-        let values = found.and_then(|found| found.metric.labels.as_ref()?.get(&matcher.name));
-        let Some(values) = values.filter(|values| !values.is_empty() && !matcher.value.is_empty()) else { return };
-        let known = |text: &str| values.iter().any(|value| value == text);
-        let unknown: Vec<&str> = match &matcher.op {
-            MatchOp::Equal | MatchOp::NotEqual => [&*matcher.value].into_iter().filter(|text| !known(text)).collect(),
-            MatchOp::Re(_) | MatchOp::NotRe(_) => {
-                let is_text = |text: &&str| !text.is_empty() && !text.contains(|special| SPECIAL.contains(special));
-                matcher.value.split('|').filter(is_text).filter(|text| !known(text)).collect()
-            }
-        };
-        if let Some(text) = unknown.first() {
-            let message = format!("`{}` is never `{text}`, but {}", matcher.name, values.join(", "));
-            self.report(Lint::UnknownLabelValue, message);
+        let Some(name) = name else { return };
+        if let Some(text) = self.catalogue.never(name, matcher) {
+            let values = self.catalogue.values(name, &matcher.name).join(", ");
+            self.report(Lint::UnknownLabelValue, format!("`{}` is never `{text}`, but {values}", matcher.name));
         }
     }
 
     fn kind(&self, selector: &VectorSelector) -> MetricKind {
-        let found = metric_name(selector).and_then(|name| self.catalogue.find(name));
-        found.map_or(MetricKind::Unknown, |found| found.kind)
+        metric_name(selector).map_or(MetricKind::Unknown, |name| self.catalogue.kind(name))
     }
 
     fn counter_as_value(&mut self, selector: &VectorSelector) {
@@ -206,6 +192,10 @@ impl<'a, 'b> ExpressionCheck<'a, 'b> {
             }
             MetricKind::Counter if OF_GAUGES.contains(&function) => {
                 self.report(Lint::CounterWithoutRate, format!("{function}() is taken of the counter `{name}`"));
+            }
+            _ if RATES.contains(&function) && self.catalogue.is_aggregate(&name) => {
+                let message = format!("{function}() is taken of `{name}`, which a rule records as an aggregate");
+                self.report(Lint::RateAfterSum, message);
             }
             _ => {}
         }
@@ -322,8 +312,8 @@ impl<'a, 'b> ExpressionCheck<'a, 'b> {
         let mut bounds = Vec::new();
         args.iter().for_each(|arg| {
             walk(arg, &mut |expr| {
-                let found = selector(expr).and_then(metric_name).and_then(|name| self.catalogue.find(name));
-                bounds.extend(found.into_iter().flat_map(|found| found.metric.bounds.iter().copied()));
+                let name = selector(expr).and_then(metric_name).unwrap_or_default();
+                bounds.extend(self.catalogue.bounds(name));
             });
         });
         if !bounds.is_empty() && !bounds.contains(&number.val) {

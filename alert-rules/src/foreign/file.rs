@@ -2,12 +2,14 @@
 //!
 //! The YAML parser tells no lines, so each rule is looked for in the text by its name, in order.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use promql_parser::{parser::Expr, util::parse_duration};
 use serde::{Deserialize, Deserializer};
 use serde_yaml::Value;
 
 use super::{Findings, Lint};
+use crate::promql::parse;
 
 /// What begins a comment that disables lints of the rule below it.
 const DISABLE: &str = "lint:disable=";
@@ -15,6 +17,8 @@ const DISABLE: &str = "lint:disable=";
 /// The rules of a file.
 #[derive(Clone, Debug)]
 pub struct RuleFile {
+    pub(super) groups: Vec<ForeignGroup>,
+    /// The rules of all groups, in order.
     pub(super) rules: Vec<ForeignRule>,
 }
 
@@ -34,12 +38,25 @@ pub enum FileError {
     NoGroups,
 }
 
+/// A group as it stands in the file.
+#[derive(Clone, Debug)]
+pub(super) struct ForeignGroup {
+    pub(super) name: String,
+    /// How often its rules are evaluated, where it says so.
+    pub(super) interval: Option<Duration>,
+    pub(super) line: usize,
+}
+
 /// A rule as it stands in the file.
 #[derive(Clone, Debug)]
 pub(super) struct ForeignRule {
     pub(super) is_alert: bool,
     pub(super) name: String,
     pub(super) expression: String,
+    /// The expression as Prometheus reads it, or why it does not.
+    pub(super) parsed: Result<Expr, String>,
+    /// Which of the file's groups it is in.
+    pub(super) group: usize,
     /// Whether the fault has to last.
     pub(super) lasts: bool,
     pub(super) labels: BTreeMap<String, String>,
@@ -64,6 +81,12 @@ struct Spec {
 #[derive(Deserialize)]
 struct Group {
     #[serde(default)]
+    name: String,
+    interval: Option<String>,
+    /// What Prometheus 3 adds to each rule.
+    #[serde(default, deserialize_with = "texts")]
+    labels: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "list")]
     rules: Vec<Raw>,
 }
 
@@ -101,22 +124,33 @@ impl RuleFile {
     /// # Errors
     /// When it is no YAML, or holds no rules.
     pub fn parse(text: &str) -> Result<Self, FileError> {
-        let mut raw = Vec::new();
-        let mut found = false;
+        let (mut groups, mut raw, mut found) = (Vec::new(), Vec::new(), false);
         for document in serde_yaml::Deserializer::from_str(text) {
             let document = Option::<Document>::deserialize(document)?;
-            let groups = document.and_then(|document| document.groups.or(document.spec.and_then(|spec| spec.groups)));
-            found |= groups.is_some();
-            raw.extend(groups.into_iter().flatten().flat_map(|group| group.rules));
+            let read = document.and_then(|document| document.groups.or(document.spec.and_then(|spec| spec.groups)));
+            found |= read.is_some();
+            for mut group in read.into_iter().flatten() {
+                raw.extend(std::mem::take(&mut group.rules).into_iter().map(|rule| (groups.len(), rule)));
+                groups.push(group);
+            }
         }
         if !found {
             return Err(FileError::NoGroups);
         }
         let mut lines = Lines { lines: text.lines().collect(), next: 0 };
-        let places: Vec<_> = raw.iter().map(|raw| lines.find(raw)).collect();
+        let places: Vec<_> = raw.iter().map(|(_, raw)| lines.find(raw)).collect();
         let end = |index: usize| places.get(index + 1).map_or(lines.lines.len(), |place: &Place| place.start);
         let rules = raw.into_iter().enumerate();
-        Ok(Self { rules: rules.map(|(index, raw)| lines.rule(raw, &places[index], end(index))).collect() })
+        let rules = rules.map(|(index, (group, raw))| {
+            let mut rule = lines.rule(raw, &places[index], end(index));
+            rule.group = group;
+            for (name, value) in &groups[group].labels {
+                rule.labels.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+            rule
+        });
+        let rules: Vec<_> = rules.collect();
+        Ok(Self { groups: lines.groups(groups, &rules), rules })
     }
 
     /// How many rules it has.
@@ -136,14 +170,12 @@ impl Lines<'_> {
     /// Finds the next rule.
     fn find(&mut self, raw: &Raw) -> Place {
         let (key, name) = raw.name();
-        let is_name = |line: &&str| {
-            let value = line.trim_start().trim_start_matches("- ").trim_start().strip_prefix(key);
-            let value = value.and_then(|value| value.trim_start().strip_prefix(':'));
-            value.is_some_and(|value| value.split(" #").next().unwrap_or("").trim().trim_matches(['"', '\'']) == name)
-        };
         let rest = &self.lines[self.next..];
         // In flow style the name is anywhere in its line.
-        let found = rest.iter().position(is_name).or_else(|| rest.iter().position(|line| line.contains(name)));
+        let found = rest
+            .iter()
+            .position(|line| has(line, key, name))
+            .or_else(|| rest.iter().position(|line| line.contains(name)));
         let at = self.next + found.unwrap_or(0);
         let at = at.min(self.lines.len().saturating_sub(1));
         self.next = (at + 1).min(self.lines.len());
@@ -151,6 +183,17 @@ impl Lines<'_> {
         let begins = |line: &&&str| line.trim_start().starts_with("- ") && column(line) <= column(self.lines[at]);
         let above = self.lines[..=at].iter().rev().position(|line| begins(&line));
         Place { start: at - above.unwrap_or(0), name: at }
+    }
+
+    /// The groups, each looked for above its first rule.
+    fn groups(&self, groups: Vec<Group>, rules: &[ForeignRule]) -> Vec<ForeignGroup> {
+        let groups = groups.into_iter().enumerate().map(|(index, Group { name, interval, .. })| {
+            let first = rules.iter().find(|rule| rule.group == index).map_or(self.lines.len(), |rule| rule.line);
+            let above = self.lines[..first.min(self.lines.len())].iter().rposition(|line| has(line, "name", &name));
+            let interval = interval.and_then(|interval| parse_duration(&interval).ok());
+            ForeignGroup { name, interval, line: above.map_or(first, |line| line + 1) }
+        });
+        groups.collect()
     }
 
     fn rule(&self, raw: Raw, place: &Place, end: usize) -> ForeignRule {
@@ -168,7 +211,9 @@ impl Lines<'_> {
             is_alert,
             name,
             lasts: raw.lasts.is_some_and(|lasts| lasts.contains(|digit| matches!(digit, '1'..='9'))),
+            parsed: parse(&raw.expr).map_err(|error| error.reason().to_owned()),
             expression: raw.expr,
+            group: 0,
             labels: raw.labels,
             annotations: raw.annotations,
             line: place.name + 1,
@@ -198,11 +243,8 @@ impl ForeignRule {
         identity(self) == identity(other)
     }
 
-    /// What its name and its comments show.
-    pub(super) fn check_names(&self, findings: &mut Findings<'_>) {
-        if !self.is_alert && !self.name.contains(':') {
-            findings.report(Lint::RecordName, "its name has no level and no operations".to_owned());
-        }
+    /// What its comments show.
+    pub(super) fn check_comments(&self, findings: &mut Findings<'_>) {
         for name in self.disabled.iter().filter(|name| Lint::named(name).is_none()) {
             findings.report(Lint::UnknownLint, format!("a comment disables `{name}`, which no lint is called"));
         }
@@ -227,6 +269,18 @@ impl From<serde_yaml::Error> for FileError {
         let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message).to_owned();
         Self::Yaml { line: error.location().map(|location| location.line()), message }
     }
+}
+
+/// Whether a line has this key with this value.
+fn has(line: &str, key: &str, value: &str) -> bool {
+    let rest = line.trim_start().trim_start_matches("- ").trim_start().strip_prefix(key);
+    let rest = rest.and_then(|rest| rest.trim_start().strip_prefix(':'));
+    rest.is_some_and(|rest| rest.split(" #").next().unwrap_or("").trim().trim_matches(['"', '\'']) == value)
+}
+
+/// A list that may be left empty.
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Raw>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// A scalar as it is written: an expression may be a number alone.

@@ -1,4 +1,4 @@
-//! Which labels an expression may have, followed from its selectors outward.
+//! Which labels an expression has, followed from its selectors outward.
 
 use std::collections::BTreeSet;
 
@@ -8,32 +8,26 @@ use promql_parser::{
 };
 
 use super::Catalogue;
-use crate::promql::expression::{NAME, children, metric_name, selector};
+use crate::promql::expression::{NAME, children, metric_name, selector, walk};
 
-/// The labels that series may have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Labels {
-    /// These at most.
-    Only(BTreeSet<String>),
-    /// Any but these.
-    AllBut(BTreeSet<String>),
+/// The labels of series.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// Those that are there.
+    sure: BTreeSet<String>,
+    /// Those that are there or not, as the target has them.
+    maybe: BTreeSet<String>,
+    /// Where there may be any others: those that were dropped.
+    others: Option<BTreeSet<String>>,
 }
 
 // === impl Labels ===
 
 impl Labels {
-    pub(super) fn all() -> Self {
-        Self::AllBut(BTreeSet::new())
-    }
-
-    fn none() -> Self {
-        Self::Only(BTreeSet::new())
-    }
-
     /// The labels of an expression's series.
-    pub(super) fn of(expr: &Expr, catalogue: &Catalogue) -> Self {
+    pub fn of(expr: &Expr, catalogue: &Catalogue) -> Self {
         if let Some(selector) = selector(expr) {
-            return metric_name(selector).map_or_else(Self::all, |name| catalogue.labels_of(name));
+            return metric_name(selector).map_or_else(Self::all, |name| catalogue.labels(name));
         }
         match expr {
             Expr::Paren(paren) => Self::of(&paren.expr, catalogue),
@@ -42,8 +36,34 @@ impl Labels {
             Expr::Aggregate(aggregate) => Self::of_aggregate(aggregate, catalogue),
             Expr::Call(call) => Self::of_call(call, catalogue),
             Expr::Binary(binary) => Self::of_binary(binary, catalogue),
-            _ => Self::none(),
+            Expr::Extension(_) => Self::all(),
+            _ => Self::default(),
         }
+    }
+
+    /// The labels that an expression groups by though they are not there any more.
+    pub fn lost(expr: &Expr, catalogue: &Catalogue) -> Vec<String> {
+        let mut lost = Vec::new();
+        walk(expr, &mut |expr| {
+            if let Expr::Aggregate(AggregateExpr { modifier: Some(LabelModifier::Include(by)), expr, .. }) = expr {
+                let labels = Self::of(expr, catalogue);
+                lost.extend(by.labels.iter().filter(|label| !labels.may(label)).cloned());
+            }
+        });
+        lost
+    }
+
+    /// Any labels.
+    pub(super) fn all() -> Self {
+        Self { others: Some(BTreeSet::new()), ..Self::default() }
+    }
+
+    /// The labels of a metric's own, and those that its target may have.
+    pub(super) fn of_series(
+        own: impl IntoIterator<Item = String>,
+        of_target: impl IntoIterator<Item = String>,
+    ) -> Self {
+        Self { maybe: of_target.into_iter().collect(), ..Self::default() }.with(own)
     }
 
     fn of_aggregate(aggregate: &AggregateExpr, catalogue: &Catalogue) -> Self {
@@ -53,8 +73,9 @@ impl Labels {
             return inner;
         }
         let kept = match &aggregate.modifier {
-            None => Self::none(),
-            Some(LabelModifier::Include(labels)) => inner.kept(&labels.labels),
+            None => Self::default(),
+            // What is grouped by is there, or that it is not is told of the grouping.
+            Some(LabelModifier::Include(labels)) => Self::default().with(labels.labels.iter().cloned()),
             Some(LabelModifier::Exclude(labels)) => inner.without(&labels.labels),
         };
         match aggregate.param.as_deref() {
@@ -66,19 +87,19 @@ impl Labels {
     fn of_call(Call { func, args }: &Call, catalogue: &Catalogue) -> Self {
         let args: Vec<&Expr> = args.args.iter().map(AsRef::as_ref).collect();
         let series = args.iter().find(|arg| matches!(arg.value_type(), ValueType::Vector | ValueType::Matrix));
-        let inner = series.map_or_else(Self::none, |series| Self::of(series, catalogue));
+        let inner = series.map_or_else(Self::default, |series| Self::of(series, catalogue));
         match func.name {
             "absent" | "absent_over_time" => {
                 let matchers = series.and_then(|series| selector(series)).map(|selector| &selector.matchers.matchers);
                 let equal = matchers.into_iter().flatten().filter(|matcher| matcher.op == MatchOp::Equal);
-                Self::Only(equal.map(|matcher| matcher.name.clone()).filter(|name| name != NAME).collect())
+                Self::default().with(equal.map(|matcher| matcher.name.clone()).filter(|name| name != NAME))
             }
             "histogram_quantile" | "histogram_fraction" => inner.without(&["le".to_owned()]),
             "label_replace" | "label_join" => match args.get(1) {
                 Some(Expr::StringLiteral(label)) => inner.with([label.val.clone()]),
                 _ => Self::all(),
             },
-            "scalar" | "vector" => Self::none(),
+            "scalar" | "vector" => Self::default(),
             _ => inner,
         }
     }
@@ -101,7 +122,7 @@ impl Labels {
         match (&modifier.card, &modifier.matching) {
             (VectorMatchCardinality::ManyToOne(extra), _) => left.with(extra.labels.iter().cloned()),
             (VectorMatchCardinality::OneToMany(extra), _) => right.with(extra.labels.iter().cloned()),
-            (_, Some(LabelModifier::Include(labels))) => left.kept(&labels.labels),
+            (_, Some(LabelModifier::Include(labels))) => Self::default().with(labels.labels.iter().cloned()),
             (_, Some(LabelModifier::Exclude(labels))) => left.without(&labels.labels),
             _ => left,
         }
@@ -113,61 +134,96 @@ impl Labels {
             return Self::of(expr, catalogue);
         }
         let children = children(expr).into_iter().map(|child| Self::at_first(child, catalogue));
-        children.reduce(Self::union).unwrap_or_else(Self::none)
+        children.reduce(Self::union).unwrap_or_default()
     }
 
     /// Whether the series may have this label.
-    pub(super) fn may(&self, label: &str) -> bool {
-        match self {
-            Self::Only(labels) => labels.contains(label),
-            Self::AllBut(labels) => !labels.contains(label),
-        }
+    pub fn may(&self, label: &str) -> bool {
+        self.known(label) || self.others.as_ref().is_some_and(|dropped| !dropped.contains(label))
     }
 
-    /// The labels, where no others are possible.
-    pub(super) fn exactly(self) -> Option<BTreeSet<String>> {
-        match self {
-            Self::Only(labels) => Some(labels),
-            Self::AllBut(_) => None,
-        }
+    /// Whether this label is one that the series are known to have, or to have as their target has it.
+    pub fn known(&self, label: &str) -> bool {
+        self.sure.contains(label) || self.maybe.contains(label)
     }
 
-    pub(super) fn without(self, names: &[String]) -> Self {
-        match self {
-            Self::Only(labels) => Self::Only(labels.into_iter().filter(|label| !names.contains(label)).collect()),
-            Self::AllBut(mut labels) => {
-                labels.extend(names.iter().cloned());
-                Self::AllBut(labels)
-            }
-        }
+    /// Whether there may be labels that nothing is known of.
+    pub fn is_open(&self) -> bool {
+        self.others.is_some()
     }
 
-    fn kept(&self, names: &[String]) -> Self {
-        Self::Only(names.iter().filter(|name| self.may(name)).cloned().collect())
+    /// The labels that are known, by name.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.sure.union(&self.maybe).map(String::as_str)
     }
 
-    fn with(self, names: impl IntoIterator<Item = String>) -> Self {
-        match self {
-            Self::Only(mut labels) => {
-                labels.extend(names);
-                Self::Only(labels)
-            }
-            Self::AllBut(mut labels) => {
-                for name in names {
-                    labels.remove(&name);
-                }
-                Self::AllBut(labels)
-            }
+    /// The labels that these series have, and none of the others may have.
+    pub(super) fn missing_in(&self, other: &Self) -> impl Iterator<Item = &str> {
+        self.sure.iter().map(String::as_str).filter(|label| !other.may(label))
+    }
+
+    pub(super) fn without(mut self, names: &[String]) -> Self {
+        self.sure.retain(|label| !names.contains(label));
+        self.maybe.retain(|label| !names.contains(label));
+        self.others.iter_mut().for_each(|dropped| dropped.extend(names.iter().cloned()));
+        self
+    }
+
+    pub(super) fn with(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        for name in names {
+            self.maybe.remove(&name);
+            self.sure.insert(name);
         }
+        self
     }
 
     fn union(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Only(left), Self::Only(right)) => Self::Only(left.union(&right).cloned().collect()),
-            (Self::AllBut(left), Self::AllBut(right)) => Self::AllBut(left.intersection(&right).cloned().collect()),
-            (Self::AllBut(not), Self::Only(labels)) | (Self::Only(labels), Self::AllBut(not)) => {
-                Self::AllBut(not.difference(&labels).cloned().collect())
-            }
+        let others = match (&self.others, &other.others) {
+            (Some(left), Some(right)) => Some(left.intersection(right).cloned().collect()),
+            (Some(dropped), None) | (None, Some(dropped)) => Some(dropped.clone()),
+            (None, None) => None,
+        };
+        let names = |labels: Self| labels.sure.into_iter().chain(labels.maybe);
+        let sure: BTreeSet<_> = self.sure.intersection(&other.sure).cloned().collect();
+        let maybe = names(self).chain(names(other)).filter(|label| !sure.contains(label)).collect();
+        Self { sure, maybe, others }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Catalogue, Labels};
+
+    fn surviving(expression: &str) -> String {
+        let (expression, catalogue) = (promql_parser::parser::parse(expression).unwrap(), Catalogue::declared());
+        let labels = Labels::of(&expression, &catalogue);
+        let names = labels.names().collect::<Vec<_>>().join(" ");
+        let open = if labels.is_open() { " …" } else { "" };
+        let lost = Labels::lost(&expression, &catalogue);
+        let lost = if lost.is_empty() { String::new() } else { format!(" lost {}", lost.join(" ")) };
+        format!("{names}{open}{lost}")
+    }
+
+    #[test]
+    fn labels_are_followed_through_functions_and_joins() {
+        for (expression, expected) in [
+            ("circuit_breaker_state", "breaker instance job service"),
+            ("sum by (path, method) (rate(http_requests_total[5m]))", "method path"),
+            ("sum without (instance, job) (event_bus_messages_published_total)", "service"),
+            ("sum(up)", ""),
+            ("sum by (path) (sum by (method) (http_requests_total))", "path lost path"),
+            ("histogram_quantile(0.9, sum by (le, path) (rate(http_request_duration_seconds_bucket[5m])))", "path"),
+            ("2 * sum by (path) (http_requests_total)", "path"),
+            ("sum by (path) (http_requests_total) / on (path) group_left (x) max by (path, x) (unknown)", "path x"),
+            ("sum by (path, x) (unknown) / on (path) max by (path) (http_requests_total)", "path"),
+            ("label_replace(sum(up), \"to\", \"$1\", \"job\", \"(.*)\")", "to"),
+            ("absent(up{job=\"a\", instance=~\"b\"})", "job"),
+            ("topk(3, circuit_breaker_state)", "breaker instance job service"),
+            ("count_values(\"state\", circuit_breaker_state)", "state"),
+            ("level:unknown:rate5m", " …"),
+            ("sum without (le) (unknown) or sum by (path) (http_requests_total)", "path …"),
+        ] {
+            assert_eq!(surviving(expression), expected, "{expression}");
         }
     }
 }

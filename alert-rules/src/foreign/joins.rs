@@ -1,8 +1,10 @@
 //! Whether the two sides of an operator have the labels that they are matched by.
 
+use std::collections::BTreeSet;
+
 use promql_parser::parser::{BinaryExpr, LabelModifier, value::ValueType};
 
-use super::{Catalogue, Lint, flow::Labels};
+use super::{Catalogue, Labels, Lint};
 
 /// What keeps the sides from matching.
 pub(super) fn check(binary: &BinaryExpr, catalogue: &Catalogue) -> Vec<(Lint, String)> {
@@ -26,15 +28,18 @@ pub(super) fn check(binary: &BinaryExpr, catalogue: &Catalogue) -> Vec<(Lint, St
             missing.collect()
         }
         Some(LabelModifier::Exclude(labels)) => {
-            differ(left.without(&labels.labels), right.without(&labels.labels)).into_iter().collect()
+            differ(&left.without(&labels.labels), &right.without(&labels.labels)).into_iter().collect()
         }
-        None => differ(left, right).into_iter().collect(),
+        None => differ(&left, &right).into_iter().collect(),
     }
 }
 
 /// Sides that are matched by all their labels have to have the same.
-fn differ(left: Labels, right: Labels) -> Option<(Lint, String)> {
-    let (left, right) = (left.exactly()?, right.exactly()?);
-    let only: Vec<_> = left.symmetric_difference(&right).map(|label| format!("`{label}`")).collect();
+fn differ(left: &Labels, right: &Labels) -> Option<(Lint, String)> {
+    if left.is_open() || right.is_open() {
+        return None;
+    }
+    let only: BTreeSet<_> = left.missing_in(right).chain(right.missing_in(left)).collect();
+    let only: Vec<_> = only.into_iter().map(|label| format!("`{label}`")).collect();
     (!only.is_empty()).then(|| (Lint::JoinLabels, format!("one side alone has {}, so none match", only.join(", "))))
 }

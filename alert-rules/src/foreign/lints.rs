@@ -102,6 +102,16 @@ lints! {
     DuplicateRule: Error, "duplicate-rule", "remove one of them";
     /// A recorded name does not tell what it holds.
     RecordName: Warning, "record-name", "name it `level:metric:operations`, so that nobody takes it for a metric";
+    /// A recorded name says other labels than there are.
+    RecordLevel: Warning, "record-level", "begin the name with labels that the expression keeps, joined by `_`";
+    /// A rule reads what its group records after it.
+    RecordOrder: Warning, "record-order", "move that record above this rule: a group is evaluated in order, so it reads the value of the time before";
+    /// Two alerts that are one to Alertmanager.
+    SameIdentity: Warning, "same-identity", "give them names or labels of their own: where both fire, one takes the other's place";
+    /// A text writes the value in another unit than it has.
+    HumanizeUnit: Warning, "humanize-unit", "write shares with humanizePercentage, seconds with humanizeDuration or humanizeTimestamp, bytes with humanize1024";
+    /// A group is evaluated so seldom that what it records is gone in between.
+    LongInterval: Warning, "long-interval", "evaluate it every five minutes or more often: a sample counts for five minutes, and then there is none";
     /// A comment disables what does not exist.
     UnknownLint: Warning, "unknown-lint", "see `futura-sidecar lint --list` for the names";
 }

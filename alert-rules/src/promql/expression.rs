@@ -84,7 +84,7 @@ pub(crate) fn is_constant(expr: &Expr) -> bool {
 }
 
 /// Visits an expression and all that it is made of, from outside in.
-pub(crate) fn walk<'a>(expr: &'a Expr, visit: &mut impl FnMut(&'a Expr)) {
+pub fn walk<'a>(expr: &'a Expr, visit: &mut impl FnMut(&'a Expr)) {
     visit(expr);
     for child in children(expr) {
         walk(child, visit);
@@ -92,7 +92,7 @@ pub(crate) fn walk<'a>(expr: &'a Expr, visit: &mut impl FnMut(&'a Expr)) {
 }
 
 /// What an expression is made of.
-pub(crate) fn children(expr: &Expr) -> Vec<&Expr> {
+pub fn children(expr: &Expr) -> Vec<&Expr> {
     match expr {
         Expr::Aggregate(aggregate) => aggregate.param.iter().map(AsRef::as_ref).chain([&*aggregate.expr]).collect(),
         Expr::Unary(unary) => vec![&unary.expr],
@@ -109,7 +109,7 @@ pub(crate) fn children(expr: &Expr) -> Vec<&Expr> {
 }
 
 /// The selector that an expression is, with or without a range.
-pub(crate) fn selector(expr: &Expr) -> Option<&VectorSelector> {
+pub fn selector(expr: &Expr) -> Option<&VectorSelector> {
     match expr {
         Expr::VectorSelector(selector) => Some(selector),
         Expr::MatrixSelector(matrix) => Some(&matrix.vs),
@@ -118,7 +118,7 @@ pub(crate) fn selector(expr: &Expr) -> Option<&VectorSelector> {
 }
 
 /// The name of the metric that a selector names, in front of its matchers or among them.
-pub(crate) fn metric_name(selector: &VectorSelector) -> Option<&str> {
+pub fn metric_name(selector: &VectorSelector) -> Option<&str> {
     let matchers = &selector.matchers.matchers;
     let named = matchers.iter().find(|matcher| matcher.name == NAME && matcher.op == MatchOp::Equal);
     selector.name.as_deref().or(named.map(|matcher| matcher.value.as_str()))

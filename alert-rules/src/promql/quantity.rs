@@ -27,7 +27,7 @@ pub enum Quantity {
 
 impl Quantity {
     /// The growth per second of this quantity.
-    pub(super) fn rate(self) -> Self {
+    pub(crate) fn rate(self) -> Self {
         match self {
             Self::Seconds => Self::Cores,
             Self::Bytes => Self::BytesPerSecond,
@@ -36,7 +36,7 @@ impl Quantity {
     }
 
     /// The sum of several: states that are 0 or 1 add up to a number of things.
-    pub(super) fn sum(self) -> Self {
+    pub(crate) fn sum(self) -> Self {
         if self == Self::State { Self::Count } else { self }
     }
 }

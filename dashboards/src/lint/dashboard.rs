@@ -1,9 +1,10 @@
 //! Rules about the dashboard as a whole.
 
+use futura_alert_rules::foreign::Labels;
 use serde_json::Value;
 
 use super::{
-    Catalogue, Report, Rule, flow,
+    Catalogue, Report, Rule,
     model::{Dashboard, items, text},
 };
 use crate::grafana::SCHEMA_VERSION;
@@ -74,8 +75,7 @@ fn cost(dashboard: &Dashboard<'_>, catalogue: &Catalogue, report: &mut Report<'_
         let Some(Ok(expression)) = &query.expression else { continue };
         // These show how values are spread.
         let draws_buckets = ["bargauge", "heatmap", "histogram"].contains(&panel.kind);
-        let labels = flow::labels(expression, catalogue, &mut Vec::new());
-        if !draws_buckets && labels.names.contains("le") {
+        if !draws_buckets && Labels::of(expression, catalogue).known("le") {
             report.find(Some(panel.title), query.path.as_str(), "it draws a line for each bucket of each series");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futura_alert_rules::promql::{children, metric_name, selector, walk};
 use promql_parser::parser::{self, Expr, VectorSelector};
 
 use super::model::{Variable, text};
@@ -14,6 +15,8 @@ pub(super) const CHOSEN: Duration = Duration::from_secs(269);
 /// A place of a query where series are selected.
 pub(super) struct Use<'e> {
     pub(super) selector: &'e VectorSelector,
+    /// The metric's name, if it is written out.
+    pub(super) name: Option<&'e str>,
     /// The range that is selected, if it is one.
     pub(super) range: Option<Duration>,
     /// The functions and aggregations around it, the innermost last.
@@ -134,40 +137,29 @@ pub(super) fn uses(expression: &Expr) -> Vec<Use<'_>> {
 }
 
 fn collect<'e>(expression: &'e Expr, within: &mut Vec<String>, uses: &mut Vec<Use<'e>>) {
-    match expression {
-        Expr::VectorSelector(selector) => uses.push(Use { selector, range: None, within: within.clone() }),
-        Expr::MatrixSelector(matrix) => {
-            uses.push(Use { selector: &matrix.vs, range: Some(matrix.range), within: within.clone() });
-        }
-        Expr::Call(call) => {
-            within.push(call.func.name.to_owned());
-            call.args.args.iter().for_each(|argument| collect(argument, within, uses));
-            within.pop();
-        }
-        Expr::Aggregate(aggregate) => {
-            within.push(aggregate.op.to_string());
-            aggregate.param.iter().chain([&aggregate.expr]).for_each(|operand| collect(operand, within, uses));
-            within.pop();
-        }
-        Expr::Binary(binary) => [&binary.lhs, &binary.rhs].into_iter().for_each(|side| collect(side, within, uses)),
-        Expr::Paren(inner) => collect(&inner.expr, within, uses),
-        Expr::Unary(inner) => collect(&inner.expr, within, uses),
-        Expr::Subquery(inner) => collect(&inner.expr, within, uses),
-        Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => {}
+    if let Some(selector) = selector(expression) {
+        let range = if let Expr::MatrixSelector(matrix) = expression { Some(matrix.range) } else { None };
+        uses.push(Use { selector, name: metric_name(selector), range, within: within.clone() });
     }
+    let function = match expression {
+        Expr::Call(call) => Some(call.func.name.to_owned()),
+        Expr::Aggregate(aggregate) => Some(aggregate.op.to_string()),
+        _ => None,
+    };
+    let depth = within.len();
+    within.extend(function);
+    children(expression).into_iter().for_each(|child| collect(child, within, uses));
+    within.truncate(depth);
 }
 
 /// Whether an expression has this number in it.
 pub(super) fn has_number(expression: &Expr, number: f64) -> bool {
-    match expression {
-        Expr::NumberLiteral(literal) => (literal.val - number).abs() <= f64::EPSILON * number.abs(),
-        Expr::Binary(binary) => has_number(&binary.lhs, number) || has_number(&binary.rhs, number),
-        Expr::Paren(inner) => has_number(&inner.expr, number),
-        Expr::Unary(inner) => has_number(&inner.expr, number),
-        Expr::Aggregate(aggregate) => has_number(&aggregate.expr, number),
-        Expr::Call(call) => call.args.args.iter().any(|argument| has_number(argument, number)),
-        _ => false,
-    }
+    let mut has = false;
+    walk(expression, &mut |expression| {
+        let literal = if let Expr::NumberLiteral(literal) = expression { Some(literal.val) } else { None };
+        has |= literal.is_some_and(|literal| (literal - number).abs() <= f64::EPSILON * number.abs());
+    });
+    has
 }
 
 #[cfg(test)]
@@ -192,7 +184,7 @@ mod tests {
     #[test]
     fn the_functions_around_a_selector_are_known() {
         let expression = promql_parser::parser::parse("sum by (a) (rate(b[5m])) / on () group_left () max(c)").unwrap();
-        let found = uses(&expression).into_iter().map(|found| (found.selector.name.clone().unwrap(), found.within));
+        let found = uses(&expression).into_iter().map(|found| (found.name.unwrap().to_owned(), found.within));
         assert_eq!(
             found.collect::<Vec<_>>(),
             [("b".to_owned(), vec!["sum".to_owned(), "rate".to_owned()]), ("c".to_owned(), vec!["max".to_owned()]),]

@@ -3,7 +3,7 @@
 use promql_parser::parser::Expr;
 use serde_json::Value;
 
-use super::expression;
+use super::{AlertPanel, expression};
 
 /// A dashboard.
 pub(super) struct Dashboard<'a> {
@@ -13,6 +13,8 @@ pub(super) struct Dashboard<'a> {
     pub(super) variables: Vec<Variable<'a>>,
     /// What annotations ask.
     pub(super) annotations: Vec<Query<'a>>,
+    /// The alerts that link to it.
+    pub(super) alerts: Vec<&'a AlertPanel>,
 }
 
 /// A panel or a row.
@@ -66,7 +68,7 @@ pub(super) fn text(value: &Value) -> &str {
 // === impl Dashboard ===
 
 impl<'a> Dashboard<'a> {
-    pub(super) fn new(json: &'a Value) -> Self {
+    pub(super) fn new(json: &'a Value, alerts: &'a [AlertPanel]) -> Self {
         // What Grafana's API hands out has the dashboard one level down.
         let json = if json["dashboard"].is_object() { &json["dashboard"] } else { json };
         let variables = items(&json["templating"]["list"]).enumerate().map(|(index, json)| Variable {
@@ -80,7 +82,9 @@ impl<'a> Dashboard<'a> {
         let annotations = annotations.filter(|(_, json)| json["expr"].is_string()).map(|(index, json)| {
             Query::new(json, format!("$.annotations.list[{index}].expr"), &Value::Null, &variables)
         });
-        let mut dashboard = Self { json, panels: Vec::new(), annotations: annotations.collect(), variables };
+        let alerts = alerts.iter().filter(|alert| alert.dashboard == text(&json["uid"])).collect();
+        let annotations = annotations.collect();
+        let mut dashboard = Self { json, panels: Vec::new(), annotations, variables, alerts };
         for (index, json) in items(&json["panels"]).enumerate() {
             let path = format!("$.panels[{index}]");
             dashboard.add(json, path.clone(), None);

@@ -1,10 +1,10 @@
 //! Rules about single panels: what they say, and what they call by name.
 
-use futura_alert_rules::promql::Quantity;
+use futura_alert_rules::{foreign::quantity, promql::Quantity};
 use serde_json::Value;
 
 use super::{
-    Catalogue, Report, Rule, flow,
+    Catalogue, Report, Rule,
     model::{Dashboard, Panel, items, text},
     registry,
 };
@@ -121,7 +121,7 @@ fn quantities(dashboard: &Dashboard<'_>, catalogue: &Catalogue, report: &mut Rep
         }
         for query in &panel.queries {
             let Some(Ok(expression)) = &query.expression else { continue };
-            let Some(quantity) = flow::quantity(expression, catalogue) else { continue };
+            let Some(quantity) = quantity(expression, catalogue) else { continue };
             if !fits(unit, quantity) {
                 let problem = format!("`{unit}` does not write what is asked, {quantity:?}");
                 report.find(Some(panel.title), query.path.as_str(), problem);

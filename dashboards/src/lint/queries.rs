@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use futura_metrics::spec::Kind;
-use promql_parser::label::MatchOp;
+use futura_alert_rules::foreign::{Labels, MetricKind};
 
 use super::{
     Catalogue, Report, Rule,
-    catalogue::{Part, Series},
     expression::{self, CHOSEN, RATE_INTERVAL, Use, has_placeholder},
-    flow,
     model::{Dashboard, Language, text},
 };
 
@@ -126,7 +123,7 @@ fn rate_interval(dashboard: &Dashboard<'_>, _: &Catalogue, report: &mut Report<'
             let is_rate = found.within.last().is_some_and(|function| function == "rate" || function == "irate");
             let is_fixed = |range: &Duration| is_rate && *range != RATE_INTERVAL && *range != CHOSEN;
             if let Some(range) = found.range.filter(is_fixed) {
-                let name = found.selector.name.as_deref().unwrap_or_default();
+                let name = found.name.unwrap_or_default();
                 let problem =
                     format!("the rate of `{name}` is over {} seconds, however wide the panel is", range.as_secs());
                 report.find(Some(panel.title), query.path.as_str(), problem);
@@ -135,25 +132,17 @@ fn rate_interval(dashboard: &Dashboard<'_>, _: &Catalogue, report: &mut Report<'
     }
 }
 
-/// What is known of the metric that is selected, if its name is written out.
-fn kind(found: &Use<'_>, catalogue: &Catalogue) -> Option<(Option<Kind>, Part)> {
-    match catalogue.series(found.selector.name.as_deref()?) {
-        Series::Of(metric, part) => Some((metric.kind, part)),
-        Series::Unknown | Series::Missing => None,
-    }
-}
-
 fn counters(dashboard: &Dashboard<'_>, catalogue: &Catalogue, report: &mut Report<'_>) {
     for (panel, query, expression) in dashboard.expressions() {
         for found in expression::uses(expression) {
-            let name = found.selector.name.as_deref().unwrap_or_default();
-            let is_counter = match kind(&found, catalogue) {
-                Some((_, Part::Bucket | Part::Sum | Part::Count)) => true,
-                Some((Some(kind), Part::Whole)) => kind == Kind::Counter,
+            let name = found.name.unwrap_or_default();
+            let is_counter = match catalogue.kind(name) {
+                MetricKind::Counter => true,
                 // Of what is not known, the name is all there is to go by.
-                _ => {
+                MetricKind::Unknown => {
                     !name.contains(':') && ["_total", "_bucket", "_sum", "_count"].iter().any(|end| name.ends_with(end))
                 }
+                _ => false,
             };
             let is_used = found.within.iter().any(|function| OF_COUNTERS.contains(&function.as_str()));
             if is_counter && !is_used {
@@ -167,10 +156,9 @@ fn counters(dashboard: &Dashboard<'_>, catalogue: &Catalogue, report: &mut Repor
 fn gauges(dashboard: &Dashboard<'_>, catalogue: &Catalogue, report: &mut Report<'_>) {
     for (panel, query, expression) in dashboard.expressions() {
         for found in expression::uses(expression) {
-            let is_gauge = kind(&found, catalogue) == Some((Some(Kind::Gauge), Part::Whole));
+            let name = found.name.unwrap_or_default();
             let function = found.within.last().map_or("", String::as_str);
-            if is_gauge && ["rate", "irate", "increase"].contains(&function) {
-                let name = found.selector.name.as_deref().unwrap_or_default();
+            if catalogue.kind(name) == MetricKind::Gauge && ["rate", "irate", "increase"].contains(&function) {
                 let problem = format!("`{function}` is taken of the gauge `{name}`");
                 report.find(panel.map(|panel| panel.title), query.path.as_str(), problem);
             }
@@ -181,8 +169,10 @@ fn gauges(dashboard: &Dashboard<'_>, catalogue: &Catalogue, report: &mut Report<
 fn metrics(dashboard: &Dashboard<'_>, catalogue: &Catalogue, report: &mut Report<'_>) {
     for (panel, query, expression) in dashboard.expressions() {
         for found in expression::uses(expression) {
-            let Some(name) = found.selector.name.as_deref().filter(|name| !has_placeholder(name)) else { continue };
-            if matches!(catalogue.series(name), Series::Missing) {
+            // What a rule records has a colon in its name, and is declared by the rule.
+            let is_metric = |name: &&str| !has_placeholder(name) && !name.contains(':');
+            let Some(name) = found.name.filter(is_metric) else { continue };
+            if !catalogue.is_known(name) {
                 let near = catalogue.nearest(name).map(|near| format!(", though `{near}` is there"));
                 let problem = format!("no metric is called `{name}`{}", near.unwrap_or_default());
                 report.find(panel.map(|panel| panel.title), query.path.as_str(), problem);
@@ -199,8 +189,7 @@ fn labels(dashboard: &Dashboard<'_>, catalogue: &Catalogue, report: &mut Report<
                 report.find(title, query.path.as_str(), problem);
             }
         }
-        let mut lost = Vec::new();
-        flow::labels(expression, catalogue, &mut lost);
+        let lost = Labels::lost(expression, catalogue);
         for label in lost.iter().filter(|label| !has_placeholder(label)) {
             report.find(title, query.path.as_str(), format!("it groups by `{label}`, which is not there any more"));
         }
@@ -209,42 +198,26 @@ fn labels(dashboard: &Dashboard<'_>, catalogue: &Catalogue, report: &mut Report<
 
 /// Matchers of labels that the metric does not have, or of values that the label never has.
 fn matcher_problems(found: &Use<'_>, catalogue: &Catalogue) -> Vec<String> {
-    let name = found.selector.name.as_deref().unwrap_or_default();
-    let Series::Of(metric, part) = catalogue.series(name) else { return Vec::new() };
-    let Some(own) = &metric.labels else { return Vec::new() };
-    let mut problems = Vec::new();
-    for matcher in &found.selector.matchers.matchers {
-        let is_added = catalogue.target_labels.contains(&matcher.name) || matcher.name == "__name__";
-        let is_bound = part == Part::Bucket && matcher.name == "le";
-        match own.iter().find(|label| label.name == matcher.name) {
-            None if is_added || is_bound => {}
-            None => problems.push(format!("`{name}` has no label `{}`", matcher.name)),
-            Some(label) => {
-                let is_closed =
-                    !label.values.is_empty() && !has_placeholder(&matcher.value) && !matcher.value.is_empty();
-                let never = match &matcher.op {
-                    MatchOp::Equal | MatchOp::NotEqual => !label.values.contains(&matcher.value),
-                    MatchOp::Re(regex) | MatchOp::NotRe(regex) => {
-                        !label.values.iter().any(|value| regex.is_match(value))
-                    }
-                };
-                if is_closed && never {
-                    let (label, value) = (&matcher.name, &matcher.value);
-                    problems.push(format!("the label `{label}` of `{name}` is never `{value}`"));
-                }
-            }
+    let name = found.name.unwrap_or_default();
+    let labels = catalogue.labels(name);
+    let problems = found.selector.matchers.matchers.iter().filter_map(|matcher| {
+        let label = &matcher.name;
+        if label != "__name__" && !has_placeholder(label) && !labels.may(label) {
+            return Some(format!("`{name}` has no label `{label}`"));
         }
-    }
-    problems
+        let value = catalogue.never(name, matcher).filter(|_| !has_placeholder(&matcher.value))?;
+        Some(format!("the label `{label}` of `{name}` is never `{value}`"))
+    });
+    problems.collect()
 }
 
 fn legends(dashboard: &Dashboard<'_>, catalogue: &Catalogue, report: &mut Report<'_>) {
     for (panel, query, expression) in dashboard.expressions() {
-        let labels = flow::labels(expression, catalogue, &mut Vec::new());
+        let labels = Labels::of(expression, catalogue);
         for key in ["legendFormat", "titleFormat", "textFormat", "tagKeys"] {
             let format = text(&query.json[key]);
             let named = format.split("{{").skip(1).filter_map(|rest| rest.split("}}").next()).map(str::trim);
-            for label in named.filter(|label| !labels.has(label)) {
+            for label in named.filter(|label| !labels.may(label)) {
                 let path = query.path.replace(".expr", &format!(".{key}"));
                 report.find(panel.map(|panel| panel.title), path, format!("the query has no label `{label}`"));
             }

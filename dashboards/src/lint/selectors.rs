@@ -2,7 +2,6 @@
 
 use super::{
     Catalogue, Report, Rule,
-    catalogue::{Metric, Series},
     expression::{self, has_placeholder},
     model::Dashboard,
     variables,
@@ -22,7 +21,7 @@ fn selected(dashboard: &Dashboard<'_>, catalogue: &Catalogue, report: &mut Repor
     for (panel, query) in dashboard.queries() {
         let Some(Ok(expression)) = &query.expression else { continue };
         for found in expression::uses(expression) {
-            let Some(name) = found.selector.name.as_deref().filter(|name| !has_placeholder(name)) else { continue };
+            let Some(name) = found.name.filter(|name| !has_placeholder(name)) else { continue };
             let matched = |label: &str| found.selector.matchers.matchers.iter().any(|matcher| matcher.name == label);
             for label in labels.iter().filter(|label| has(catalogue, name, label) && !matched(label)) {
                 let problem = format!("`{name}` is asked whatever `{label}` was chosen");
@@ -33,11 +32,10 @@ fn selected(dashboard: &Dashboard<'_>, catalogue: &Catalogue, report: &mut Repor
 }
 
 fn has(catalogue: &Catalogue, name: &str, label: &str) -> bool {
-    match catalogue.series(name) {
-        Series::Of(Metric { labels: Some(own), .. }, _) => {
-            own.iter().any(|known| known.name == label) || catalogue.target_labels.iter().any(|known| known == label)
-        }
-        Series::Of(..) | Series::Unknown => OF_EVERY_SERIES.contains(&label) && !name.contains(':'),
-        Series::Missing => false,
+    let labels = catalogue.labels(name);
+    if labels.is_open() {
+        catalogue.is_known(name) && OF_EVERY_SERIES.contains(&label) && !name.contains(':')
+    } else {
+        labels.known(label)
     }
 }

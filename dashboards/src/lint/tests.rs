@@ -6,11 +6,13 @@ use futura_alert_rules::{Site, rules as alerts};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use super::{Catalogue, check, rules};
+use super::{AlertPanel, Catalogue, Finding, rules};
 use crate::{dashboards, grafana::Dashboard};
 
-fn catalogue() -> Catalogue {
-    Catalogue::declared(&alerts::alerts(&Site::default()).collect::<Vec<_>>())
+/// What is found by what is declared here.
+fn check(dashboard: &Value) -> Vec<Finding> {
+    let alerts: Vec<_> = alerts::alerts(&Site::default()).collect();
+    super::check(dashboard, &Catalogue::declared(), &AlertPanel::of(&alerts))
 }
 
 fn json_of(dashboard: &Dashboard) -> Value {
@@ -29,7 +31,7 @@ fn planted(rule: &str, plant: impl FnOnce(&mut Value)) -> String {
 fn planted_in(uid: &str, rule: &str, plant: impl FnOnce(&mut Value)) -> String {
     let mut dashboard = dashboard(uid);
     plant(&mut dashboard);
-    let findings = check(&dashboard, &catalogue());
+    let findings = check(&dashboard);
     let found = findings.iter().filter(|finding| finding.rule == rule);
     found.map(|finding| format!("{}: {}", finding.path, finding.problem)).collect::<Vec<_>>().join("\n")
 }
@@ -42,7 +44,7 @@ fn asking(expr: &str) -> impl FnOnce(&mut Value) {
 #[test]
 fn nothing_is_wrong_with_our_dashboards() {
     for dashboard in dashboards(&Site::default()) {
-        let findings = check(&json_of(&dashboard), &catalogue());
+        let findings = check(&json_of(&dashboard));
         assert!(
             findings.is_empty(),
             "{}: {:#?}",
@@ -67,8 +69,7 @@ fn every_rule_has_a_name_of_its_own_and_a_test_here() {
 fn a_finding_names_place_problem_remedy_and_rule() {
     let mut dashboard = dashboard("http-routes");
     asking("rate(http_request_total[$__rate_interval])")(&mut dashboard);
-    let finding =
-        check(&dashboard, &catalogue()).into_iter().find(|finding| finding.rule == "target-metric-rule").unwrap();
+    let finding = check(&dashboard).into_iter().find(|finding| finding.rule == "target-metric-rule").unwrap();
     assert_snapshot!(finding.to_string(), @"$.panels[0].targets[0].expr: panel `Requests`: no metric is called `http_request_total`, though `http_requests_total` is there: name a metric that there is (target-metric-rule)");
 }
 
@@ -397,7 +398,7 @@ fn thresholds_are_drawn() {
 fn a_catalogue_that_knows_nothing_lets_names_pass() {
     let mut dashboard = dashboard("http-routes");
     asking("sum by (anything) (rate(foreign_total{service=\"a\",path=\"b\"}[$__rate_interval]))")(&mut dashboard);
-    let findings = check(&dashboard, &Catalogue::default());
+    let findings = super::check(&dashboard, &Catalogue::default(), &[]);
     assert!(findings.is_empty(), "{findings:#?}");
 }
 
@@ -410,6 +411,6 @@ fn what_is_no_dashboard_is_judged_all_the_same() {
         "annotations": { "list": [{ "expr": "}{" }] },
     });
     for dashboard in odd.iter().chain([&nested]) {
-        assert!(!check(dashboard, &catalogue()).is_empty(), "{dashboard}");
+        assert!(!check(dashboard).is_empty(), "{dashboard}");
     }
 }

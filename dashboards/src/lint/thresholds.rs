@@ -1,9 +1,10 @@
 //! The rule that an alert's panel shows from where the alert counts.
 
+use futura_alert_rules::Alert;
 use serde_json::Value;
 
 use super::{
-    AlertPanel, Catalogue, Report, Rule, expression,
+    Catalogue, Report, Rule, expression,
     model::{Dashboard, Panel, items, text},
 };
 
@@ -13,10 +14,41 @@ pub(super) const RULES: &[Rule] = &[Rule::error(
     drawn,
 )];
 
-fn drawn(dashboard: &Dashboard<'_>, catalogue: &Catalogue, report: &mut Report<'_>) {
-    let uid = text(&dashboard.json["uid"]);
-    for AlertPanel { alert, panel: id, threshold, .. } in catalogue.alerts.iter().filter(|alert| alert.dashboard == uid)
-    {
+/// An alert that links to a panel.
+#[derive(Clone, Debug)]
+pub struct AlertPanel {
+    /// The alert's name.
+    pub alert: String,
+    /// The uid of the panel's dashboard.
+    pub dashboard: String,
+    /// The panel's id.
+    pub panel: u64,
+    /// What the alert's value is compared with, where there is a good and a bad side of it.
+    pub threshold: Option<f64>,
+}
+
+// === impl AlertPanel ===
+
+impl AlertPanel {
+    /// The panels that these alerts link to.
+    pub fn of<'a>(alerts: impl IntoIterator<Item = &'a Alert>) -> Vec<Self> {
+        let panels = alerts.into_iter().filter_map(|alert| {
+            let (panel, threshold) = (alert.panel?, alert.threshold);
+            // A state is told by its color, and one value has no side.
+            let has_side = threshold.is_limit();
+            Some(Self {
+                alert: alert.name.to_owned(),
+                dashboard: panel.dashboard.to_owned(),
+                panel: panel.id.into(),
+                threshold: has_side.then_some(threshold.value),
+            })
+        });
+        panels.collect()
+    }
+}
+
+fn drawn(dashboard: &Dashboard<'_>, _: &Catalogue, report: &mut Report<'_>) {
+    for AlertPanel { alert, panel: id, threshold, .. } in &dashboard.alerts {
         let Some(panel) = dashboard.panels.iter().find(|panel| panel.json["id"].as_u64() == Some(*id)) else {
             report.find(None, "$.panels", format!("`{alert}` links to panel {id}, which is not there"));
             continue;
