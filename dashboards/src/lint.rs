@@ -26,7 +26,7 @@ use serde_json::Value;
 pub use futura_alert_rules::foreign::Catalogue;
 
 use self::model::Dashboard;
-pub use self::thresholds::AlertPanel;
+pub use self::{model::is_dashboard, thresholds::AlertPanel};
 
 mod dashboard;
 mod expression;

@@ -203,7 +203,7 @@ fn read(path: &Path, chosen: bool) -> Result<Option<Linted>, Error> {
     let text = read_text(path)?;
     if path.extension().is_some_and(|extension| extension == "json") {
         return match serde_json::from_str::<Value>(&text) {
-            Ok(dashboard) if dashboard["panels"].is_array() => Ok(Some(Linted::Dashboard(dashboard))),
+            Ok(dashboard) if dashboards::is_dashboard(&dashboard) => Ok(Some(Linted::Dashboard(dashboard))),
             _ if !chosen => Ok(None),
             Ok(_) => Err(anyhow!("{name}: it has no `panels`, so it is no dashboard in Grafana's classic JSON")),
             Err(error) => Err(Error::new(error).context(format!("{name} is not JSON"))),

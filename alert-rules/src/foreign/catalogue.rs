@@ -11,8 +11,11 @@ use promql_parser::{
     parser::Expr,
 };
 
-use super::{Labels, RuleFile, exposition, quantity};
-use crate::promql::{Instance, Job, Quantity, Service, expression::walk};
+use super::{Labels, RuleFile, exposition, expression::alias, quantity};
+use crate::promql::{
+    Instance, Job, Quantity, Service,
+    expression::{metric_name, walk},
+};
 
 /// Labels that targets usually have, whatever the metric.
 const TARGET_LABELS: [&str; 16] = [
@@ -339,7 +342,11 @@ impl Record {
         });
         Self {
             labels: Labels::of(expr, catalogue),
-            kind: if has_rate { MetricKind::Gauge } else { MetricKind::Unknown },
+            kind: match alias(expr).and_then(metric_name) {
+                Some(name) => catalogue.kind(name),
+                None if has_rate => MetricKind::Gauge,
+                None => MetricKind::Unknown,
+            },
             quantity: quantity::of(expr, catalogue),
             is_aggregate: aggregates && !has_rate,
         }

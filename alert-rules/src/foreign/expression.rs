@@ -58,6 +58,15 @@ pub(super) fn bare(expr: &Expr) -> &Expr {
     }
 }
 
+/// The series that an expression only gives another name or other labels.
+pub(super) fn alias(expr: &Expr) -> Option<&VectorSelector> {
+    match bare(expr) {
+        Expr::VectorSelector(selector) => Some(selector),
+        Expr::Call(call) if matches!(call.func.name, "label_replace" | "label_join") => alias(call.args.args.first()?),
+        _ => None,
+    }
+}
+
 /// The function that is called outermost, and its arguments.
 pub(super) fn called(expr: &Expr) -> Option<(&'static str, Vec<&Expr>)> {
     match bare(expr) {
@@ -79,7 +88,9 @@ impl<'a, 'b> ExpressionCheck<'a, 'b> {
     }
 
     pub(super) fn run(&mut self, expr: &Expr) {
-        self.visit(expr, Context { value: true, guarded: false });
+        // A rule may record a counter under another name.
+        let value = self.is_alert || alias(expr).is_none();
+        self.visit(expr, Context { value, guarded: false });
     }
 
     fn visit(&mut self, expr: &Expr, context: Context) {

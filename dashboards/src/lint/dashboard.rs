@@ -38,7 +38,9 @@ fn classic(dashboard: &Dashboard<'_>, _: &Catalogue, report: &mut Report<'_>) {
         report.find(None, "$", "it is a resource of Kubernetes' kind, which files and sidecars do not take");
         return;
     }
-    if !json["panels"].is_array() {
+    if json["rows"].is_array() {
+        report.find(None, "$.rows", "its panels are in rows, as they were before Grafana 5");
+    } else if !json["panels"].is_array() {
         report.find(None, "$.panels", "it has no panels");
     }
     for inputs in ["__inputs", "__requires"] {

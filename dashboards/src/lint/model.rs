@@ -65,6 +65,12 @@ pub(super) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
+/// Whether this is a dashboard that can be judged: one in the classic model, of whatever age, bare or as Grafana's API hands it
+/// out.
+pub fn is_dashboard(json: &Value) -> bool {
+    [json, &json["dashboard"]].iter().any(|json| json["panels"].is_array() || json["rows"].is_array())
+}
+
 // === impl Dashboard ===
 
 impl<'a> Dashboard<'a> {
@@ -85,6 +91,13 @@ impl<'a> Dashboard<'a> {
         let alerts = alerts.iter().filter(|alert| alert.dashboard == text(&json["uid"])).collect();
         let annotations = annotations.collect();
         let mut dashboard = Self { json, panels: Vec::new(), annotations, variables, alerts };
+        // Before version 16 of the model, panels lay in rows.
+        for (index, row) in items(&json["rows"]).enumerate() {
+            let hidden_in = (row["collapse"] == Value::Bool(true)).then(|| format!("$.rows[{index}]"));
+            for (place, json) in items(&row["panels"]).enumerate() {
+                dashboard.add(json, format!("$.rows[{index}].panels[{place}]"), hidden_in.clone());
+            }
+        }
         for (index, json) in items(&json["panels"]).enumerate() {
             let path = format!("$.panels[{index}]");
             dashboard.add(json, path.clone(), None);

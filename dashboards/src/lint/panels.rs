@@ -4,7 +4,7 @@ use futura_alert_rules::{foreign::quantity, promql::Quantity};
 use serde_json::Value;
 
 use super::{
-    Catalogue, Report, Rule,
+    Catalogue, Report, Rule, expression,
     model::{Dashboard, Panel, items, text},
     registry,
 };
@@ -26,16 +26,18 @@ fn shown<'d, 'a>(dashboard: &'d Dashboard<'a>) -> impl Iterator<Item = &'d Panel
 }
 
 /// Whether a viewer chooses the data source, or it is one that Grafana makes up, as `-- Mixed --` is.
-fn is_chosen(datasource: &Value) -> bool {
+fn is_chosen(datasource: &Value, dashboard: &Dashboard<'_>) -> bool {
     let reference = datasource.as_str().or_else(|| datasource["uid"].as_str()).unwrap_or_default();
-    // `${DS_…}` is filled in by the import by hand alone.
-    (reference.starts_with('$') && !reference.starts_with("${DS_")) || reference.starts_with("--")
+    let variables = expression::variables_of(reference);
+    // `${DS_…}` is filled in by the import by hand alone, where no variable is called so.
+    let is_declared = dashboard.variables.iter().any(|variable| variables.contains(&variable.name));
+    (reference.starts_with('$') && (is_declared || !reference.starts_with("${DS_"))) || reference.starts_with("--")
 }
 
 fn datasource(dashboard: &Dashboard<'_>, _: &Catalogue, report: &mut Report<'_>) {
     for panel in shown(dashboard).filter(|panel| !panel.queries.is_empty()) {
         let of_panel = &panel.json["datasource"];
-        if !is_chosen(of_panel) {
+        if !is_chosen(of_panel, dashboard) {
             report.find(
                 Some(panel.title),
                 format!("{}.datasource", panel.path),
@@ -44,7 +46,7 @@ fn datasource(dashboard: &Dashboard<'_>, _: &Catalogue, report: &mut Report<'_>)
         }
         for (index, target) in items(&panel.json["targets"]).enumerate() {
             let own = &target["datasource"];
-            if !own.is_null() && !is_chosen(own) && own["uid"] != "__expr__" {
+            if !own.is_null() && !is_chosen(own, dashboard) && own["uid"] != "__expr__" {
                 let path = format!("{}.targets[{index}].datasource", panel.path);
                 report.find(Some(panel.title), path, "the query's data source is fixed");
             }

@@ -136,16 +136,9 @@ fn counters(dashboard: &Dashboard<'_>, catalogue: &Catalogue, report: &mut Repor
     for (panel, query, expression) in dashboard.expressions() {
         for found in expression::uses(expression) {
             let name = found.name.unwrap_or_default();
-            let is_counter = match catalogue.kind(name) {
-                MetricKind::Counter => true,
-                // Of what is not known, the name is all there is to go by.
-                MetricKind::Unknown => {
-                    !name.contains(':') && ["_total", "_bucket", "_sum", "_count"].iter().any(|end| name.ends_with(end))
-                }
-                _ => false,
-            };
             let is_used = found.within.iter().any(|function| OF_COUNTERS.contains(&function.as_str()));
-            if is_counter && !is_used {
+            // By its name nothing is a counter: there are gauges that end in `_total` or `_count`.
+            if catalogue.kind(name) == MetricKind::Counter && !is_used {
                 let problem = format!("`{name}` is a counter, and its number is asked");
                 report.find(panel.map(|panel| panel.title), query.path.as_str(), problem);
             }

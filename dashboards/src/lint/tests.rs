@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use futura_alert_rules::{Site, rules as alerts};
+use futura_alert_rules::{Site, foreign::Metric, rules as alerts};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use super::{AlertPanel, Catalogue, Finding, rules};
+use super::{AlertPanel, Catalogue, Finding, is_dashboard, rules};
 use crate::{dashboards, grafana::Dashboard};
 
 /// What is found by what is declared here.
@@ -168,6 +168,7 @@ fn variables_reload() {
 fn variables_are_used_and_declared() {
     let found = planted("template-use-rule", |dashboard| {
         dashboard["panels"][0]["title"] = json!("Requests of ${tenant}");
+        dashboard["panels"][1]["title"] = json!("Errors of ${tenant}");
         dashboard["templating"]["list"].as_array_mut().unwrap().push(json!({ "type": "custom", "name": "idle" }));
     });
     assert_snapshot!(found, @"
@@ -212,6 +213,26 @@ fn panel_datasource() {
     $.panels[0].datasource: the data source is fixed or not said
     $.panels[1].targets[0].datasource: the query's data source is fixed
     ");
+}
+
+#[test]
+fn a_variable_of_any_name_chooses_the_data_source() {
+    let dashboard = json!({
+        "templating": { "list": [{ "type": "datasource", "name": "DS_PROMETHEUS", "query": "prometheus" }] },
+        "panels": [{ "type": "stat", "datasource": "${DS_PROMETHEUS}", "targets": [{ "refId": "A", "expr": "up" }] }],
+    });
+    assert!(check(&dashboard).iter().all(|finding| finding.rule != "panel-datasource-rule"));
+}
+
+#[test]
+fn panels_in_rows_are_judged_as_well() {
+    let panel = json!({ "type": "graph", "title": "Old", "targets": [{ "refId": "A", "expr": "rate(" }] });
+    let dashboard = json!({ "dashboard": { "uid": "old", "rows": [{ "panels": [] }, { "panels": [panel] }] } });
+    assert!(is_dashboard(&dashboard) && !is_dashboard(&json!({ "rows": 3 })));
+    let findings = check(&dashboard);
+    let of = |rule: &str| findings.iter().find(|finding| finding.rule == rule).map(|finding| &*finding.path);
+    assert_eq!(of("dashboard-classic-rule"), Some("$.rows"));
+    assert_eq!(of("target-promql-rule"), Some("$.rows[1].panels[0].targets[0].expr"));
 }
 
 #[test]
@@ -317,6 +338,8 @@ fn counters_have_rates() {
     let found = planted("target-counter-agg-rule", asking("sum(http_requests_total) / tickets_active_total"));
     assert_snapshot!(found, @"$.panels[0].targets[0].expr: `http_requests_total` is a counter, and its number is asked");
     assert_eq!(planted("target-counter-agg-rule", asking("count by (path) (http_requests_total)")), "");
+    let foreign = asking("ceph_pg_total + elasticsearch_thread_pool_queue_count");
+    assert_eq!(planted("target-counter-agg-rule", foreign), "");
 }
 
 #[test]
@@ -370,6 +393,23 @@ fn what_was_chosen_is_asked() {
     $.panels[0].targets[0].expr: `http_requests_total` is asked whatever `service` was chosen
     $.panels[0].targets[0].expr: `node_memory_MemTotal_bytes` is asked whatever `service` was chosen
     ");
+}
+
+#[test]
+fn jobs_of_one_program_choose_nothing_of_another() {
+    let mut catalogue = Catalogue::default();
+    for name in ["ceph_osd_up", "node_load1"] {
+        catalogue.insert(name.to_owned(), Metric::default());
+    }
+    let query = |expr: &str| {
+        let targets = json!([{ "refId": "A", "expr": expr }]);
+        let variable = json!({ "type": "query", "name": "job", "query": "label_values(ceph_osd_metadata{}, job)" });
+        let dashboard = json!({ "templating": { "list": [variable] }, "panels": [{ "targets": targets }] });
+        let findings = super::check(&dashboard, &catalogue, &[]);
+        findings.iter().any(|finding| finding.rule == "target-selector-rule")
+    };
+    assert!(query("ceph_osd_up"));
+    assert!(!query("ceph_osd_up{job=~\"$job\"}") && !query("node_load1"));
 }
 
 #[test]

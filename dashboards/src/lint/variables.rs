@@ -60,6 +60,15 @@ pub(super) fn label_of<'a>(variable: &Variable<'a>) -> Option<&'a str> {
     }
 }
 
+/// The metric whose labels a variable chooses from, if it names one.
+pub(super) fn metric_of<'a>(variable: &Variable<'a>) -> Option<&'a str> {
+    match call(variable)? {
+        ("label_values", arguments) if arguments.len() > 1 => arguments[0].split(['{', ' ']).next(),
+        _ => None,
+    }
+    .filter(|metric| !metric.is_empty())
+}
+
 fn query_text<'a>(variable: &Variable<'a>) -> Option<&'a str> {
     let query = &variable.json["query"];
     query.as_str().or_else(|| query["query"].as_str())
@@ -139,9 +148,10 @@ fn used(dashboard: &Dashboard<'_>, _: &Catalogue, report: &mut Report<'_>) {
     let mut used: BTreeSet<_> = repeats.map(str::to_owned).collect();
     let mut use_text = |panel: Option<&str>, path: String, text: &str| {
         for name in expression::variables_of(text) {
-            used.insert(name.to_owned());
+            // What is missing is told where it is used first.
+            let is_first = used.insert(name.to_owned());
             let is_known = dashboard.variables.iter().any(|variable| variable.name == name);
-            if !is_known && !name.starts_with("__") && !BUILT_IN.contains(&name) {
+            if is_first && !is_known && !name.starts_with("__") && !BUILT_IN.contains(&name) {
                 report.find(panel, path.as_str(), format!("there is no variable `{name}`"));
             }
         }
