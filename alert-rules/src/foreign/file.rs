@@ -2,7 +2,7 @@
 //!
 //! The YAML parser tells no lines, so each rule is looked for in the text by its name, in order.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, mem, time::Duration};
 
 use promql_parser::{parser::Expr, util::parse_duration};
 use serde::{Deserialize, Deserializer};
@@ -130,7 +130,7 @@ impl RuleFile {
             let read = document.and_then(|document| document.groups.or(document.spec.and_then(|spec| spec.groups)));
             found |= read.is_some();
             for mut group in read.into_iter().flatten() {
-                raw.extend(std::mem::take(&mut group.rules).into_iter().map(|rule| (groups.len(), rule)));
+                raw.extend(mem::take(&mut group.rules).into_iter().map(|rule| (groups.len(), rule)));
                 groups.push(group);
             }
         }
@@ -142,8 +142,7 @@ impl RuleFile {
         let end = |index: usize| places.get(index + 1).map_or(lines.lines.len(), |place: &Place| place.start);
         let rules = raw.into_iter().enumerate();
         let rules = rules.map(|(index, (group, raw))| {
-            let mut rule = lines.rule(raw, &places[index], end(index));
-            rule.group = group;
+            let mut rule = lines.rule(raw, group, &places[index], end(index));
             for (name, value) in &groups[group].labels {
                 rule.labels.entry(name.clone()).or_insert_with(|| value.clone());
             }
@@ -196,7 +195,7 @@ impl Lines<'_> {
         groups.collect()
     }
 
-    fn rule(&self, raw: Raw, place: &Place, end: usize) -> ForeignRule {
+    fn rule(&self, raw: Raw, group: usize, place: &Place, end: usize) -> ForeignRule {
         let (_, name) = raw.name();
         let (is_alert, name) = (raw.alert.is_some(), name.to_owned());
         let own = &self.lines[place.start..end.max(place.start)];
@@ -213,7 +212,7 @@ impl Lines<'_> {
             lasts: raw.lasts.is_some_and(|lasts| lasts.contains(|digit| matches!(digit, '1'..='9'))),
             parsed: parse(&raw.expr).map_err(|error| error.reason().to_owned()),
             expression: raw.expr,
-            group: 0,
+            group,
             labels: raw.labels,
             annotations: raw.annotations,
             line: place.name + 1,

@@ -1,9 +1,9 @@
 //! A query with its variables filled in, so that it parses, and yet told apart.
 
-use std::time::Duration;
+use std::{ptr, time::Duration};
 
 use futura_alert_rules::promql::{children, metric_name, selector, walk};
-use promql_parser::parser::{self, Expr, VectorSelector};
+use promql_parser::parser::{self, BinaryExpr, Expr, LabelModifier, VectorSelector};
 
 use super::model::{Variable, text};
 
@@ -21,6 +21,8 @@ pub(super) struct Use<'e> {
     pub(super) range: Option<Duration>,
     /// The functions and aggregations around it, the innermost last.
     pub(super) within: Vec<String>,
+    /// The labels by which it is joined with series that are selected by them.
+    pub(super) joined: Vec<&'e str>,
 }
 
 /// What stands for a variable in a text or as a name.
@@ -132,24 +134,50 @@ fn is_in_range(before: &str) -> bool {
 /// Every place of an expression where series are selected.
 pub(super) fn uses(expression: &Expr) -> Vec<Use<'_>> {
     let mut uses = Vec::new();
-    collect(expression, &mut Vec::new(), &mut uses);
+    collect(expression, &mut Vec::new(), &mut Vec::new(), &mut uses);
     uses
 }
 
-fn collect<'e>(expression: &'e Expr, within: &mut Vec<String>, uses: &mut Vec<Use<'e>>) {
+fn collect<'e>(expression: &'e Expr, within: &mut Vec<String>, joined: &mut Vec<&'e str>, uses: &mut Vec<Use<'e>>) {
     if let Some(selector) = selector(expression) {
         let range = if let Expr::MatrixSelector(matrix) = expression { Some(matrix.range) } else { None };
-        uses.push(Use { selector, name: metric_name(selector), range, within: within.clone() });
+        let (within, joined) = (within.clone(), joined.clone());
+        uses.push(Use { selector, name: metric_name(selector), range, within, joined });
     }
     let function = match expression {
         Expr::Call(call) => Some(call.func.name.to_owned()),
         Expr::Aggregate(aggregate) => Some(aggregate.op.to_string()),
         _ => None,
     };
-    let depth = within.len();
+    let (depth, joins) = (within.len(), joined.len());
     within.extend(function);
-    children(expression).into_iter().for_each(|child| collect(child, within, uses));
+    for child in children(expression) {
+        if let Expr::Binary(binary) = expression {
+            let other = if ptr::eq(child, &*binary.lhs) { &binary.rhs } else { &binary.lhs };
+            joined.extend(joined_by(binary).iter().map(String::as_str).filter(|label| matches(other, label)));
+        }
+        collect(child, within, joined, uses);
+        joined.truncate(joins);
+    }
     within.truncate(depth);
+}
+
+/// The labels that the sides of an operator have to share, where it names them.
+fn joined_by(binary: &BinaryExpr) -> &[String] {
+    match binary.modifier.as_ref().and_then(|modifier| modifier.matching.as_ref()) {
+        Some(LabelModifier::Include(labels)) if binary.op.to_string() != "or" => &labels.labels,
+        _ => &[],
+    }
+}
+
+/// Whether an expression selects series by this label.
+fn matches(expression: &Expr, label: &str) -> bool {
+    let mut matches = false;
+    walk(expression, &mut |expression| {
+        let matchers = selector(expression).into_iter().flat_map(|selector| &selector.matchers.matchers);
+        matches |= matchers.into_iter().any(|matcher| matcher.name == label);
+    });
+    matches
 }
 
 /// Whether an expression has this number in it.

@@ -2,7 +2,7 @@
 
 use super::{
     Catalogue, Report, Rule,
-    expression::{self, has_placeholder},
+    expression::{self, has_placeholder, placeholder},
     model::Dashboard,
     variables,
 };
@@ -16,21 +16,34 @@ pub(super) const RULES: &[Rule] = &[Rule::error(
     selected,
 )];
 
+/// What a viewer chooses: values of a label.
+struct Chosen<'a> {
+    label: &'a str,
+    /// The metric that they come from, where it is said.
+    metric: Option<&'a str>,
+    /// What stands for them in a query.
+    placeholder: String,
+}
+
 fn selected(dashboard: &Dashboard<'_>, catalogue: &Catalogue, report: &mut Report<'_>) {
     let chosen = dashboard.variables.iter().filter_map(|variable| {
         let label = variables::label_of(variable)?;
-        Some((label, variables::metric_of(variable)))
+        Some(Chosen { label, metric: variables::metric_of(variable), placeholder: placeholder(variable.name) })
     });
     let chosen: Vec<_> = chosen.collect();
     for (panel, query) in dashboard.queries() {
         let Some(Ok(expression)) = &query.expression else { continue };
         for found in expression::uses(expression) {
             let Some(name) = found.name.filter(|name| !has_placeholder(name)) else { continue };
-            let matched = |label: &str| found.selector.matchers.matchers.iter().any(|matcher| matcher.name == label);
-            let asked = |(label, of): &&(&str, Option<&str>)| has(catalogue, name, label, *of) && !matched(label);
-            for (label, _) in chosen.iter().filter(asked) {
-                let problem = format!("`{name}` is asked whatever `{label}` was chosen");
-                report.find(Some(panel.title), query.path.as_str(), problem);
+            for Chosen { label, metric, placeholder } in &chosen {
+                // It may be asked by another label, or by what it is joined with.
+                let matchers = &found.selector.matchers.matchers;
+                let is_asked = found.joined.contains(label)
+                    || matchers.iter().any(|matcher| matcher.name == *label || matcher.value.contains(placeholder));
+                if !is_asked && has(catalogue, name, label, *metric) {
+                    let problem = format!("`{name}` is asked whatever `{label}` was chosen");
+                    report.find(Some(panel.title), query.path.as_str(), problem);
+                }
             }
         }
     }
@@ -43,7 +56,7 @@ fn has(catalogue: &Catalogue, name: &str, label: &str, chosen_from: Option<&str>
         return labels.known(label);
     }
     // The jobs of one program are not those of another, whose metrics begin with another word.
-    let program = |name: &'_ str| name.split('_').next().unwrap_or_default().to_owned();
-    let is_of_program = chosen_from.is_none_or(|metric| metric == "up" || program(metric) == program(name));
+    let is_of_program =
+        chosen_from.is_none_or(|metric| metric == "up" || metric.split('_').next() == name.split('_').next());
     catalogue.is_known(name) && is_of_program && OF_EVERY_SERIES.contains(&label) && !name.contains(':')
 }

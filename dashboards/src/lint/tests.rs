@@ -410,6 +410,9 @@ fn jobs_of_one_program_choose_nothing_of_another() {
     };
     assert!(query("ceph_osd_up"));
     assert!(!query("ceph_osd_up{job=~\"$job\"}") && !query("node_load1"));
+    assert!(!query("ceph_osd_up{exported_job=~\"$job\"}"), "it is chosen by another label");
+    assert!(!query("ceph_osd_up and on (job) node_load1{job=~\"$job\"}"), "it is chosen by what it is joined with");
+    assert!(query("ceph_osd_up or on (job) node_load1{job=~\"$job\"}"));
 }
 
 #[test]

@@ -62,11 +62,9 @@ pub(super) fn label_of<'a>(variable: &Variable<'a>) -> Option<&'a str> {
 
 /// The metric whose labels a variable chooses from, if it names one.
 pub(super) fn metric_of<'a>(variable: &Variable<'a>) -> Option<&'a str> {
-    match call(variable)? {
-        ("label_values", arguments) if arguments.len() > 1 => arguments[0].split(['{', ' ']).next(),
-        _ => None,
-    }
-    .filter(|metric| !metric.is_empty())
+    let ("label_values", arguments) = call(variable)? else { return None };
+    let [selector, _] = arguments[..] else { return None };
+    selector.split(['{', ' ']).next().filter(|metric| !metric.is_empty())
 }
 
 fn query_text<'a>(variable: &Variable<'a>) -> Option<&'a str> {

@@ -131,3 +131,37 @@ fn a_dashboard_is_judged_by_the_same_catalogue() {
         text(&lint(folder.path(), &["shop.json", "--catalogue", "gauge.prom", "--disable", "target-metric-rule"]));
     assert!(!found.contains("shop_sales`"), "{found}");
 }
+
+#[test]
+fn dashboards_are_read_whatever_their_age_and_wrapping() {
+    let folder = folder();
+    let old = r#"{ "rows": [{ "panels": [{ "type": "graph", "title": "Old", "targets": [{ "expr": "rate(" }] }] }] }"#;
+    fs::write(folder.path().join("old.json"), old).expect("a file");
+    fs::write(folder.path().join("handed-out.json"), format!("{{ \"dashboard\": {old} }}")).expect("a file");
+    let found = text(&lint(folder.path(), &["old.json", "handed-out.json"]));
+    for file in ["old.json", "handed-out.json"] {
+        let expected =
+            format!("{file}:$.rows[0].panels[0].targets[0].expr: error: panel `Old`: `rate(` does not parse");
+        assert!(found.contains(&expected), "{found}");
+    }
+    assert!(found.contains("files: 2, rules: 0, dashboards: 2, "), "{found}");
+}
+
+#[test]
+fn what_files_record_is_known_in_the_others() {
+    let folder = folder();
+    let records = "groups:\n- name: records\n  interval: 10m\n  rules:\n  - record: job:up:sum\n    expr: sum(up)\n";
+    let alerts = "groups:\n- name: alerts\n  rules:\n  - alert: Restarted\n    expr: rate(job:up:sum[5m]) > 0\n    \
+                  labels: { severity: warning }\n    annotations: { summary: s, runbook_url: u }\n";
+    fs::write(folder.path().join("b.yaml"), records).expect("a file");
+    fs::write(folder.path().join("a.yaml"), alerts).expect("a file");
+    assert_snapshot!(text(&lint(folder.path(), &["a.yaml", "b.yaml"])), @"
+    a.yaml:5: error: alert `Restarted`: rate() is taken of `job:up:sum`, which a rule records as an aggregate (rate-after-sum)
+        take the rate first and sum after: the restart of one counter makes the sum fall
+    b.yaml:2: warning: group `records`: it is evaluated every 10m, which is more than 5m (long-interval)
+        evaluate it every five minutes or more often: a sample counts for five minutes, and then there is none
+    b.yaml:5: warning: record `job:up:sum`: its name says `job`, but its series have no labels (record-level)
+        begin the name with labels that the expression keeps, joined by `_`
+    files: 2, rules: 2, dashboards: 0, errors: 1, warnings: 2
+    ");
+}
