@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use insta::assert_snapshot;
 
 use super::{Catalogue, FileError, Lint, Metric, MetricKind, Options, RuleFile, check};
@@ -77,6 +79,19 @@ fn the_rate_of_a_sum_and_a_short_range_are_found() {
     assert_snapshot!(expression("rate(sum(orders_created_total)[5m:1m]) < 1"), @"error: rate() is taken of an aggregate (rate-after-sum)");
     assert_snapshot!(expression("rate(orders_created_total[30s]) < 1"), @"warning: rate() looks back 30s, which is less than 60s (short-range)");
     assert_eq!(expression("max_over_time(rate(orders_created_total[1m])[1h:1m]) < 1"), "");
+}
+
+#[test]
+fn a_range_is_short_for_what_is_scraped_seldom() {
+    let text =
+        format!("groups: [{{ name: g, rules: [{{ alert: A, expr: 'rate(orders_created_total[1m]) < 1', {REST} }}] }}]");
+    let file = RuleFile::parse(&text).unwrap();
+    let found = |seconds| {
+        let options = Options { scrape_interval: Duration::from_secs(seconds), ..Options::default() };
+        check(&file, &Catalogue::ours(), &options).iter().map(ToString::to_string).collect::<String>()
+    };
+    assert_snapshot!(found(30), @"1: warning: alert `A`: rate() looks back 60s, which is less than 120s (short-range)");
+    assert_eq!(found(15), "");
 }
 
 #[test]

@@ -50,6 +50,8 @@ fn a_record_says_the_labels_that_it_has() {
   - { record: 'instance:orders:sum', expr: 'sum(orders_created_total)' }
   - { record: 'path_method:requests:rate5m', expr: 'sum by (method, path) (rate(http_requests_total[5m]))' }
   - { record: 'path_tier:orders:rate5m', expr: 'sum by (path) (rate(orders_created_total[5m]))', labels: { tier: web } }
+  - { record: 'path_europe:orders:sum', expr: 'sum by (path) (orders_created_total{region=\"eu\"})' }
+  - { record: 'path_job:orders:sum', expr: 'sum by (path) (orders_created_total)' }
   - { record: 'cluster:orders:sum', expr: 'sum(orders_created_total)' }
   - { record: 'node:cpu:rate5m', expr: 'rate(node_cpu_seconds_total[5m])' }
   - { record: 'job:orders', expr: 'sum(orders_created_total)' }
@@ -58,6 +60,7 @@ fn a_record_says_the_labels_that_it_has() {
     assert_snapshot!(found(Lint::RecordLevel, &rules), @"
     4: warning: record `job:orders:rate5m`: its name says `job`, but its series have `path` (record-level)
     5: warning: record `instance:orders:sum`: its name says `instance`, but its series have no labels (record-level)
+    9: warning: record `path_job:orders:sum`: its name says `path_job`, but its series have `path` (record-level)
     ");
 }
 
