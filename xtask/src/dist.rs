@@ -25,25 +25,47 @@ const LOOK_LIMIT: Duration = Duration::from_secs(30);
 /// How long a build may take: a cold one with optimizations is slow on two cores.
 const BUILD_LIMIT: Duration = Duration::from_secs(60 * 60);
 
+/// How large the program may be, in bytes: what it is, so that it grows no further unseen. 12 MB were promised.
+const SIZE_LIMIT_BYTES: usize = 12_850_000;
+
 /// Links the C library in. `--target` keeps it away from build scripts and macros, which have to be loaded by the compiler.
 const STATIC: &str = "-C target-feature=+crt-static";
 
 /// Writes down what has to be moved at the start in bits, one for each word, and not in 24 bytes: all of it is read then.
 const PACKED: &str = "link-arg=-Wl,-z,pack-relative-relocs";
 
+/// Keeps one of functions that are alike to the byte, as those that generic code makes for similar types are. It is LLD that
+/// can, which Rust links with on [`LLD_HOST`]; the linkers of other hosts may not know the option.
+const FOLDED: &str = "link-arg=-Wl,--icf=all";
+
+/// Where Rust brings its linker along.
+const LLD_HOST: &str = "x86_64-unknown-linux-gnu";
+
+/// Leaves out of zstd the ways to compress that only levels above 3 take; metrics are compressed at level 1.
+const FAST_ZSTD: &str = "-DZSTD_EXCLUDE_GREEDY_BLOCK_COMPRESSOR -DZSTD_EXCLUDE_LAZY_BLOCK_COMPRESSOR \
+    -DZSTD_EXCLUDE_LAZY2_BLOCK_COMPRESSOR -DZSTD_EXCLUDE_BTLAZY2_BLOCK_COMPRESSOR -DZSTD_EXCLUDE_BTOPT_BLOCK_COMPRESSOR \
+    -DZSTD_EXCLUDE_BTULTRA_BLOCK_COMPRESSOR";
+
 /// Builds it, and tells where it lies and how large it is.
 pub(crate) async fn run() -> Result<PathBuf> {
     let target = host().await?;
     let mut command = cargo::command(["rustc", "--profile", "dist", "--package", "futura-sidecar"]);
-    command.args(["--bin", "futura-sidecar", "--target", &target, "--", "-C", PACKED]);
-    let flags = env::var("RUSTFLAGS").unwrap_or_default();
-    command.env("RUSTFLAGS", format!("{flags} {STATIC}").trim_start());
+    command.args(["--bin", "futura-sidecar", "--features", "shipped", "--target", &target]);
+    command.args(["--", "-C", PACKED]);
+    if target == LLD_HOST {
+        command.args(["-C", FOLDED]);
+    }
+    for (name, ours) in [("RUSTFLAGS", STATIC), ("CFLAGS", FAST_ZSTD)] {
+        let flags = env::var(name).unwrap_or_default();
+        command.env(name, format!("{flags} {ours}").trim_start());
+    }
     let output = process::output(command, Stdio::inherit(), BUILD_LIMIT).await?;
     ensure!(output.status.success(), "the build of futura-sidecar failed");
     let program = cargo::scratch(&target)?.join("dist/futura-sidecar");
     let bytes = fs::read(&program).with_context(|| format!("the build made no {}", program.display()))?;
     ensure!(!names_interpreter(&bytes), "{} is not linked statically", program.display());
     terminal::line(format_args!("{}: {:.1} MB, linked statically", program.display(), bytes.len() as f64 / 1e6));
+    check_size(bytes.len())?;
     Ok(program)
 }
 
@@ -83,6 +105,16 @@ async fn host() -> Result<String> {
     host.map(str::to_owned).context("rustc does not tell its host")
 }
 
+/// That a program of so many bytes is no larger than it may be.
+fn check_size(bytes: usize) -> Result<()> {
+    ensure!(
+        bytes <= SIZE_LIMIT_BYTES,
+        "futura-sidecar has {bytes} bytes, more than the {SIZE_LIMIT_BYTES} that it may have: \
+         `cargo bloat --profile dist --package futura-sidecar --crates` tells what is large"
+    );
+    Ok(())
+}
+
 /// Whether an ELF file of 64 bits asks for a program that loads it with its libraries (`PT_INTERP`).
 fn names_interpreter(file: &[u8]) -> bool {
     const PT_INTERP: [u8; 4] = 3_u32.to_le_bytes();
@@ -97,7 +129,7 @@ fn names_interpreter(file: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::names_interpreter;
+    use super::{SIZE_LIMIT_BYTES, check_size, names_interpreter};
     use std::fs;
 
     #[test]
@@ -108,5 +140,12 @@ mod tests {
         assert!(!names_interpreter(&header));
         header.truncate(10);
         assert!(!names_interpreter(&header));
+    }
+
+    #[test]
+    fn a_program_that_grew_past_its_limit_is_refused() {
+        assert!(check_size(SIZE_LIMIT_BYTES).is_ok());
+        let error = check_size(SIZE_LIMIT_BYTES + 1).unwrap_err().to_string();
+        assert!(error.contains("has 12850001 bytes, more than the 12850000"), "{error}");
     }
 }
