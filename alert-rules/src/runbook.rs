@@ -112,7 +112,7 @@ pub(crate) fn page(alert: &Alert, site: &Site) -> String {
 /// The page that lists all others, most urgent first.
 pub(crate) fn index(alerts: &[&Alert]) -> String {
     let mut alerts = alerts.to_vec();
-    alerts.sort_by_key(|alert| (alert.severity, alert.name));
+    alerts.sort_unstable_by_key(|alert| (alert.severity, alert.name));
     let mut page = format!("<!-- {MARK} -->\n# Runbooks\n\n| Alert | Severity | Team | Symptom |\n|---|---|---|---|\n");
     for alert in alerts {
         let (name, severity, team) = (alert.name, alert.severity.as_str(), alert.team.as_str());

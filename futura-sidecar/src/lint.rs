@@ -185,7 +185,7 @@ fn search(path: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<(), Err
     let entries =
         fs::read_dir(path).with_context(unreadable)?.collect::<Result<Vec<_>, _>>().with_context(unreadable)?;
     let mut entries: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
-    entries.sort();
+    entries.sort_unstable();
     for entry in entries {
         // Links may lead in a circle.
         let is_folder = entry.is_dir() && !entry.is_symlink();

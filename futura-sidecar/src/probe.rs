@@ -186,7 +186,7 @@ impl Probes {
     fn shown(&self) -> String {
         let modules = self.modules();
         let mut named: Vec<_> = modules.iter().map(|(name, module)| (name, &module.shown)).collect();
-        named.sort_by_key(|(name, _)| *name);
+        named.sort_unstable_by_key(|(name, _)| *name);
         let named = named.into_iter().map(|(name, shown)| (Value::String(name.clone()), shown.clone())).collect();
         let root = [(Value::String("modules".to_owned()), Value::Mapping(named))].into_iter().collect();
         serde_yaml::to_string(&Value::Mapping(root)).unwrap_or_default()

@@ -115,7 +115,7 @@ impl Tree {
         for folder in below {
             self.search(&folder, true, &mut leftovers)?;
         }
-        leftovers.sort();
+        leftovers.sort_unstable();
         Ok(leftovers)
     }
 

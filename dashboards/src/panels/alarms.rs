@@ -70,7 +70,7 @@ impl Panel {
             return;
         }
         self.alarms.push((threshold, color(alert.severity)));
-        self.alarms.sort_by(|(one, _), (other, _)| one.value.total_cmp(&other.value));
+        self.alarms.sort_unstable_by(|(one, _), (other, _)| one.value.total_cmp(&other.value));
         let defaults = &mut self.field_config.defaults;
         if let Some(Style::Lines(style)) = &mut defaults.custom {
             defaults.thresholds.steps = line_steps(&self.alarms);

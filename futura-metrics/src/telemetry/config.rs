@@ -10,7 +10,10 @@ use http::Uri;
 use sentry::types::Dsn;
 use tracing_subscriber::EnvFilter;
 
-use super::{PushConfig, Scrubber, TelemetryError};
+use super::{
+    PushConfig, Scrubber, TelemetryError,
+    push::{EXPECTED_PROTOCOL, PROTOCOLS},
+};
 
 /// Every variable that telemetry reads: its name, its default and its meaning.
 pub const VARIABLES: &[(&str, &str, &str)] = &[
@@ -40,7 +43,15 @@ pub const VARIABLES: &[(&str, &str, &str)] = &[
     ),
     ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "cumulative", "nothing else is pushed"),
     ("OTEL_EXPORTER_OTLP_TIMEOUT", "10000", "how long a request may take in milliseconds"),
-    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "http/protobuf or grpc"),
+    (
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "http/protobuf",
+        if cfg!(feature = "grpc") {
+            "http/protobuf or grpc; for traces alone OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+        } else {
+            "nothing else: this program is built without gRPC"
+        },
+    ),
     ("OTEL_EXPORTER_OTLP_COMPRESSION", "none", "gzip or none"),
     ("OTEL_EXPORTER_OTLP_HEADERS", "", "headers to send with them, as key=value,key=value"),
     ("OTEL_SERVICE_NAME", "SERVICE", "the service that traces are sent for"),
@@ -152,13 +163,12 @@ impl TelemetryConfig {
                 endpoints += 1;
             }
         }
-        if let Some(protocol) = get("OTEL_EXPORTER_OTLP_PROTOCOL") {
-            let known = ["grpc", "http/protobuf"].contains(&protocol.as_str());
-            check(
-                "OTEL_EXPORTER_OTLP_PROTOCOL",
-                &protocol,
-                known.then_some(()).ok_or("expected `grpc` or `http/protobuf`"),
-            )?;
+        // The exporter takes one that it does not know for its default.
+        for variable in ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"] {
+            if let Some(protocol) = get(variable) {
+                let known = PROTOCOLS.iter().any(|(name, _)| *name == protocol);
+                check(variable, &protocol, known.then_some(()).ok_or(EXPECTED_PROTOCOL))?;
+            }
         }
         Ok(Self {
             service: get("OTEL_SERVICE_NAME").unwrap_or_else(|| service.to_owned()),

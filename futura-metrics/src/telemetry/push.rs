@@ -26,6 +26,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+pub(super) use self::config::{EXPECTED_PROTOCOL, PROTOCOLS};
 pub use self::config::{PushConfig, PushProtocol};
 use self::{
     batches::Batches,

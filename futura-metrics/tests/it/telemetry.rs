@@ -144,7 +144,6 @@ fn a_wrong_variable_is_named_with_its_value_and_what_is_expected() {
         wrong("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4317"),
         wrong("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "ftp://collector/v1/traces"),
         wrong("OTEL_EXPORTER_OTLP_ENDPOINT", "https//user:pass@collector"),
-        wrong("OTEL_EXPORTER_OTLP_PROTOCOL", "smoke"),
         wrong("OTEL_TRACES_EXPORTER", "zipkin"),
         wrong("OTEL_METRICS_EXPORTER", "console"),
         wrong("SENTRY_DSN", "https://secret"),
@@ -156,13 +155,33 @@ fn a_wrong_variable_is_named_with_its_value_and_what_is_expected() {
     OTEL_EXPORTER_OTLP_ENDPOINT=`localhost:4317`: expected a URL such as `http://localhost:4318`
     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=`ftp://collector/v1/traces`: expected a URL such as `http://localhost:4318`
     OTEL_EXPORTER_OTLP_ENDPOINT=`***`: expected a URL such as `http://localhost:4318`
-    OTEL_EXPORTER_OTLP_PROTOCOL=`smoke`: expected `grpc` or `http/protobuf`
     OTEL_TRACES_EXPORTER=`zipkin`: expected `otlp` or `none`
     OTEL_METRICS_EXPORTER=`console`: expected `otlp`, `prometheus` or `none`
     SENTRY_DSN=`***`: expected `https://KEY@HOST/PROJECT`, such as `https://0123456789abcdef@sentry.example.org/42`
     SENTRY_SAMPLE_RATE=`2`: expected a number from 0.0 to 1.0
     LOG_FORMAT=`xml`: expected `pretty` or `json`
     ");
+}
+
+#[test]
+fn a_protocol_that_the_program_does_not_speak_is_refused_with_the_way_out() {
+    let read = |variable: &str, value: &str| {
+        let lookup = |name: &str| (name == variable).then(|| value.to_owned());
+        TelemetryConfig::from_lookup("shop", "1.2.3", lookup).map(drop).map_err(|error| error.to_string())
+    };
+    for variable in ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] {
+        let refused = |value: &str, expected: &str| Err(format!("{variable}=`{value}`: {expected}"));
+        let (grpc, smoke) = (read(variable, "grpc"), read(variable, "smoke"));
+        if cfg!(feature = "grpc") {
+            assert_eq!(grpc, Ok(()));
+            assert_eq!(smoke, refused("smoke", "expected `grpc` or `http/protobuf`"));
+        } else {
+            let expected = "expected `http/protobuf`, as this program is built without gRPC";
+            assert_eq!(grpc, refused("grpc", expected));
+            assert_eq!(smoke, refused("smoke", expected));
+        }
+        assert_eq!(read(variable, "http/protobuf"), Ok(()));
+    }
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn whole(folder: &Path) -> io::Result<Vec<PathBuf>> {
             files.push(path);
         }
     }
-    files.sort();
+    files.sort_unstable();
     files.truncate(AT_ONCE);
     Ok(files)
 }

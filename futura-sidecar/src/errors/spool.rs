@@ -264,7 +264,7 @@ fn segments(folder: &Path) -> Result<Vec<(PathBuf, u32)>, SpoolError> {
             segments.push((path, number));
         }
     }
-    segments.sort_by_key(|(_, number)| *number);
+    segments.sort_unstable_by_key(|(_, number)| *number);
     Ok(segments)
 }
 

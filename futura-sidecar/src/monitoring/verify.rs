@@ -173,7 +173,7 @@ pub async fn verify(
         progress(&answer);
         verified.push((index, answer));
     }
-    verified.sort_by_key(|(index, _)| *index);
+    verified.sort_unstable_by_key(|(index, _)| *index);
     Ok(verified.into_iter().map(|(_, answer)| answer).collect())
 }
 

@@ -64,7 +64,7 @@ impl Samples {
 impl fmt::Display for Samples {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut sorted: Vec<_> = self.0.iter().collect();
-        sorted.sort_by_key(|series| (series.gauge.name, &series.labels));
+        sorted.sort_unstable_by_key(|series| (series.gauge.name, &series.labels));
         let mut last = None;
         for Series { gauge: Gauge { name, help }, labels, value } in sorted {
             if last.replace(name) != Some(name) {

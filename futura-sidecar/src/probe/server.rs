@@ -205,7 +205,7 @@ impl Served {
 
 async fn index(State(state): State<Arc<Served>>) -> Html<String> {
     let mut names: Vec<_> = state.probes.modules().keys().cloned().collect();
-    names.sort();
+    names.sort_unstable();
     let escape = |name: &str| name.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
     let modules: String = names.iter().map(|name| format!("<li><code>{}</code></li>\n", escape(name))).collect();
     Html(format!(

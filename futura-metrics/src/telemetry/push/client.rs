@@ -1,4 +1,4 @@
-//! Carries a request to the collector, by gRPC or by HTTP.
+//! Carries a request to the collector, by HTTP or, with the feature `grpc`, by gRPC.
 
 use std::{error::Error, io::Write, time::Duration};
 
@@ -7,19 +7,14 @@ use http::{
     HeaderMap, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
 };
-use opentelemetry_proto::tonic::collector::metrics::v1::{
-    ExportMetricsServiceRequest, ExportMetricsServiceResponse, metrics_service_client::MetricsServiceClient,
-};
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use prost::Message;
 use reqwest::{Url, redirect::Policy};
-use tonic::{
-    Code, Request, Status,
-    codec::CompressionEncoding,
-    metadata::MetadataMap,
-    transport::{Channel, ClientTlsConfig, Endpoint},
-};
 
 use super::{PushConfig, PushProtocol};
+
+#[cfg(feature = "grpc")]
+mod grpc;
 
 /// How much of an answer is read.
 const ANSWER_LIMIT: usize = 64 * 1024;
@@ -28,8 +23,14 @@ const AGENT: &str = concat!("futura-metrics/", env!("CARGO_PKG_VERSION"));
 
 /// A client that connects when it first sends.
 pub(super) enum Client {
-    Grpc { client: Box<MetricsServiceClient<Channel>>, headers: HeaderMap },
-    Http { client: reqwest::Client, url: Url, gzip: bool, headers: HeaderMap },
+    #[cfg(feature = "grpc")]
+    Grpc(Box<grpc::Client>),
+    Http {
+        client: reqwest::Client,
+        url: Url,
+        gzip: bool,
+        headers: HeaderMap,
+    },
 }
 
 /// Why a request was not taken.
@@ -48,26 +49,19 @@ pub(super) enum SendError {
 impl Client {
     /// A client of the runtime that this is called within.
     pub(super) fn new(config: &PushConfig) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let headers = config.headers.clone();
         match config.protocol {
-            PushProtocol::Grpc => {
-                let endpoint = Endpoint::from_shared(config.endpoint.clone())?.user_agent(AGENT)?;
-                let mut endpoint = endpoint.timeout(config.timeout).connect_timeout(config.timeout);
-                if endpoint.uri().scheme_str() == Some("https") {
-                    endpoint = endpoint.tls_config(ClientTlsConfig::new().with_native_roots())?;
-                }
-                let mut client = MetricsServiceClient::new(endpoint.connect_lazy());
-                if config.gzip {
-                    client = client.send_compressed(CompressionEncoding::Gzip);
-                }
-                let client = Box::new(client.accept_compressed(CompressionEncoding::Gzip));
-                Ok(Self::Grpc { client, headers })
-            }
+            #[cfg(feature = "grpc")]
+            PushProtocol::Grpc => Ok(Self::Grpc(Box::new(grpc::Client::new(config)?))),
             PushProtocol::Http => {
                 // A redirect would carry the headers to wherever it leads.
                 let builder = reqwest::Client::builder().user_agent(AGENT).redirect(Policy::none());
                 let client = builder.timeout(config.timeout).build()?;
-                Ok(Self::Http { client, url: config.endpoint.parse()?, gzip: config.gzip, headers })
+                Ok(Self::Http {
+                    client,
+                    url: config.endpoint.parse()?,
+                    gzip: config.gzip,
+                    headers: config.headers.clone(),
+                })
             }
         }
     }
@@ -78,12 +72,8 @@ impl Client {
         request: ExportMetricsServiceRequest,
     ) -> Result<ExportMetricsServiceResponse, SendError> {
         match self {
-            Self::Grpc { client, headers } => {
-                let mut request = Request::new(request);
-                *request.metadata_mut() = MetadataMap::from_headers(headers.clone());
-                let answer = client.as_ref().clone().export(request).await;
-                answer.map(tonic::Response::into_inner).map_err(|status| SendError::from_grpc(&status))
-            }
+            #[cfg(feature = "grpc")]
+            Self::Grpc(client) => client.send(request).await,
             Self::Http { client, url, gzip, headers } => {
                 let body = request.encode_to_vec();
                 let mut post = client.post(url.clone()).headers(headers.clone());
@@ -103,23 +93,6 @@ impl Client {
 impl SendError {
     pub(super) fn too_late() -> Self {
         Self::NotNow { reason: "it took longer than it may".to_owned(), retry_after: None }
-    }
-
-    fn from_grpc(status: &Status) -> Self {
-        let reason = format!("the collector answered {:?}: {}", status.code(), status.message());
-        // <https://opentelemetry.io/docs/specs/otlp/#failures>
-        match status.code() {
-            Code::Cancelled
-            | Code::DeadlineExceeded
-            | Code::Aborted
-            | Code::OutOfRange
-            | Code::Unavailable
-            | Code::DataLoss
-            | Code::ResourceExhausted
-            // What tonic itself calls a connection that broke off.
-            | Code::Unknown => Self::NotNow { reason, retry_after: None },
-            _ => Self::Refused(reason),
-        }
     }
 
     fn from_http(error: reqwest::Error) -> Self {

@@ -33,12 +33,28 @@ pub struct PushConfig {
 
 /// A transport of OTLP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PushProtocol {
-    /// gRPC.
+    /// gRPC, with the feature `grpc`.
+    #[cfg(feature = "grpc")]
     Grpc,
     /// Protobuf in requests of HTTP.
     Http,
 }
+
+/// The transports that this program has, by the names that variables have for them.
+pub(in super::super) const PROTOCOLS: &[(&str, PushProtocol)] = &[
+    #[cfg(feature = "grpc")]
+    ("grpc", PushProtocol::Grpc),
+    ("http/protobuf", PushProtocol::Http),
+];
+
+/// What is said to another name.
+pub(in super::super) const EXPECTED_PROTOCOL: &str = if cfg!(feature = "grpc") {
+    "expected `grpc` or `http/protobuf`"
+} else {
+    "expected `http/protobuf`, as this program is built without gRPC"
+};
 
 /// A variable of metrics alone, and the one of all signals that stands in for it.
 type Pair = [&'static str; 2];
@@ -58,7 +74,7 @@ impl PushConfig {
             return Ok(None);
         }
         let of = |pair: Pair| pair.into_iter().find_map(|variable| Some((variable, get(variable)?)));
-        let protocol = one_of(of(PROTOCOL), PushProtocol::Http, PROTOCOLS)?;
+        let protocol = one_of(of(PROTOCOL), PushProtocol::Http, PROTOCOLS, Some(EXPECTED_PROTOCOL))?;
         let millis = |variable: Option<(&'static str, String)>, default: Duration| match variable {
             None => Ok(default),
             Some((variable, value)) => {
@@ -67,17 +83,17 @@ impl PushConfig {
             }
         };
         let alone = |variable: &'static str| Some((variable, get(variable)?));
-        one_of(alone("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"), (), &[("cumulative", ())])?;
+        one_of(alone("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"), (), &[("cumulative", ())], None)?;
         let aggregation = alone("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION");
         Ok(Some(Self {
             endpoint: endpoint(of(ENDPOINT), protocol)?,
             protocol,
             headers: of(HEADERS).map_or_else(|| Ok(HeaderMap::new()), |(variable, value)| headers(variable, &value))?,
-            gzip: one_of(of(COMPRESSION), false, &[("gzip", true), ("none", false)])?,
+            gzip: one_of(of(COMPRESSION), false, &[("gzip", true), ("none", false)], None)?,
             timeout: millis(of(TIMEOUT), Duration::from_secs(10))?,
             interval: millis(alone("OTEL_METRIC_EXPORT_INTERVAL"), Duration::from_secs(60))?,
             push_timeout: millis(alone("OTEL_METRIC_EXPORT_TIMEOUT"), Duration::from_secs(30))?,
-            exponential: one_of(aggregation, false, AGGREGATIONS)?,
+            exponential: one_of(aggregation, false, AGGREGATIONS, None)?,
         }))
     }
 }
@@ -93,7 +109,6 @@ impl fmt::Debug for PushConfig {
     }
 }
 
-const PROTOCOLS: &[(&str, PushProtocol)] = &[("grpc", PushProtocol::Grpc), ("http/protobuf", PushProtocol::Http)];
 const AGGREGATIONS: &[(&str, bool)] =
     &[("explicit_bucket_histogram", false), ("base2_exponential_bucket_histogram", true)];
 
@@ -112,21 +127,24 @@ fn is_asked_for(exporters: Option<&str>) -> Result<bool, TelemetryError> {
     Ok(asked)
 }
 
-/// The value that a variable's text stands for.
+/// The value that a variable's text stands for; what is said to another text is what it may be, unless it is given.
 fn one_of<T: Copy>(
     variable: Option<(&'static str, String)>,
     default: T,
     values: &[(&str, T)],
+    expected: Option<&str>,
 ) -> Result<T, TelemetryError> {
     let Some((variable, text)) = variable else { return Ok(default) };
     let found = values.iter().find(|(name, _)| name.eq_ignore_ascii_case(&text)).map(|(_, value)| *value);
-    let names: Vec<String> = values.iter().map(|(name, _)| format!("`{name}`")).collect();
-    check(variable, &text, found.ok_or_else(|| format!("expected {}", names.join(" or "))))
+    let names = || values.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(" or ");
+    let expected = || expected.map_or_else(|| format!("expected {}", names()), str::to_owned);
+    check(variable, &text, found.ok_or_else(expected))
 }
 
 fn endpoint(variable: Option<(&'static str, String)>, protocol: PushProtocol) -> Result<String, TelemetryError> {
     let Some((variable, endpoint)) = variable else {
         return Ok(match protocol {
+            #[cfg(feature = "grpc")]
             PushProtocol::Grpc => "http://localhost:4317".to_owned(),
             PushProtocol::Http => "http://localhost:4318/v1/metrics".to_owned(),
         });
@@ -156,7 +174,7 @@ fn headers(variable: &'static str, text: &str) -> Result<HeaderMap, TelemetryErr
 mod tests {
     use std::time::Duration;
 
-    use super::{PushConfig, PushProtocol};
+    use super::{EXPECTED_PROTOCOL, PushConfig, PushProtocol};
 
     fn read(variables: &[(&str, &str)]) -> Result<Option<PushConfig>, String> {
         let get = |name: &str| variables.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
@@ -187,7 +205,23 @@ mod tests {
         );
         assert_eq!([config.timeout, config.interval, config.push_timeout].map(|time| time.as_secs()), [10, 60, 30]);
         assert!(!config.gzip && !config.exponential && config.headers.is_empty());
+    }
+
+    #[cfg(feature = "grpc")]
+    #[test]
+    fn grpc_has_a_port_of_its_own() {
         assert_eq!(on(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]).endpoint, "http://localhost:4317");
+    }
+
+    #[test]
+    fn only_a_protocol_that_the_program_has_is_taken() {
+        let told = |protocol: &str| {
+            read(&[("OTEL_METRICS_EXPORTER", "otlp"), ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", protocol)]).map(drop)
+        };
+        assert_eq!(told("HTTP/protobuf"), Ok(()));
+        assert_eq!(told("grpc").is_ok(), cfg!(feature = "grpc"));
+        let refused = format!("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=`http/json`: {EXPECTED_PROTOCOL}");
+        assert_eq!(told("http/json"), Err(refused));
     }
 
     #[test]
@@ -229,7 +263,6 @@ mod tests {
         let told = [
             read(&[("OTEL_METRICS_EXPORTER", "console")]).expect_err("a wrong variable"),
             wrong("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "collector:4317"),
-            wrong("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/json"),
             wrong("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "secret"),
             wrong("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta"),
             wrong("OTEL_METRIC_EXPORT_INTERVAL", "0"),
@@ -239,7 +272,6 @@ mod tests {
         insta::assert_snapshot!(told.join("\n"), @"
         OTEL_METRICS_EXPORTER=`console`: expected `otlp`, `prometheus` or `none`
         OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=`collector:4317`: expected a URL such as `http://localhost:4318`
-        OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=`http/json`: expected `grpc` or `http/protobuf`
         OTEL_EXPORTER_OTLP_METRICS_HEADERS=`***`: expected `name=value,name=value`
         OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=`delta`: expected `cumulative`
         OTEL_METRIC_EXPORT_INTERVAL=`0`: expected milliseconds, 1 or more

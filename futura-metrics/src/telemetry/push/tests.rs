@@ -18,10 +18,7 @@ use flate2::read::GzDecoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use opentelemetry::KeyValue;
 use opentelemetry_proto::tonic::{
-    collector::metrics::v1::{
-        ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
-        metrics_service_server::{MetricsService, MetricsServiceServer},
-    },
+    collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse},
     common::v1::any_value::Value,
     metrics::v1::{Metric, metric::Data, number_data_point},
 };
@@ -34,13 +31,8 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use tonic::{
-    Request, Response, Status,
-    codec::CompressionEncoding,
-    transport::{Server, server::TcpIncoming},
-};
 
-use super::{Outcome, Push, PushConfig, PushProtocol, SendError, State, Worker, now};
+use super::{Outcome, PROTOCOLS, Push, PushConfig, PushProtocol, SendError, State, Worker, now};
 use crate::{
     Metrics,
     spec::{CounterSpec, GaugeSpec, HistogramSpec, Unit},
@@ -48,6 +40,9 @@ use crate::{
     storage::SpanRef,
     testing::sample,
 };
+
+#[cfg(feature = "grpc")]
+mod grpc;
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -104,13 +99,8 @@ impl Collector {
                 let router = Router::new().route("/v1/metrics", post(take)).with_state(self);
                 tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") })
             }
-            PushProtocol::Grpc => {
-                let service = MetricsServiceServer::new(self).accept_compressed(CompressionEncoding::Gzip);
-                let server = Server::builder().add_service(service);
-                tokio::spawn(async move {
-                    server.serve_with_incoming(TcpIncoming::from(listener)).await.expect("it serves");
-                })
-            }
+            #[cfg(feature = "grpc")]
+            PushProtocol::Grpc => grpc::serve(self, listener),
         };
         (address.to_string(), served)
     }
@@ -147,18 +137,6 @@ async fn take(AxumState(collector): AxumState<Collector>, headers: HeaderMap, bo
     match collector.answer(headers, request) {
         Ok(answer) => answer.encode_to_vec().into_response(),
         Err(status) => status.into_response(),
-    }
-}
-
-#[tonic::async_trait]
-impl MetricsService for Collector {
-    async fn export(
-        &self,
-        request: Request<ExportMetricsServiceRequest>,
-    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        let headers = request.metadata().clone().into_headers();
-        let answer = self.answer(headers, request.into_inner());
-        answer.map(Response::new).map_err(|status| Status::unavailable(status.to_string()))
     }
 }
 
@@ -306,13 +284,20 @@ async fn every_kind_arrives_with_its_values_over_http() {
 }
 
 #[tokio::test]
-async fn every_kind_arrives_with_its_values_over_grpc() {
-    let (grpc, http) = (every_kind(PushProtocol::Grpc, true).await, every_kind(PushProtocol::Http, false).await);
-    let differ: Vec<_> =
-        grpc.iter().zip(&http).filter(|(grpc, http)| grpc != http).map(|(grpc, _)| grpc.as_str()).collect();
-    assert_eq!(grpc.len(), http.len());
-    // There are eight buckets to each doubling: number -17 ends at 2^(-16/8), which is 0.25.
-    insta::assert_snapshot!(differ.join("\n"), @"wait_seconds [s] Waiting time.: exponential 5 Some(3.95) scale 3 zero 1 [(-19, 1), (-17, 1), (-9, 1), (12, 1)]");
+async fn every_kind_arrives_the_same_over_every_protocol_and_with_native_buckets() {
+    let classic = every_kind(PushProtocol::Http, false).await;
+    for (_, protocol) in PROTOCOLS {
+        let native = every_kind(*protocol, true).await;
+        assert_eq!(native.len(), classic.len());
+        let differ: Vec<_> = native.iter().filter(|told| !classic.contains(told)).map(String::as_str).collect();
+        // There are eight buckets to each doubling: number -17 ends at 2^(-16/8), which is 0.25.
+        assert_eq!(
+            differ,
+            [
+                "wait_seconds [s] Waiting time.: exponential 5 Some(3.95) scale 3 zero 1 [(-19, 1), (-17, 1), (-9, 1), (12, 1)]"
+            ]
+        );
+    }
 }
 
 #[tokio::test]
@@ -339,7 +324,7 @@ async fn it_pushes_once_an_interval() {
 
 #[tokio::test]
 async fn a_collector_that_is_back_gets_all() {
-    for protocol in [PushProtocol::Http, PushProtocol::Grpc] {
+    for (_, protocol) in PROTOCOLS.iter().copied() {
         let (address, metrics) = (closed_port(), Metrics::new());
         let calls = metrics.counters(CALLS_TOTAL).expect("a free name");
         let push = start(PushConfig { interval: Duration::from_millis(10), ..config(protocol, &address) }, &metrics);
@@ -380,7 +365,7 @@ async fn the_end_waits_for_no_collector_that_hangs() {
     // It takes connections, as the kernel does, and never reads.
     let listener = StdListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
-    for protocol in [PushProtocol::Http, PushProtocol::Grpc] {
+    for (_, protocol) in PROTOCOLS.iter().copied() {
         let metrics = Metrics::new();
         let hangs = PushConfig { timeout: NEVER, push_timeout: NEVER, ..config(protocol, &address) };
         let push = start(PushConfig { interval: Duration::from_millis(1), ..hangs }, &metrics);
@@ -392,13 +377,13 @@ async fn the_end_waits_for_no_collector_that_hangs() {
 #[tokio::test]
 async fn many_series_go_in_several_requests() {
     let (collector, mut taken) = collector(&[]);
-    let (address, _served) = collector.serve(PushProtocol::Grpc, "127.0.0.1:0").await;
+    let (address, _served) = collector.serve(PushProtocol::Http, "127.0.0.1:0").await;
     let metrics = Metrics::new();
     let calls = metrics.counters(CALLS_TOTAL).expect("a free name");
     for number in 0..2_500 {
         calls.declare((&number.to_string(),)).add(number);
     }
-    end(start(config(PushProtocol::Grpc, &address), &metrics)).await;
+    end(start(config(PushProtocol::Http, &address), &metrics)).await;
     let (mut requests, mut counted) = (0, Vec::new());
     while let Ok((_, request)) = taken.0.try_recv() {
         requests += 1;

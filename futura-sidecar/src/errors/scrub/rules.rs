@@ -250,7 +250,7 @@ fn grouped(regex: &Regex, groups: &[usize], text: &str) -> Vec<(usize, usize)> {
     for found in regex.captures_iter(text) {
         let mut here: Vec<_> = groups.iter().filter_map(|group| range(&found, *group)).collect();
         // Of groups within each other the outer one has it all.
-        here.sort_by_key(|(start, end)| (*start, usize::MAX - end));
+        here.sort_unstable_by_key(|(start, end)| (*start, usize::MAX - end));
         ranges.extend(here);
     }
     ranges

@@ -104,6 +104,6 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<DeadLetter>> {
             letters.push(DeadLetter { path, reason, since_ms, bytes: metadata.len() });
         }
     }
-    letters.sort_by(|one, other| one.path.cmp(&other.path));
+    letters.sort_unstable_by(|one, other| one.path.cmp(&other.path));
     Ok(letters)
 }

@@ -86,7 +86,7 @@ impl SpoolFolder {
             .map(|entry| entry.map(|entry| (entry.file_name().to_string_lossy().into_owned(), Self(entry.path()))))
             .collect::<io::Result<Vec<_>>>()
             .map_err(failed(&folder))?;
-        further.sort_by(|(one, _), (other, _)| one.cmp(other));
+        further.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         Ok(further)
     }
 
