@@ -37,9 +37,10 @@ const SEPARATOR: &str = "\u{1f}";
 /// Writes down what has to be moved at the start in bits, one for each word, and not in 24 bytes: all of it is read then.
 const PACKED: &str = "link-arg=-Wl,-z,pack-relative-relocs";
 
-/// Keeps one of functions that are alike to the byte, as those that generic code makes for similar types are. It is LLD that
-/// can, which Rust links with on [`LLD_HOST`]; the linkers of other hosts may not know the option.
-const FOLDED: &str = "link-arg=-Wl,--icf=all";
+/// Keeps one of functions that are alike to the byte, as those that generic code makes for similar types are, and of constants
+/// and tables for unwinding. It is LLD that can, which Rust links with on [`LLD_HOST`]; the linkers of other hosts may not know
+/// the options.
+const FOLDED: &str = "link-arg=-Wl,--icf=all,--ignore-data-address-equality";
 
 /// Where Rust brings its linker along.
 const LLD_HOST: &str = "x86_64-unknown-linux-gnu";
@@ -54,7 +55,8 @@ pub(crate) async fn run() -> Result<PathBuf> {
     let target = host().await?;
     let mut command = cargo::command(["rustc", "--profile", "dist", "--package", "futura-sidecar"]);
     command.args(["--bin", "futura-sidecar", "--features", "shipped", "--target", &target]);
-    command.args(["--", "-C", PACKED]);
+    // Said here too, as the profile's own word does not reach a package that it has more to say about.
+    command.args(["--", "-C", "strip=symbols", "-C", PACKED]);
     if target == LLD_HOST {
         command.args(["-C", FOLDED]);
     }
