@@ -16,7 +16,7 @@ use tonic::{
 use super::{AGENT, PushConfig, SendError};
 
 /// A client that connects when it first sends.
-pub(super) struct Client {
+pub(in super::super) struct Client {
     service: MetricsServiceClient<Channel>,
     headers: HeaderMap,
 }
