@@ -1,9 +1,9 @@
 //! Cells that many threads add to, nearly all of them without a locked instruction.
 //!
 //! The first thread that adds to a series owns its first cells: it loads and stores, which no other does. The others share a
-//! second set by atomic additions, and where they come often each gets cells of its own. A cold series so costs little more
-//! than its cells, and a hot one scales with the cores. Nothing is ever moved from one set to another, so a reader that adds
-//! them up never sees a total fall.
+//! second set by atomic additions, and where they come often each gets cells of its own, the first thread too. A cold series so
+//! costs little more than its cells, and a hot one scales with the cores. Nothing is ever moved from one set to another, so a
+//! reader that adds them up never sees a total fall.
 
 use std::{num::NonZero, ops::Range, sync::LazyLock, thread};
 
@@ -15,14 +15,17 @@ use super::{
 /// When the sharing threads have come so often, each is given cells of its own.
 const BUSY: u32 = if cfg!(loom) { 0 } else { 1 << 16 };
 
+/// In place of the number of an owner that was sent away; no thread has it.
+const RETIRED: u32 = u32::MAX;
+
 const MIN_SHARDS: usize = 16;
 const MAX_SHARDS: usize = 128;
 
 /// What one cache line holds, twice: processors fetch lines in pairs.
 const WORDS_PER_LINE: usize = 16;
 
-/// How many threads may have cells of their own in one series: some times as many as run at once, as a number that leads to
-/// the cells of a thread which rests, or has ended, leads to none.
+/// How many threads may have cells of their own in one series, a power of two: some times as many as run at once, as a number
+/// that leads to the cells of a thread which rests, or has ended, leads to none.
 static SHARDS: LazyLock<usize> = LazyLock::new(|| {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     (4 * threads).next_power_of_two().clamp(MIN_SHARDS, MAX_SHARDS)
@@ -38,7 +41,7 @@ pub(super) struct Sharded<B> {
 /// Cells that one thread alone adds to.
 #[derive(Debug)]
 struct Owned<B> {
-    /// The number of the thread; zero while there is none.
+    /// The number of the thread; zero while there is none, [`RETIRED`] when there is none any more.
     owner: AtomicU32,
     cells: B,
 }
@@ -104,7 +107,13 @@ impl<B: AsRef<[AtomicU64]>> Sharded<B> {
     fn add_all_elsewhere_as<const N: usize>(&self, thread: Option<ThreadNumber>, amounts: [(usize, u64); N]) {
         match thread {
             Some(thread) if self.first.is_of(thread) || self.first.claim(thread) => self.first.add_all(amounts),
-            _ => self.others.get_or_init(|| Box::new(Others::new(self.len()))).add_all(thread, amounts),
+            _ => {
+                let others = self.others.get_or_init(|| Box::new(Others::new(self.len())));
+                if others.add_all(thread, amounts) {
+                    // All threads look here for whose the cells are: were they written any more, they would fetch the line anew.
+                    self.first.retire();
+                }
+            }
         }
     }
 
@@ -152,6 +161,11 @@ impl<B: AsRef<[AtomicU64]>> Owned<B> {
         self.owner.load(Relaxed) == thread.get()
     }
 
+    /// Sends the owner away; what it has counted stays. An addition that it is at may still come.
+    fn retire(&self) {
+        self.owner.store(RETIRED, Relaxed);
+    }
+
     fn claim(&self, thread: ThreadNumber) -> bool {
         // An exchange would take the line from the owner even where it fails.
         self.owner.load(Relaxed) == 0 && self.owner.compare_exchange(0, thread.get(), Relaxed, Relaxed).is_ok()
@@ -173,24 +187,28 @@ impl Others {
         Self { shared: Padded::new(len), additions: AtomicU32::new(0), shards: OnceLock::new() }
     }
 
-    fn add_all<const N: usize>(&self, thread: Option<ThreadNumber>, amounts: [(usize, u64); N]) {
+    /// Tells whether threads have come often from now on.
+    fn add_all<const N: usize>(&self, thread: Option<ThreadNumber>, amounts: [(usize, u64); N]) -> bool {
         if let Some(own) = thread.and_then(|thread| self.own_cells(thread)) {
-            return own.add_all(amounts);
+            own.add_all(amounts);
+            return false;
         }
         for (cell, amount) in amounts {
             self.shared.as_ref()[cell].fetch_add(amount, Relaxed);
         }
-        if self.additions.fetch_add(1, Relaxed) == BUSY {
+        let busy = self.additions.fetch_add(1, Relaxed) == BUSY;
+        if busy {
             self.shards.get_or_init(|| (0..*SHARDS).map(|_| Shard::new()).collect());
         }
+        busy
     }
 
     /// The thread's own cells, where there are any and none that lives has a number that leads to the same.
     fn own_cells(&self, thread: ThreadNumber) -> Option<&Owned<Padded>> {
         let shards = self.shards.get()?;
         let len = self.shared.as_ref().len();
-        let shard =
-            shards[thread.get() as usize % shards.len()].get_or_init(|| Box::new(Alone(Owned::new(Padded::new(len)))));
+        let shard = shards[thread.get() as usize & (shards.len() - 1)]
+            .get_or_init(|| Box::new(Alone(Owned::new(Padded::new(len)))));
         (shard.0.is_of(thread) || shard.0.claim(thread)).then_some(&shard.0)
     }
 
