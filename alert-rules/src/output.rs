@@ -155,6 +155,8 @@ pub(crate) fn render(rules: &RuleSet) -> Result<Vec<GeneratedFile>, OutputError>
     let alerts: Vec<_> = rules.alerts().collect();
     if *is_platform {
         site.check()?;
+    } else {
+        site.check_by(&alerts)?;
     }
     if let Some(finding) = lint::check(&alerts, site).into_iter().next() {
         return Err(finding.into());

@@ -40,10 +40,12 @@ impl RuleSet {
         Self { site, areas, slos: rules::slos(), is_platform: true }
     }
 
-    /// With these alerts besides.
+    /// With these alerts besides, at the thresholds and durations that the site sets.
     #[must_use]
     pub fn area(mut self, name: &'static str, alerts: impl IntoIterator<Item = impl Into<Alert>>) -> Self {
-        self.areas.push(Area { name, alerts: alerts.into_iter().map(Into::into).collect() });
+        let mut alerts: Vec<Alert> = alerts.into_iter().map(Into::into).collect();
+        alerts.iter_mut().for_each(|alert| alert.adapt_to(&self.site));
+        self.areas.push(Area { name, alerts });
         self
     }
 

@@ -17,7 +17,7 @@ use crate::{
 pub struct Runbook {
     /// What one sees.
     pub symptom: &'static str,
-    /// What it means for the people who buy and for the system.
+    /// What it means for those who use the system and for the system.
     pub meaning: &'static str,
     /// How to find the cause, most likely first.
     pub investigation: Vec<Step>,

@@ -246,7 +246,7 @@ impl GenerateArgs {
 impl GenerateError {
     /// Whether another command line is the way out.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::NoWorkspace | Self::Config { .. })
+        matches!(self, Self::NoWorkspace | Self::Config { .. } | Self::Rules(OutputError::Site(_)))
     }
 }
 

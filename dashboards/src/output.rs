@@ -3,7 +3,7 @@
 use std::{fmt, path::Path, time::Instant};
 
 use clap::{ValueEnum as _, builder::PossibleValue};
-use futura_alert_rules::{GeneratedFile, RuleSet, Site};
+use futura_alert_rules::{GeneratedFile, RuleSet, Site, panel::slos};
 use futura_metrics::spec::Descriptor;
 
 use crate::{
@@ -105,7 +105,12 @@ impl Output {
     pub(crate) fn files(&self) -> Result<[Vec<GeneratedFile>; 2], GenerateError> {
         let catalogue = Catalogue::declared().with(&self.metrics);
         let alerts = AlertPanel::of(self.rules.alerts());
-        Ok([self.rules.files()?, catalogue::render(&self.dashboards, &catalogue, &alerts, self.format)?])
+        let mut dashboards = self.dashboards.clone();
+        if !self.rules.slos.is_empty() && dashboards.iter().all(|dashboard| dashboard.uid != slos::UID) {
+            // The alerts of objectives link to it.
+            dashboards.extend(catalogue::dashboards(&self.rules.site).into_iter().find(|other| other.uid == slos::UID));
+        }
+        Ok([self.rules.files()?, catalogue::render(&dashboards, &catalogue, &alerts, self.format)?])
     }
 
     /// Writes everything below `folder`, into `alert-rules` and `dashboards` there, and removes what is no longer generated.

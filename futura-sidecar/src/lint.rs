@@ -205,7 +205,9 @@ fn read(path: &Path, chosen: bool) -> Result<Option<Linted>, Error> {
         return match serde_json::from_str::<Value>(&text) {
             Ok(dashboard) if dashboards::is_dashboard(&dashboard) => Ok(Some(Linted::Dashboard(dashboard))),
             _ if !chosen => Ok(None),
-            Ok(_) => Err(anyhow!("{name}: it has no `panels`, so it is no dashboard in Grafana's classic JSON")),
+            Ok(_) => Err(anyhow!(
+                "{name}: it has neither `panels` nor `rows`, so it is no dashboard in Grafana's classic JSON"
+            )),
             Err(error) => Err(Error::new(error).context(format!("{name} is not JSON"))),
         };
     }

@@ -103,6 +103,17 @@ pub(crate) async fn check() -> Result<()> {
     ensure!(answer.contains("\nprobe_success 1\n"), "the probe in an empty root failed:\n{answer}");
     let status = sidecar.terminate().await?;
     ensure!(status.success(), "it ended with {status}");
+    refuses_grpc(&program).await
+}
+
+/// That it says what it was built without, instead of sending its traces by something else.
+async fn refuses_grpc(program: &Path) -> Result<()> {
+    let mut command = process::command(program);
+    command.args(["run", "--config", "/nowhere.yaml"]);
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317").env("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    let output = process::output(command, Stdio::piped(), LOOK_LIMIT).await?;
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    ensure!(!output.status.success() && said.contains("without gRPC"), "it took gRPC and {}: {said}", output.status);
     Ok(())
 }
 
@@ -111,9 +122,8 @@ fn folders() -> Result<Vec<PathBuf>> {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
     let sources = home.context("cargo's folder is nowhere: set CARGO_HOME")?.join("registry/src");
     let mut folders = vec![cargo::root().to_owned(), cargo::scratch("")?];
-    for registry in fs::read_dir(&sources).with_context(|| format!("cannot read {}", sources.display()))? {
-        folders.push(registry?.path());
-    }
+    // Where sources are vendored there are none.
+    folders.extend(fs::read_dir(&sources).into_iter().flatten().flatten().map(|registry| registry.path()));
     Ok(folders)
 }
 
@@ -147,7 +157,8 @@ fn check_size(bytes: usize) -> Result<()> {
     ensure!(
         bytes <= SIZE_LIMIT_BYTES,
         "futura-sidecar has {bytes} bytes, more than the {SIZE_LIMIT_BYTES} that it may have: \
-         `cargo bloat --profile dist --package futura-sidecar --crates` tells what is large"
+         `CARGO_PROFILE_DIST_STRIP=none cargo bloat --profile dist --package futura-sidecar --features shipped --crates` \
+         tells what is large"
     );
     Ok(())
 }

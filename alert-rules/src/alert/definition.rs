@@ -116,7 +116,7 @@ impl<L: LabelSet> Definition<L> {
         self
     }
 
-    /// With a runbook that tells what it means for the people who buy and for the system.
+    /// With a runbook that tells what it means for those who use the system and for the system.
     pub fn meaning(mut self, meaning: &'static str) -> Self {
         self.runbook.meaning = meaning;
         self

@@ -114,7 +114,7 @@ impl Times {
         } else {
             Some(lasts + (window * 9 / 10).saturating_sub(1))
         };
-        // Sooner than if it had to last twice as long.
+        // Sooner than if it had to last twice as long, where that is more than a minute.
         let spare = if lasts == 0 { SPARE } else { (lasts / 2).clamp(1, SPARE) };
         let fires = begins + window + lasts + spare;
         let over = match window {

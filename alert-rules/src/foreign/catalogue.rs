@@ -172,7 +172,7 @@ impl Catalogue {
                 Ok(expr) => Record::of(expr, self).with(rule.labels.keys().cloned()),
                 Err(_) => Record::unknown(),
             };
-            self.records.insert(rule.name.clone(), record);
+            self.records.entry(rule.name.clone()).and_modify(|known| known.join(&record)).or_insert(record);
         }
     }
 
@@ -358,5 +358,13 @@ impl Record {
 
     fn with(self, labels: impl IntoIterator<Item = String>) -> Self {
         Self { labels: self.labels.with(labels), ..self }
+    }
+
+    /// Takes in what another rule records under the same name.
+    fn join(&mut self, other: &Self) {
+        self.labels = self.labels.clone().union(other.labels.clone());
+        self.kind = if self.kind == other.kind { self.kind } else { MetricKind::Unknown };
+        self.quantity = self.quantity.filter(|quantity| Some(*quantity) == other.quantity);
+        self.is_aggregate &= other.is_aggregate;
     }
 }

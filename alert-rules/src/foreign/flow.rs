@@ -177,7 +177,8 @@ impl Labels {
         self
     }
 
-    fn union(self, other: Self) -> Self {
+    /// Those of series that are one or the other.
+    pub(super) fn union(self, other: Self) -> Self {
         let others = match (&self.others, &other.others) {
             (Some(left), Some(right)) => Some(left.intersection(right).cloned().collect()),
             (Some(dropped), None) | (None, Some(dropped)) => Some(dropped.clone()),

@@ -53,13 +53,22 @@ pub(super) fn check(file: &RuleFile, index: usize, catalogue: &Catalogue, findin
 fn has_identity_of(rule: &ForeignRule, other: &ForeignRule, catalogue: &Catalogue) -> bool {
     let is_named_alike = rule.is_alert && other.is_alert && rule.name == other.name && rule.labels == other.labels;
     let (true, Ok(expr), Ok(of_other)) = (is_named_alike, &rule.parsed, &other.parsed) else { return false };
-    let (fixed, of_other) = (fixed_labels(expr, catalogue), fixed_labels(of_other, catalogue));
-    fixed.iter().all(|(label, value)| of_other.get(label).is_none_or(|other| other == value))
+    let (labels, labels_of_other) = (Labels::of(expr, catalogue), Labels::of(of_other, catalogue));
+    let lacks = |one: &Labels, other: &Labels| one.missing_in(other).next().is_some();
+    !lacks(&labels, &labels_of_other)
+        && !lacks(&labels_of_other, &labels)
+        && takes(of_other, &fixed_labels(expr, &labels))
+        && takes(expr, &fixed_labels(of_other, &labels_of_other))
+}
+
+/// Whether no matcher of an expression keeps these values of labels out.
+fn takes(expr: &Expr, fixed: &BTreeMap<&str, &str>) -> bool {
+    let mut matchers = selectors(expr).flat_map(|selector| &selector.matchers.matchers);
+    matchers.all(|matcher| fixed.get(&*matcher.name).is_none_or(|value| matcher.is_match(value)))
 }
 
 /// The labels that an expression's series have with one value alone.
-fn fixed_labels<'a>(expr: &'a Expr, catalogue: &Catalogue) -> BTreeMap<&'a str, &'a str> {
-    let labels = Labels::of(expr, catalogue);
+fn fixed_labels<'a>(expr: &'a Expr, labels: &Labels) -> BTreeMap<&'a str, &'a str> {
     let matchers = selectors(expr).flat_map(|selector| &selector.matchers.matchers);
     let fixed = matchers.filter(|matcher| matcher.op == MatchOp::Equal && labels.may(&matcher.name));
     fixed.map(|matcher| (&*matcher.name, &*matcher.value)).collect()

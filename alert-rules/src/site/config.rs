@@ -173,9 +173,14 @@ fn distance(one: &str, other: &str) -> usize {
 // === impl Site ===
 
 impl Site {
-    /// Whether every alert that it speaks of exists and has what is set.
+    /// Whether every alert that it speaks of is one of the platform's and has what is set.
     pub fn check(&self) -> Result<(), SiteError> {
         let alerts: Vec<_> = rules::stated(self).into_iter().flat_map(|area| area.alerts).collect();
+        self.check_by(&alerts.iter().collect::<Vec<_>>())
+    }
+
+    /// The same where these are all the alerts.
+    pub(crate) fn check_by(&self, alerts: &[&Alert]) -> Result<(), SiteError> {
         let find = |key: &'static str, name: &String| {
             alerts.iter().find(|alert| alert.name == name).ok_or_else(|| SiteError::UnknownAlert {
                 key,
@@ -184,7 +189,7 @@ impl Site {
             })
         };
         for (name, value) in &self.thresholds {
-            let alert: &Alert = find("thresholds", name)?;
+            let alert = find("thresholds", name)?;
             if !alert.threshold.is_limit() {
                 return Err(SiteError::NoThreshold(name.clone()));
             }

@@ -57,7 +57,7 @@ struct Cli {
 /// ```
 pub fn main(output: impl FnOnce(Site) -> Output) -> ExitCode {
     run(|Cli { folder, check, site: args, format }| {
-        let site = args.site()?;
+        let site = args.site_of_others()?;
         let options = format!("{} {} --format {format}", folder.display(), args.options(&site));
         let output = output(site).format(format);
         if !check {

@@ -2,15 +2,15 @@
 
 use std::{fs, path::PathBuf};
 
-use futura_alert_rules::{Profile, Site, routing::RoutingConfigError};
+use futura_alert_rules::{Profile, Site, routing::RoutingConfigError, site::SiteError};
 
 use super::GenerateError;
 
 /// Which installation: a file of settings, and options that come before it.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct SiteArgs {
-    /// Take the settings from FILE: thresholds and durations of alerts, who is told of them and when, and what the options below
-    /// say, which come before the file. `site.yaml` beside the rules shows all that there are
+    /// Take the settings from FILE: thresholds and durations of alerts, who is told of the platform's and when, and what the options
+    /// below say, which come before the file. `site.yaml` beside the platform's rules shows all that there are
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Kubernetes namespace whose pods and containers are watched [default: `futuratickets`]. The service's own metrics are queried
@@ -34,11 +34,20 @@ pub struct SiteArgs {
 impl SiteArgs {
     /// The installation that they describe, or what is wrong with the file.
     pub fn site(&self) -> Result<Site, GenerateError> {
+        self.read(Site::from_yaml)
+    }
+
+    /// The same for a program that declares alerts of its own.
+    pub(super) fn site_of_others(&self) -> Result<Site, GenerateError> {
+        self.read(Site::from_yaml_of_others)
+    }
+
+    fn read(&self, parse: fn(&str) -> Result<Site, SiteError>) -> Result<Site, GenerateError> {
         let mut site = match &self.config {
             Some(path) => {
                 let read = |source| GenerateError::Read { path: path.clone(), source };
                 let text = fs::read_to_string(path).map_err(read)?;
-                Site::from_yaml(&text).map_err(|source| GenerateError::Config { path: path.clone(), source })?
+                parse(&text).map_err(|source| GenerateError::Config { path: path.clone(), source })?
             }
             None => Site::default(),
         };

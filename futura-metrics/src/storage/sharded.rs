@@ -87,7 +87,7 @@ impl<B: AsRef<[AtomicU64]>> Sharded<B> {
         }
     }
 
-    /// The same where this thread owns the first cells, as it nearly always does; else nothing is added.
+    /// The same where this thread owns the first cells, as it does until others come often; else nothing is added.
     #[inline]
     #[must_use]
     pub(super) fn try_add_all<const N: usize>(&self, amounts: [(usize, u64); N]) -> bool {

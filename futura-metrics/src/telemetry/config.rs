@@ -163,12 +163,14 @@ impl TelemetryConfig {
                 endpoints += 1;
             }
         }
-        // The exporter takes one that it does not know for its default.
-        for variable in ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"] {
-            if let Some(protocol) = get(variable) {
-                let known = PROTOCOLS.iter().any(|(name, _)| *name == protocol);
-                check(variable, &protocol, known.then_some(()).ok_or(EXPECTED_PROTOCOL))?;
-            }
+        let export_traces = endpoints > 0 && !disabled && traces;
+        let mut protocols = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"].into_iter();
+        let protocol = protocols.find_map(|variable| Some((variable, get(variable)?)));
+        // What nothing is sent by may be another program's in the same pod.
+        if let Some((variable, protocol)) = protocol.filter(|_| export_traces) {
+            // The exporter would take one that it does not know for its default.
+            let known = PROTOCOLS.iter().any(|(name, _)| *name == protocol);
+            check(variable, &protocol, known.then_some(()).ok_or(EXPECTED_PROTOCOL))?;
         }
         Ok(Self {
             service: get("OTEL_SERVICE_NAME").unwrap_or_else(|| service.to_owned()),
@@ -183,7 +185,7 @@ impl TelemetryConfig {
             release: get("SENTRY_RELEASE").unwrap_or_else(|| format!("{service}@{version}")),
             sample_rate: sample_rate(get("SENTRY_SAMPLE_RATE").as_deref())?,
             kubernetes: KUBERNETES.iter().filter_map(|(key, variable)| Some((*key, get(variable)?))).collect(),
-            export_traces: endpoints > 0 && !disabled && traces,
+            export_traces,
             push: if disabled { None } else { PushConfig::from_lookup(get)? },
         })
     }

@@ -36,9 +36,9 @@ mod selector;
 const ITEM_LIMIT: usize = 8 * 1024 * 1024;
 
 /// The item types that are scrubbed. All others pass as they are: what is no JSON, as attachments and the recording of a replay,
-/// and what holds numbers alone.
+/// and sessions, check-ins, profiles and client reports, whose fields are Sentry's own.
 const SCRUBBED: &[&str] =
-    &["event", "transaction", "log", "span", "trace_metric", "replay_event", "feedback", "user_report"];
+    &["event", "transaction", "log", "span", "trace_metric", "replay_event", "feedback", "user_report", "raw_security"];
 
 /// The key of the list in an item that holds many.
 const LIST: &str = "items";
@@ -182,7 +182,7 @@ impl Scrubber {
             // One span, as SDKs sent them before there were lists.
             ("span", json) => walk.event(json, Area::Span),
             ("log" | "trace_metric", json) => walk.event(json, Area::Log),
-            ("user_report", json) => walk.event(json, Area::Free),
+            ("user_report" | "raw_security", json) => walk.event(json, Area::Free),
             (_, json) => walk.event(json, Area::Event),
         }
         walk.hits
