@@ -96,13 +96,16 @@ impl Site {
 
     /// An address without a slash at its end, or what is wrong with it.
     pub fn parse_url(text: &str) -> Result<String, String> {
-        let is_web = text.starts_with("https://") || text.starts_with("http://");
+        let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let is_web = host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'));
+        // What is added to it goes into the path.
         let is_plain =
-            text.chars().all(|character| character.is_ascii_graphic() && !r#"<>"{}|\^`"#.contains(character));
+            text.chars().all(|character| character.is_ascii_graphic() && !r##"<>"{}|\^`?#"##.contains(character));
         if is_web && is_plain {
             Ok(text.trim_end_matches('/').to_owned())
         } else {
-            Err("an address starts with https:// or http:// and has no spaces".to_owned())
+            Err("an address is https:// or http://, a host and a path, without spaces, quotes, braces, `?` and `#`"
+                .to_owned())
         }
     }
 }

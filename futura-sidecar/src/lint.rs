@@ -14,6 +14,7 @@ use clap::Args;
 use futura_alert_rules::foreign::{Catalogue, Level, Lint, Options, RuleFile, check};
 use futura_dashboards::lint as dashboards;
 use futura_sidecar::{catalogue_at, parse_duration};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::{
@@ -197,14 +198,15 @@ fn search(path: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<(), Err
     Ok(())
 }
 
-/// Reads a file; of files that nobody named, those that are neither rules nor a dashboard are passed over.
+/// Reads a file; of files that nobody named, those that are neither rules nor a dashboard are passed over, but not those that
+/// nobody can read.
 fn read(path: &Path, chosen: bool) -> Result<Option<Linted>, Error> {
     let name = path.display();
     let text = read_text(path)?;
     if path.extension().is_some_and(|extension| extension == "json") {
         return match serde_json::from_str::<Value>(&text) {
             Ok(dashboard) if dashboards::is_dashboard(&dashboard) => Ok(Some(Linted::Dashboard(dashboard))),
-            _ if !chosen => Ok(None),
+            Ok(_) if !chosen => Ok(None),
             Ok(_) => Err(anyhow!(
                 "{name}: it has neither `panels` nor `rows`, so it is no dashboard in Grafana's classic JSON"
             )),
@@ -213,12 +215,16 @@ fn read(path: &Path, chosen: bool) -> Result<Option<Linted>, Error> {
     }
     match RuleFile::parse(&text) {
         Ok(file) => Ok(Some(Linted::Rules(file))),
-        Err(_) if !chosen => Ok(None),
+        Err(_) if !chosen && is_yaml(&text) => Ok(None),
         Err(error) => {
             let line = error.line().map(|line| format!("{line}: ")).unwrap_or_default();
             Err(anyhow!("{name}:{line}{error}"))
         }
     }
+}
+
+fn is_yaml(text: &str) -> bool {
+    serde_yaml::Deserializer::from_str(text).all(|document| serde_yaml::Value::deserialize(document).is_ok())
 }
 
 fn read_text(path: &Path) -> Result<String, Error> {

@@ -249,7 +249,7 @@ mod tests {
         there is no setting `name_space`; did you mean `namespace`?
         there is no setting `colour`; there are: namespace, runbooks_url, grafana_url, profile, sidecar_job, scrape_interval, routing, thresholds, durations
         `namespace`: a namespace is lower case letters, digits and `-`
-        `grafana_url`: an address starts with https:// or http:// and has no spaces
+        `grafana_url`: an address is https:// or http://, a host and a path, without spaces, quotes, braces, `?` and `#`
         `scrape_interval`: `1 minute` is not a duration such as 90s, 5m or 1h30m
         `profile`: `prometheus-1` is no profile: there are prometheus-2.42 and prometheus-3
         `routing`: unknown field `mail`, expected one of `secrets`, `working_hours`, `pagerduty_url`, `email`, `discord`, `sidecar_url`, `heartbeat`

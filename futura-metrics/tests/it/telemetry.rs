@@ -165,10 +165,12 @@ fn a_wrong_variable_is_named_with_its_value_and_what_is_expected() {
 
 #[test]
 fn a_protocol_that_the_program_does_not_speak_is_refused_with_the_way_out() {
-    let read = |variable: &str, value: &str| {
-        let lookup = |name: &str| (name == variable).then(|| value.to_owned());
+    let read_with = |variables: [(&str, &str); 2]| {
+        let lookup = |name: &str| variables.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
         TelemetryConfig::from_lookup("shop", "1.2.3", lookup).map(drop).map_err(|error| error.to_string())
     };
+    let read =
+        |variable, value| read_with([(variable, value), ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")]);
     for variable in ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] {
         let refused = |value: &str, expected: &str| Err(format!("{variable}=`{value}`: {expected}"));
         let (grpc, smoke) = (read(variable, "grpc"), read(variable, "smoke"));
@@ -181,7 +183,11 @@ fn a_protocol_that_the_program_does_not_speak_is_refused_with_the_way_out() {
             assert_eq!(smoke, refused("smoke", expected));
         }
         assert_eq!(read(variable, "http/protobuf"), Ok(()));
+        // It may be another program's in the same pod.
+        assert_eq!(read_with([(variable, "smoke"), ("OTEL_TRACES_EXPORTER", "none")]), Ok(()));
     }
+    let of_traces = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf");
+    assert_eq!(read_with([("OTEL_EXPORTER_OTLP_PROTOCOL", "smoke"), of_traces]), Ok(()));
 }
 
 #[test]

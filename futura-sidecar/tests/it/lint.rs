@@ -30,6 +30,10 @@ fn folder() -> TempDir {
     fs::write(folder.path().join("rules/shop.yaml"), RULES).expect("a file");
     fs::write(folder.path().join("rules/none.json"), "{}").expect("a file");
     fs::write(folder.path().join("rules/values.yml"), "replicas: 3\n").expect("a file");
+    fs::create_dir(folder.path().join("broken")).expect("a folder");
+    fs::write(folder.path().join("broken/a.yaml"), "groups:\n- name: [\n").expect("a file");
+    fs::create_dir(folder.path().join("half")).expect("a folder");
+    fs::write(folder.path().join("half/a.json"), "{\"panels\": [").expect("a file");
     fs::write(folder.path().join("gauge.prom"), "# TYPE shop_sales_total gauge\nshop_sales_total 1\n").expect("a file");
     folder
 }
@@ -76,7 +80,9 @@ fn a_wrong_command_line_or_file_exits_64() {
         (&["rules", "--catalogue", "ftp://localhost/"], "an address starts with http:// or https://"),
         (&["rules", "--disable", "nothing"], "no lint is called so"),
         (&["board.json"], "cannot read `board.json`"),
-        (&["rules/none.json"], "rules/none.json: it has no `panels`"),
+        (&["broken"], "broken/a.yaml:"),
+        (&["half"], "half/a.json is not JSON"),
+        (&["rules/none.json"], "rules/none.json: it has neither `panels` nor `rows`"),
         (&[], "FILE"),
     ] {
         let output = lint(folder.path(), arguments);

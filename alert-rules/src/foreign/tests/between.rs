@@ -93,12 +93,30 @@ fn alerts_that_are_one_to_alertmanager_are_found() {
   - { alert: Slow, expr: 'orders_created_total{job=\"b\"} > 1' }
   - { alert: Many, expr: 'sum(orders_created_total{job=\"a\"}) > 1' }
   - { alert: Many, expr: 'sum(orders_created_total{job=\"b\"}) > 1' }
+  - { alert: Some, expr: 'sum by (path) (orders_created_total) > 1' }
+  - { alert: Some, expr: 'sum by (job) (orders_created_total) > 1' }
+  - { alert: Few, expr: 'orders_created_total{job=\"a\"} > 1' }
+  - { alert: Few, expr: 'orders_created_total{job!=\"a\"} > 1' }
 ",
     );
     assert_snapshot!(found(Lint::SameIdentity, &rules), @"
     5: warning: alert `Down`: the alert of this name in line 4 has the same labels (same-identity)
     10: warning: alert `Many`: the alert of this name in line 9 has the same labels (same-identity)
     ");
+}
+
+#[test]
+fn what_two_rules_record_under_one_name_has_what_either_has() {
+    let rules = group(
+        "  - { record: 'a:requests:rate5m', expr: 'sum by (method) (rate(http_requests_total[5m]))' }
+  - { record: 'a:requests:rate5m', expr: 'sum by (path) (rate(http_requests_total[5m]))' }
+  - { alert: Well, expr: 'a:requests:rate5m{method=\"GET\"} > 1' }
+  - { alert: Well, expr: 'a:requests:rate5m{path=\"/\"} > 1' }
+  - { alert: Other, expr: 'a:requests:rate5m{status=\"200\"} > 1' }
+",
+    );
+    assert_snapshot!(found(Lint::UnknownLabel, &rules), @"8: error: alert `Other`: `a:requests:rate5m` has no label `status` (unknown-label)");
+    assert_snapshot!(found(Lint::DroppedLabel, &rules), @"");
 }
 
 #[test]
