@@ -294,23 +294,31 @@ mod tests {
 
     use super::{AtomicU64, Sharded, ThreadNumber};
 
-    /// Under every interleaving: a first thread, one that shares and is then given cells of its own, one without a number.
-    #[test]
-    fn nothing_is_lost_and_no_total_falls() {
-        loom::model(|| {
+    /// Under every interleaving: these threads add so many times each, while a reader looks twice.
+    fn nothing_is_lost_and_no_total_falls<const THREADS: usize>(adders: [(Option<ThreadNumber>, u64); THREADS]) {
+        loom::model(move || {
             let sharded = Arc::new(Sharded::new([AtomicU64::new(0)]));
-            let adders = [ThreadNumber::new(1), ThreadNumber::new(2), None].map(|number| {
+            let adding = adders.map(|(number, times)| {
                 let sharded = Arc::clone(&sharded);
-                let times = if number.is_some() { 2 } else { 1 };
                 thread::spawn(move || (0..times).for_each(|_| sharded.add_all_elsewhere_as(number, [(0, 1)])))
             });
             let first = sharded.total(0..1);
             let second = sharded.total(0..1);
             assert!(first <= second);
-            for adder in adders {
-                adder.join().unwrap();
+            for thread in adding {
+                thread.join().unwrap();
             }
-            assert_eq!(sharded.total(0..1), 5);
+            assert_eq!(sharded.total(0..1), adders.iter().map(|(_, times)| times).sum());
         });
+    }
+
+    #[test]
+    fn a_first_thread_and_one_that_sends_it_away_lose_nothing() {
+        nothing_is_lost_and_no_total_falls([(ThreadNumber::new(1), 3), (ThreadNumber::new(2), 3)]);
+    }
+
+    #[test]
+    fn a_first_thread_and_one_without_a_number_lose_nothing() {
+        nothing_is_lost_and_no_total_falls([(ThreadNumber::new(1), 3), (None, 3)]);
     }
 }
