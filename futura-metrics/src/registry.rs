@@ -256,30 +256,13 @@ impl Metrics {
 
     /// Renders the metrics of `selection` in one exposition.
     pub fn render_selected(&self, format: Format, selection: &Selection) -> String {
+        let (families, client) = self.gather(selection);
         let mut out = String::with_capacity(self.inner.last_len.load(Relaxed));
-        self.render_into(format, selection, &mut out);
+        families.iter().for_each(|family| family.encode_text(format, &mut out));
+        client.iter().for_each(|metric| metric.encode_text(format, &mut out));
+        exposition::finish(format, &mut out);
         self.inner.last_len.store(out.len() + out.len() / 8, Relaxed);
         out
-    }
-
-    /// Renders the metrics of `selection` in one exposition after what `out` has: for whoever keeps a buffer, as the kernel takes
-    /// as long to give out fresh memory as it takes to fill it.
-    ///
-    /// ```
-    /// use futura_metrics::{Metrics, exposition::{Format, Selection}};
-    ///
-    /// let (metrics, mut buffer) = (Metrics::new(), String::new());
-    /// for _ in 0..3 {
-    ///     buffer.clear();
-    ///     metrics.render_into(Format::OpenMetrics, &Selection::all(), &mut buffer);
-    ///     assert!(buffer.ends_with("# EOF\n"));
-    /// }
-    /// ```
-    pub fn render_into(&self, format: Format, selection: &Selection, out: &mut String) {
-        let (families, client) = self.gather(selection);
-        families.iter().for_each(|family| family.encode_text(format, out));
-        client.iter().for_each(|metric| metric.encode_text(format, out));
-        exposition::finish(format, out);
     }
 
     /// Renders the metrics of `selection` in Prometheus' protobuf format, native histograms included.

@@ -41,7 +41,7 @@ mod tests {
             ("A counter", 12),
             ("A histogram with 2 labels", 12),
             ("A histogram with exemplars", 4),
-            ("A scrape", 9),
+            ("A scrape", 8),
             ("HTTP layers with a request span, subscriber", 4),
             ("HTTP layers with a request span and a Sentry scope", 5),
         ];
