@@ -103,13 +103,13 @@ pub(crate) async fn check() -> Result<()> {
     ensure!(answer.contains("\nprobe_success 1\n"), "the probe in an empty root failed:\n{answer}");
     let status = sidecar.terminate().await?;
     ensure!(status.success(), "it ended with {status}");
-    refuses_grpc(&program).await
+    refuses_grpc(&program, &root.path().join("modules.yml")).await
 }
 
 /// That it says what it was built without, instead of sending its traces by something else.
-async fn refuses_grpc(program: &Path) -> Result<()> {
+async fn refuses_grpc(program: &Path, modules: &Path) -> Result<()> {
     let mut command = process::command(program);
-    command.args(["run", "--config", "/nowhere.yaml"]);
+    command.arg("probe").arg(format!("--config.file={}", modules.display())).arg("--web.listen-address=127.0.0.1:0");
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317").env("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
     let output = process::output(command, Stdio::piped(), LOOK_LIMIT).await?;
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
