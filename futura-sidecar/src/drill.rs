@@ -35,7 +35,7 @@ Examples:
       every alert, as each quarter
 
 Exit codes:
-  0 when every message arrived, 1 when one did not, 64 for a wrong command line, 69 when Alertmanager cannot be asked,
+  0 when of every alert a message arrived, and one of its end, 1 when not, 64 for a wrong command line, 69 when Alertmanager cannot be asked,
   130 after Ctrl-C, when the alert is resolved";
 
 /// How long Alertmanager may take to answer.

@@ -87,13 +87,14 @@ pub(crate) async fn fetch() -> Result<PathBuf> {
         return Ok(files);
     }
     terminal::line(format_args!("fetching public rules and dashboards into {}", folder.display()));
-    fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
-    let archives = folder.join("archives");
-    for folder in [&archives, &files] {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    // What was there stays until all of it has come.
+    let fresh = tempfile::Builder::new().prefix("fetching-").tempdir_in(&folder)?;
+    let (archives, unpacked) = (fresh.path().join("archives"), fresh.path().join("files"));
+    for folder in [&archives, &unpacked] {
+        fs::create_dir(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
     let python = install::prometheus_client().await?;
-    let is_complete = fetch_debian(&archives).await?;
+    fetch_debian(&archives).await?;
     let mut pip = process::command(&python);
     pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]);
     pip.args(["--ignore-requires-python", "--only-binary", ":all:", "--dest"]).arg(&archives).args(PYPI);
@@ -102,17 +103,18 @@ pub(crate) async fn fetch() -> Result<PathBuf> {
     npm.current_dir(&archives).args(["pack", "--silent"]).args(NPM);
     process::run("npm pack", npm).await?;
     for archive in files_below(&archives)? {
-        unpack(&archive, &files, &python).await?;
+        unpack(&archive, &unpacked, &python).await?;
     }
-    if is_complete {
-        fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
+    if files.exists() {
+        fs::remove_dir_all(&files).with_context(|| format!("cannot empty {}", files.display()))?;
     }
+    fs::rename(&unpacked, &files).with_context(|| format!("cannot make {}", files.display()))?;
+    fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
     Ok(files)
 }
 
-/// Fetches the Debian packages; whether all of them were there.
-async fn fetch_debian(archives: &Path) -> Result<bool> {
-    let mut is_complete = true;
+/// Fetches the Debian packages that there are here.
+async fn fetch_debian(archives: &Path) -> Result<()> {
     for package in DEBIAN {
         let is_fetched = if ["apt-get", "dpkg-deb"].iter().all(|program| which(program).is_some()) {
             let mut command = process::command("apt-get");
@@ -123,11 +125,10 @@ async fn fetch_debian(archives: &Path) -> Result<bool> {
         };
         if !is_fetched {
             // A mirror of another release has another version, which nobody has looked through.
-            terminal::line(format_args!("left out: apt-get does not have {package} here"));
+            terminal::line(format_args!("left out: apt-get and dpkg-deb do not bring {package} here"));
         }
-        is_complete &= is_fetched;
     }
-    Ok(is_complete)
+    Ok(())
 }
 
 async fn unpack(archive: &Path, files: &Path, python: &Path) -> Result<()> {

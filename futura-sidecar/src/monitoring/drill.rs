@@ -328,6 +328,8 @@ impl Drilled {
 impl fmt::Display for Drilled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { alert, receivers, suppressed, fired, resolved, missing_links } = self;
+        // The first message that is seen ends the waiting, and it does not say whose it is.
+        let by = if receivers.len() > 1 { "one of " } else { "" };
         let receivers = receivers.join(", ");
         write!(f, "{alert}: ")?;
         match (suppressed, fired, resolved) {
@@ -335,12 +337,12 @@ impl fmt::Display for Drilled {
             (_, None, _) => write!(f, "NOT NOTIFIED in time, though routed to {receivers}")?,
             (_, Some(fired), None) => write!(
                 f,
-                "notified after {:.1} s by {receivers}, but NOT of its end in time: see to `send_resolved` and `group_interval`",
+                "notified after {:.1} s by {by}{receivers}, but NOT of its end in time: see to `send_resolved` and `group_interval`",
                 fired.as_secs_f64()
             )?,
             (_, Some(fired), Some(resolved)) => {
                 let (fired, resolved) = (fired.as_secs_f64(), resolved.as_secs_f64());
-                write!(f, "notified after {fired:.1} s, of its end after {resolved:.1} s, by {receivers}")?;
+                write!(f, "notified after {fired:.1} s, of its end after {resolved:.1} s, by {by}{receivers}")?;
             }
         }
         if missing_links.is_empty() {
@@ -360,5 +362,26 @@ impl KnownStatus {
             (None, Some(alert)) => Some(format!("inhibited by the alert with the fingerprint {alert}")),
             (None, None) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Drilled;
+
+    #[test]
+    fn whose_message_was_seen_is_said_where_there_is_one_receiver() {
+        let told = |receivers: &[&str]| {
+            let receivers = receivers.iter().map(|name| (*name).to_owned()).collect();
+            let [fired, resolved] = [1, 5].map(|seconds| Some(Duration::from_secs(seconds)));
+            Drilled { receivers, fired, resolved, ..Drilled::new("RedisDown") }.to_string()
+        };
+        assert_eq!(told(&["pager"]), "RedisDown: notified after 1.0 s, of its end after 5.0 s, by pager");
+        assert_eq!(
+            told(&["pager", "chat"]),
+            "RedisDown: notified after 1.0 s, of its end after 5.0 s, by one of pager, chat"
+        );
     }
 }
