@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sentry::{Envelope, Transport, protocol::EnvelopeItem, types::Dsn};
+use sentry::{Envelope, Level, Transport, protocol::EnvelopeItem, types::Dsn};
 
 use self::{
     folder::{Folder, FolderError},
@@ -129,6 +129,8 @@ impl Handover {
 
 impl Transport for Handover {
     fn send_envelope(&self, envelope: Envelope) {
+        // What panics may end at once.
+        let is_last = envelope.event().is_some_and(|event| event.level == Level::Fatal);
         let mut state = self.0.lock();
         if state.queue.len() >= QUEUE {
             if let Some(folder) = &self.0.folder {
@@ -147,7 +149,7 @@ impl Transport for Handover {
             }
         }
         state.queue.push_back(envelope);
-        let wakes = state.asleep || state.queue.len().is_multiple_of(HASTE);
+        let wakes = is_last || state.asleep || state.queue.len().is_multiple_of(HASTE);
         drop(state);
         if wakes {
             self.0.changed.notify_all();
